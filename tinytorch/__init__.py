@@ -1,0 +1,3 @@
+"""TinyTorch: a small deep-learning framework that its students write themselves."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""`tito`, the command that runs the course."""

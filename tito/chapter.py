@@ -1,0 +1,195 @@
+"""A chapter's file, read into cells, exercises, notes and tests.
+
+This reader knows the percent format as the course writes it, and no more; jupytext, which takes over a
+second to import, reads chapters where they are exported, and a test proves that both see the same cells.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+MARKER = re.compile(r"# %%(?!%)(.*)")
+BEGIN = re.compile(r"(\s*)### BEGIN SOLUTION\b[ \t]*(.*?)\s*$")
+END = re.compile(r"\s*### END SOLUTION\b")
+DIRECTIVE = re.compile(r"#\|\s*(\w+)\s*(.*?)\s*$")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: its kind, where it stands and what it holds."""
+
+    kind: str  # code, markdown or raw
+    line: int  # of its `# %%`
+    first: int  # line of the first line of `source`
+    source: str
+    meta: dict = field(default_factory=dict)
+
+    @cached_property
+    def directives(self) -> dict[str, str]:
+        """The `#|` lines at the head of a code cell."""
+        found = {}
+        for line in self.source.splitlines() if self.kind == "code" else ():
+            if not (match := DIRECTIVE.match(line)):
+                break
+            found[match[1]] = match[2]
+        return found
+
+    @property
+    def exported(self) -> bool:
+        return any(name in self.directives for name in ("export", "exporti", "exports"))
+
+    @property
+    def code_line(self) -> int:
+        """Line of the first line after the directives."""
+        lines = self.source.splitlines()
+        skipped = next((i for i, text in enumerate(lines) if text.strip() and not DIRECTIVE.match(text)), 0)
+        return self.first + skipped
+
+    @property
+    def grader(self) -> dict:
+        """nbgrader's metadata."""
+        return self.meta.get("nbgrader") or {}
+
+    @property
+    def is_notes(self) -> bool:
+        return self.kind == "raw" and "exercise" in self.meta.get("tags", ())
+
+    @property
+    def is_test(self) -> bool:
+        return self.kind == "code" and self.grader.get("grade") is True
+
+
+@dataclass(frozen=True)
+class Region:
+    """What stands between `### BEGIN SOLUTION name` and `### END SOLUTION`."""
+
+    name: str
+    cell: Cell
+    begin: int  # line of BEGIN
+    end: int  # line of END
+    indent: str
+    text: str  # the lines between, as they stand
+
+
+@dataclass(frozen=True)
+class Test:
+    """A test cell and the exercise it checks ("" where it checks the chapter as a whole)."""
+
+    name: str
+    exercise: str
+    points: float
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter's text and what it is made of."""
+
+    path: str
+    text: str
+
+    @classmethod
+    def read(cls, file: Path, path: str = "") -> Chapter:
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        return cls(path or str(file), text)
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        return split_cells(self.text)
+
+    @cached_property
+    def regions(self) -> list[Region]:
+        """The exercises' regions, in order. Unbalanced markers are left to `checks`."""
+        return [region for cell in self.cells if cell.kind == "code" for region in _regions(cell)]
+
+    @cached_property
+    def exercises(self) -> dict[str, Region]:
+        return {region.name: region for region in self.regions}
+
+    @cached_property
+    def tests(self) -> list[Test]:
+        return [self._test(cell) for cell in self.cells if cell.is_test]
+
+    @cached_property
+    def import_cells(self) -> list[Cell]:
+        """The cells, not exported, that consist of imports only."""
+        return [cell for cell in self.cells if cell.kind == "code" and not cell.exported and _imports_only(cell.source)]
+
+    def notes(self) -> dict[str, dict]:
+        """Title, hints, misconceptions and blank of each exercise, from the notes cells."""
+        import yaml
+
+        notes: dict[str, dict] = {}
+        for cell in self.cells:
+            if cell.is_notes:
+                notes.update(yaml.load(cell.source, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {})
+        return notes
+
+    def _test(self, cell: Cell) -> Test:
+        name = str(cell.grader.get("grade_id", ""))
+        exercise = name.removeprefix("test_")
+        while exercise not in self.exercises and "__" in exercise:
+            exercise = exercise.rpartition("__")[0]
+        points = cell.grader.get("points", 0)
+        return Test(name, exercise if exercise in self.exercises else "", points, cell)
+
+
+def split_cells(text: str) -> list[Cell]:
+    """The cells of a jupytext percent file."""
+    lines = text.splitlines()
+    starts = [i for i, line in enumerate(lines) if MARKER.match(line)]
+    ends = starts[1:] + [len(lines)]
+    return [_cell(lines, start, end) for start, end in zip(starts, ends, strict=True)]
+
+
+def _cell(lines: list[str], start: int, end: int) -> Cell:
+    title = MARKER.match(lines[start])[1]
+    kind = re.search(r"\[(markdown|md|raw)\]", title.partition("=")[0])
+    body = lines[start + 1 : end]
+    while body and not body[-1].strip():
+        body.pop()
+    blank = next((i for i, line in enumerate(body) if line.strip()), 0)
+    body = body[blank:]
+    if kind:
+        body = [re.sub(r"^# ?", "", line) for line in body]
+    name = {"md": "markdown"}.get(kind[1], kind[1]) if kind else "code"
+    return Cell(name, start + 1, start + 2 + blank, "\n".join(body), _metadata(title))
+
+
+def _metadata(title: str) -> dict:
+    """The `key=value` pairs of a marker line; the values are JSON."""
+    meta, position = {}, 0
+    while match := re.compile(r"(?<!\S)([\w.-]+)=").search(title, position):
+        try:
+            meta[match[1]], position = json.JSONDecoder().raw_decode(title, match.end())
+        except ValueError:
+            position = match.end()
+    return meta
+
+
+def _regions(cell: Cell) -> list[Region]:
+    found, opened = [], None
+    lines = cell.source.splitlines()
+    for number, line in enumerate(lines):
+        if match := BEGIN.match(line):
+            opened = (number, match)
+        elif END.match(line) and opened:
+            begin, match = opened
+            text = "".join(f"{inner}\n" for inner in lines[begin + 1 : number])
+            found.append(Region(match[2], cell, cell.first + begin, cell.first + number, match[1], text))
+            opened = None
+    return found
+
+
+def _imports_only(source: str) -> bool:
+    import ast
+
+    try:
+        body = ast.parse(source).body
+    except SyntaxError:
+        return False
+    return bool(body) and all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in body)

@@ -1,0 +1,260 @@
+"""What has to hold of a chapter before it is exported, and what of one that is written for others."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+from collections.abc import Iterator
+
+from tito.chapter import BEGIN, END, Cell, Chapter
+from tito.course import Course, Module
+from tito.errors import Problem
+
+KEYS = ("title", "subtitle", "difficulty", "time", "prerequisites", "next")
+EXERCISE_NAME = re.compile(r"[A-Za-z0-9_]+")
+
+
+def export_problems(course: Course, module: Module, in_progress: bool = False) -> list[Problem]:
+    """What keeps the chapter from becoming a part of the package.
+
+    Of a chapter `in_progress` only the cells that are exported count: the others are the student's own desk.
+    """
+    chapter = module.chapter
+    if not module.dev.exists():
+        return [Problem(module.dev_path, 0, f"the chapter's file is missing: {module.id} needs {module.name}_dev.py.")]
+    cells = [c for c in chapter.cells if c.kind == "code" and (c.exported or not in_progress)]
+    problems = [*_before_first_cell(chapter), *_exports(module), *_quotes(chapter)]
+    for cell in cells:
+        problems += _syntax(chapter, cell) or _imports(course, module, cell)
+    return sorted(problems)
+
+
+def author_problems(course: Course, module: Module) -> list[Problem]:
+    """What the course's format asks of a chapter besides."""
+    chapter = module.chapter
+    return sorted([*_markers(chapter), *_notes(chapter), *_test_cells(chapter), *_grade_ids(chapter), *_yaml(course, module)])
+
+
+def _before_first_cell(chapter: Chapter) -> Iterator[Problem]:
+    lines = chapter.text.splitlines()
+    first = chapter.cells[0].line if chapter.cells else len(lines) + 1
+    for number, line in enumerate(lines[: first - 1], 1):
+        if line.strip() and not line.startswith("#"):
+            yield Problem(chapter.path, number, "code stands before the first cell: put a line `# %%` above it.")
+            return
+
+
+def _exports(module: Module) -> Iterator[Problem]:
+    chapter, wanted = module.chapter, f"core.{module.name}"
+    named = [(cell, cell.directives["default_exp"]) for cell in chapter.cells if "default_exp" in cell.directives]
+    if not named:
+        yield Problem(chapter.path, 0, f"no cell says where to export to: add a cell with `#| default_exp {wanted}`.")
+    for cell, target in named:
+        if target != wanted:
+            message = f"`#| default_exp {target}` does not fit the directory {module.id}: it has to be {wanted}."
+            yield Problem(chapter.path, cell.first, message)
+    if not any(cell.exported for cell in chapter.cells):
+        yield Problem(chapter.path, 0, "the chapter exports nothing: no cell starts with `#| export`.")
+
+
+def _quotes(chapter: Chapter) -> Iterator[Problem]:
+    """A directive that nbdev would not see: written below code."""
+    for cell in chapter.cells:
+        for offset, line in enumerate(cell.source.splitlines() if cell.kind == "code" else ()):
+            if re.match(r"#\|\s*(export|default_exp)", line) and cell.first + offset >= cell.code_line > cell.first:
+                yield Problem(chapter.path, cell.first + offset, "a `#|` line counts only at the top of its cell.")
+
+
+def _syntax(chapter: Chapter, cell: Cell) -> list[Problem]:
+    try:
+        ast.parse(cell.source)
+    except SyntaxError as error:
+        line = cell.first + (error.lineno or 1) - 1
+        text = (error.text or "").strip()
+        shown = f" in `{text}`" if text else ""
+        return [Problem(chapter.path, line, f"this is not Python: {error.msg}{shown}.")]
+    return []
+
+
+def _imports(course: Course, module: Module, cell: Cell) -> Iterator[Problem]:
+    """A chapter stands on the chapters before it."""
+    earlier = {m.name for m in course.before(module)}
+    every = {m.name: m for m in course.every_module}
+    package = f"{course.package.name}.core"
+    for node in ast.walk(ast.parse(cell.source)):
+        for name in _imported_chapters(node, package):
+            line = cell.first + node.lineno - 1
+            if name == module.name:
+                message = f"the chapter imports itself ({package}.{name}): use its names, they are defined here."
+            elif name not in every:
+                close = difflib.get_close_matches(name, every, n=1)
+                hint = f" Did you mean {package}.{close[0]}?" if close else ""
+                message = f"{package}.{name} is imported, but no chapter is called {name}.{hint}"
+            elif name not in earlier:
+                message = f"{package}.{name} comes later in the course ({every[name].id}): a chapter imports only earlier ones."
+            else:
+                continue
+            yield Problem(module.chapter.path, line, message)
+
+
+def _imported_chapters(node: ast.AST, package: str) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        whole = node.module == package
+        names = [f"{package}.{alias.name}" for alias in node.names] if whole else [node.module]
+    else:
+        return
+    for name in names:
+        if name.startswith(f"{package}."):
+            yield name.removeprefix(f"{package}.").partition(".")[0]
+
+
+def _markers(chapter: Chapter) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for cell in chapter.cells:
+        if cell.kind != "code":
+            continue
+        opened, used = 0, False
+        for number, line in enumerate(cell.source.splitlines(), cell.first):
+            if begin := BEGIN.match(line):
+                if opened:
+                    yield Problem(chapter.path, number, f"BEGIN SOLUTION inside the one opened in line {opened}.")
+                opened, used = number, True
+                yield from _name(chapter, begin[2], number, seen)
+            elif END.match(line):
+                if not opened:
+                    yield Problem(chapter.path, number, "END SOLUTION without a BEGIN SOLUTION before it in this cell.")
+                opened = 0
+        if opened:
+            yield Problem(chapter.path, opened, "BEGIN SOLUTION without an END SOLUTION in the same cell.")
+        if used and not cell.exported:
+            yield Problem(chapter.path, cell.line, "an exercise cell has to be exported: `#| export` is missing.")
+        if used and cell.grader.get("solution") is not True:
+            yield Problem(chapter.path, cell.line, "an exercise cell needs nbgrader metadata with \"solution\": true.")
+
+
+def _name(chapter: Chapter, name: str, line: int, seen: dict[str, int]) -> Iterator[Problem]:
+    if not EXERCISE_NAME.fullmatch(name):
+        wanted = "letters, digits and underscores, as in `### BEGIN SOLUTION unbroadcast`"
+        yield Problem(chapter.path, line, f"the exercise's name is {name!r}: it needs one, of {wanted}.")
+    elif name in seen:
+        yield Problem(chapter.path, line, f"the exercise {name} stands already in line {seen[name]}: names are unique.")
+    seen.setdefault(name, line)
+
+
+def _notes(chapter: Chapter) -> Iterator[Problem]:
+    import yaml
+
+    for cell in chapter.cells:
+        if not cell.is_notes:
+            continue
+        try:
+            notes = yaml.safe_load(cell.source)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = cell.first + (mark.line if mark else 0)
+            yield Problem(chapter.path, line, f"the notes are not YAML: {getattr(error, 'problem', error)}.")
+            continue
+        if not isinstance(notes, dict):
+            yield Problem(chapter.path, cell.first, "the notes have to be YAML keyed by the exercise's name.")
+            continue
+        for name, note in notes.items():
+            yield from _note(chapter, cell, str(name), note)
+
+
+def _note(chapter: Chapter, cell: Cell, name: str, note: object) -> Iterator[Problem]:
+    line = next((n for n, t in enumerate(cell.source.splitlines(), cell.first) if t.startswith(name)), cell.first)
+    if name not in chapter.exercises:
+        close = difflib.get_close_matches(name, chapter.exercises, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        yield Problem(chapter.path, line, f"the notes are about {name}, but no exercise has that name.{hint}")
+        return
+    if not isinstance(note, dict):
+        yield Problem(chapter.path, line, f"the notes on {name} need keys: title, hints, misconceptions.")
+        return
+    for unknown in sorted(set(note) - {"title", "hints", "misconceptions", "blank"}):
+        yield Problem(chapter.path, line, f"the notes on {name} have an unknown key {unknown}.")
+    if not isinstance(note.get("title"), str):
+        yield Problem(chapter.path, line, f"the notes on {name} have no title.")
+    hints = note.get("hints", [])
+    if not isinstance(hints, list) or len(hints) not in (0, 3) or not all(isinstance(h, str) for h in hints):
+        yield Problem(chapter.path, line, f"the notes on {name}: hints are three texts (quote one that holds a colon).")
+    for wrong in note.get("misconceptions") or ():
+        if not isinstance(wrong, dict) or {"name", "says", "code"} - set(wrong):
+            yield Problem(chapter.path, line, f"the notes on {name}: a misconception has name, says and code.")
+        elif _broken(wrong["code"]):
+            yield Problem(chapter.path, line, f"the notes on {name}: the code of {wrong['name']!r} is not Python.")
+
+
+def _broken(code: str) -> bool:
+    """Whether the lines could not be a function's body."""
+    try:
+        ast.parse("def f():\n" + "".join(f"    {line}\n" for line in str(code).splitlines()))
+    except SyntaxError:
+        return True
+    return False
+
+
+def _test_cells(chapter: Chapter) -> Iterator[Problem]:
+    for cell in chapter.cells:
+        if cell.kind != "code" or cell.exported:
+            continue
+        defines = re.search(r"^def (test_\w+)", cell.source, re.M)
+        if defines and not (cell.is_test and cell.grader.get("grade_id")):
+            message = f"{defines[1]} is a test without a grade_id: the cell needs nbgrader metadata with \"grade\": true."
+            yield Problem(chapter.path, cell.line, message)
+        if not cell.is_test:
+            continue
+        name, points = cell.grader.get("grade_id"), cell.grader.get("points")
+        if name and not str(name).startswith("test_"):
+            yield Problem(chapter.path, cell.line, f"grade_id {name} of a test has to begin with test_.")
+        if not isinstance(points, int | float) or isinstance(points, bool) or points < 0:
+            yield Problem(chapter.path, cell.line, f"the test {name} needs points, a number of 0 or more.")
+
+
+def _grade_ids(chapter: Chapter) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for cell in chapter.cells:
+        if not (name := cell.grader.get("grade_id")):
+            continue
+        if name in seen:
+            yield Problem(chapter.path, cell.line, f"grade_id {name} stands already in line {seen[name]}.")
+        seen.setdefault(name, cell.line)
+    tested = {test.exercise for test in chapter.tests}
+    for region in chapter.regions:
+        if EXERCISE_NAME.fullmatch(region.name) and region.name not in tested:
+            message = f"no test checks the exercise {region.name}: a test cell with grade_id test_{region.name} is needed."
+            yield Problem(chapter.path, region.begin, message)
+
+
+def _yaml(course: Course, module: Module) -> Iterator[Problem]:
+    import yaml
+
+    file = module.directory / "module.yaml"
+    path = file.relative_to(course.root).as_posix()
+    if not file.exists():
+        yield Problem(path, 0, f"the file is missing; it holds {', '.join(KEYS)}.")
+        return
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        yield Problem(path, mark.line + 1 if mark else 0, f"this is not YAML: {getattr(error, 'problem', error)}.")
+        return
+    if not isinstance(content, dict):
+        yield Problem(path, 1, f"the file has to hold {', '.join(KEYS)}.")
+        return
+    for key in KEYS:
+        if content.get(key) in (None, ""):
+            yield Problem(path, 0, f"the key {key} is missing.")
+    names = {m.name for m in course.every_module}
+    for key in ("prerequisites", "next"):
+        for name in content.get(key) or ():
+            if re.match(r"\d", str(name)):
+                yield Problem(path, 0, f"{key}: {name} has a number; a chapter is named by its name alone.")
+            elif key == "prerequisites" and name in names - {m.name for m in course.before(module)}:
+                yield Problem(path, 0, f"prerequisites: {name} does not come before {module.id}.")
+    if "difficulty" in content and content["difficulty"] not in range(1, 6):
+        yield Problem(path, 0, f"difficulty is {content['difficulty']!r}, but it has to be 1 to 5 stars.")

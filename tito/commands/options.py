@@ -1,0 +1,41 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import click
+
+from tito.course import Course, Module
+from tito.errors import UsageError
+
+
+def complete_module(context, parameter, incomplete):
+    """Shell completion: the modules' names."""
+    try:
+        modules = Course.find().modules
+    except Exception:  # completion must never print an error
+        return []
+    names = [n for m in modules for n in (m.id, m.name)]
+    return [n for n in names if n.startswith(incomplete)]
+
+
+def complete_exercise(context, parameter, incomplete):
+    """Shell completion: the exercises of the module that stands before."""
+    try:
+        chapter = Course.find().module(context.params["module"]).chapter
+    except Exception:
+        return []
+    return [n for n in chapter.exercises if n.startswith(incomplete)]
+
+
+module_argument = click.argument("module", shell_complete=complete_module)
+exercise_argument = click.argument("exercise", required=False, shell_complete=complete_exercise)
+verbose_option = click.option("--verbose", is_flag=True, help="Show everything: pytest's output, whole tracebacks.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def one_module(course: Course, positional: str | None, option: str | None) -> Module | None:
+    """A module named either way; naming two is a mistake."""
+    if positional and option and course.module(positional) != course.module(option):
+        raise UsageError(f"two modules are named, {positional} and {option}: name one.")
+    name = positional or option
+    return course.module(name) if name else None

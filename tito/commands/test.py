@@ -1,0 +1,39 @@
+"""`tito test`."""
+
+from __future__ import annotations
+
+import click
+
+from tito.commands.options import complete_module, json_option, one_module, verbose_option
+from tito.course import Course
+
+
+@click.command()
+@click.argument("module", required=False, shell_complete=complete_module)
+@click.option("--module", "-m", "option", metavar="M", shell_complete=complete_module, help="The chapter to test.")
+@click.option("--all", "everything", is_flag=True, help="Every chapter in order, then tests/.")
+@click.option("-k", "select", metavar="EXPR", default="", help="Only tests whose names match, as in pytest.")
+@json_option
+@verbose_option
+def command(module, option, everything, select, as_json, verbose):
+    """Run a chapter's tests against your code.
+
+    \b
+      tito test --module 07_autograd            one chapter
+      tito test --module 07_autograd -k chain   only tests named like "chain"
+      tito test --all                           every chapter, in order
+
+    Your file is exported into a scratch copy of the package and tested there.
+    When all of it passes, it becomes part of tinytorch/core.
+
+    Exit status: 0 all passed, 1 a test failed, 2 the command was wrong.
+    """
+    from tito import suite
+
+    course = Course.find()
+    chosen = one_module(course, module, option)
+    if bool(chosen) == everything:
+        raise click.UsageError("name one module, or --all: as in `tito test --module 02_tensor`.")
+    if everything:
+        return suite.every_module(course, select, as_json, verbose)
+    return suite.one_module(course, chosen, select, as_json, verbose)

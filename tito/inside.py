@@ -1,0 +1,254 @@
+"""Runs one chapter's test cells, in a process of its own: `python -m tito.inside JOB`.
+
+JOB is a JSON file that `runner` wrote. The chapter's module is the student's export in a scratch copy of
+the package, the test cells are the kept reference's, and pytest collects and runs them. What came of each
+cell is appended to a file, line by line, so that a process that dies half-way still says where.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib
+import json
+import linecache
+import re
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+import pytest
+
+UNSOLVED = re.compile(r"exercise (\w+)$")
+
+
+class OutOfTime(Exception):
+    """A test cell ran longer than the course allows."""
+
+
+class ChapterTests(pytest.File):
+    """The test cells of a chapter."""
+
+    def collect(self):
+        job = self.config.job
+        for cell in job["tests"]:
+            yield TestCell.from_parent(self, name=cell["name"], cell=cell)
+
+
+class TestCell(pytest.Item):
+    """A test cell, run in a copy of the module's namespace."""
+
+    def __init__(self, *, cell, **keywords):
+        super().__init__(**keywords)
+        self.cell = cell
+
+    def setup(self):
+        config = self.config
+        if config.import_error is not None:
+            raise config.import_error
+        try:
+            config.namespace = config.namespace or namespace(config.job)
+        except BaseException as error:
+            config.import_error = error
+            raise
+
+    def runtest(self):
+        code = compile_cell(self.cell)
+        with time_limit(self.config.job["seconds"]):
+            exec(code, dict(self.config.namespace))
+
+    def reportinfo(self):
+        return self.path, None, self.name
+
+
+class Plugin:
+    """Collects the job, and writes down what comes of it."""
+
+    def __init__(self, job, path):
+        self.job, self.path = job, path
+        self.results = open(job["results"], "w", encoding="utf-8")  # noqa: SIM115 (open until the process ends)
+
+    def pytest_configure(self, config):
+        config.job, config.namespace, config.import_error = self.job, None, None
+
+    def pytest_collect_file(self, file_path, parent):
+        if file_path == self.path:
+            return ChapterTests.from_parent(parent, path=file_path)
+
+    def pytest_runtest_logstart(self, nodeid):
+        self.write(event="start", name=nodeid.rpartition("::")[2])
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item, call):
+        report = yield
+        if call.excinfo is not None:
+            failure = describe(call.excinfo.value, item.cell, self.job)
+            if call.when == "setup" and failure["kind"] != "to do":
+                failure["kind"] = "import"
+            self.write(event="end", name=item.name, outcome="failed", seconds=call.duration, failure=failure)
+            report.longrepr = failure["text"]
+        elif call.when == "call":
+            self.write(event="end", name=item.name, outcome="passed", seconds=call.duration)
+        return report
+
+    def write(self, **event):
+        self.results.write(json.dumps(event) + "\n")
+        self.results.flush()
+
+
+def namespace(job):
+    """What a test cell may use: the module's names, the checks, and the chapter's imports."""
+    with time_limit(job["seconds"]):
+        module = importlib.import_module(job["module"])
+        names = dict(vars(module))
+        from tinytorch.testing import check, check_raises
+
+        names.update(check=check, check_raises=check_raises, __name__=f"tests of {job['module']}")
+        for cell in job["imports"]:
+            exec(compile_cell(cell), names)
+    return names
+
+
+def compile_cell(cell):
+    """Compile a cell so that its lines are those of the chapter."""
+    linecache.checkcache(cell["path"])
+    return compile("\n" * (cell["line"] - 1) + cell["source"], cell["path"], "exec", dont_inherit=True)
+
+
+@contextlib.contextmanager
+def time_limit(seconds):
+    """Raise `OutOfTime` in the running code after some seconds, where the system has alarms."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def ring(number, frame):
+        signal.setitimer(signal.ITIMER_REAL, 1)  # once more, should someone have caught this one
+        raise OutOfTime(f"still running after {seconds} seconds")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def describe(error, cell, job):
+    """What a student wants to know of an exception that a test cell raised."""
+    frames = chapter_frames(error, job)
+    in_test = [f for f in frames if f["path"] == cell["path"] and cell["line"] <= f["line"] <= cell["last"]]
+    checked = call_at(cell, in_test[0]["line"]) if in_test else {}
+    own = [f for f in frames if f not in in_test]
+    failure = {
+        "kind": kind(error),
+        "type": type(error).__name__,
+        "message": str(error),
+        "call": getattr(error, "call", "") or checked.get("call", ""),
+        "actual": getattr(error, "actual", "") or f"{type(error).__name__}: {error}".rstrip(": "),
+        "expected": getattr(error, "expected", "") or checked.get("expected", ""),
+        "reason": getattr(error, "reason", ""),
+        "needs": unsolved(error),
+        "test": in_test[-1] if in_test else None,
+        "where": own[-1] if own else None,
+        "text": "".join(in_chapters(traceback.TracebackException.from_exception(error), job).format()),
+    }
+    if isinstance(error, SyntaxError) and error.filename:
+        failure["where"] = frame(error.filename, error.lineno or 0, "", job)
+    return failure
+
+
+def kind(error):
+    if unsolved(error):
+        return "to do"
+    if isinstance(error, OutOfTime):
+        return "time"
+    if isinstance(error, MemoryError):
+        return "memory"
+    return "check" if hasattr(error, "call") and isinstance(error, AssertionError) else "error"
+
+
+def unsolved(error):
+    """The exercise whose blank raised, somewhere in the chain of causes."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, NotImplementedError) and (match := UNSOLVED.match(str(error))):
+            return match[1]
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+def chapter_frames(error, job):
+    """The traceback's frames that lie in a chapter, outermost first."""
+    frames = [frame(f.filename, f.lineno or 0, f.name, job) for f in traceback.extract_tb(error.__traceback__)]
+    return [f for f in frames if f["path"].endswith("_dev.py")]
+
+
+def in_chapters(trace, job):
+    """The traceback with the package's lines named as the chapters', and without our own machinery."""
+    frames = list(trace.stack)
+    last = max((i for i, f in enumerate(frames) if f.filename == __file__), default=-1)
+    shown = [(f, frame(f.filename, f.lineno or 0, f.name, job)) for f in frames[last + 1 :]]
+    listed = [traceback.FrameSummary(p["path"], p["line"], f.name, line=f.line) for f, p in shown]
+    trace.stack = traceback.StackSummary.from_list(listed)
+    for other in (trace.__cause__, trace.__context__):
+        if other is not None:
+            in_chapters(other, job)
+    return trace
+
+
+def frame(path, line, name, job):
+    """A place in the chapters for a place in the scratch package."""
+    from tinytorch._lines import chapter_line
+
+    if found := chapter_line(path, line):
+        path, line = str(Path(job["root"], found[0])), found[1]
+    return {"path": path, "line": line, "name": name, "source": linecache.getline(path, line).strip()}
+
+
+def call_at(cell, line):
+    """What the check in this line of a test cell calls and expects."""
+    for node in ast.walk(ast.parse("\n" * (cell["line"] - 1) + cell["source"])):
+        if isinstance(node, ast.stmt) and not hasattr(node, "body") and node.lineno <= line <= node.end_lineno:
+            return _parts(node)
+    return {}
+
+
+def _parts(statement):
+    call = getattr(statement, "value", None)
+    name = getattr(getattr(call, "func", None), "id", "")
+    if name == "check" and len(call.args) > 1:
+        return {"call": ast.unparse(call.args[0]), "expected": ast.unparse(call.args[1])}
+    if name == "check_raises" and len(call.args) > 1:
+        tried = call.args[1]
+        tried = tried.body if isinstance(tried, ast.Lambda) else tried
+        return {"call": ast.unparse(tried), "expected": ast.unparse(call.args[0])}
+    return {"call": ast.unparse(statement)}
+
+
+def limit_resources(job):
+    """Bound what the process may take, where the system has such bounds."""
+    try:
+        import resource
+    except ImportError:
+        return
+    memory = job["memory_mb"] * 1024 * 1024
+    limits = [(resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, 4 * job["chapter_seconds"])]
+    for kind_of_limit, amount in limits:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(kind_of_limit, (amount, resource.getrlimit(kind_of_limit)[1]))
+
+
+def main(path):
+    job = json.loads(Path(path).read_text(encoding="utf-8"))
+    limit_resources(job)
+    arguments = ["-q", "-p", "no:cacheprovider", "--rootdir", str(Path(path).parent), "-c", job["config"], path]
+    arguments += ["-k", job["select"]] if job["select"] else []
+    return pytest.main(arguments, plugins=[Plugin(job, Path(path))])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

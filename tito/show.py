@@ -1,0 +1,155 @@
+"""How a test's result reads."""
+
+from __future__ import annotations
+
+import click
+
+from tito.course import Course
+from tito.runner import Outcome, Report, located
+
+MARKS = {"passing": ("passing", "green"), "failing": ("failing", "red"), "to do": ("to do", "yellow")}
+
+
+def report(course: Course, report: Report, verbose: bool = False) -> None:
+    """One line for a chapter that passes; what failed, and what to do, for one that does not."""
+    click.echo(headline(report))
+    if report.passed:
+        if report.installed:
+            click.echo(f"  it is now part of the package: {course.package.name}/core/{report.module.name}.py")
+        if verbose:
+            click.echo(report.output)
+        return
+    for line in report.broken:
+        click.echo(indent(line, "  "))
+    if not report.broken:
+        for outcome in report.everything:
+            _outcome(report, outcome, verbose)
+        _to_do(report)
+    if report.extra:
+        click.echo(f"  the exercises pass, tests/{report.module.name} does not:\n{indent(report.extra, '  ')}")
+    if report.changed_tests:
+        click.echo(f"  these tests differ from the course's in your file; the course's were run: {', '.join(report.changed_tests)}")
+    if verbose and report.output:
+        click.echo(indent(report.output, "  "))
+    _package(course, report)
+    click.echo(f"  next: {next_step(report)}")
+
+
+def headline(report: Report) -> str:
+    module, (got, total) = report.module, report.points
+    name = f"{module.id:<16}"
+    if report.partial and not report.selected:
+        return f"{name} {colour('failed', 'red')}  no test matches"
+    if report.broken:
+        return f"{name} {colour('failed', 'red')}  the tests could not be run"
+    numbers = f"{report.count('passing')} of {len(report.outcomes)} exercises, {got:g} of {total:g} points"
+    if report.partial:
+        numbers = f"{sum(o.state == 'passing' for o in report.everything)} of {len(report.everything)} chosen"
+    if report.passed:
+        numbers = numbers.replace(" of", "", 0) if report.partial else f"{len(report.outcomes)} exercises, {total:g} points"
+        return f"{name} {colour('passed', 'green')}  {numbers}, {report.seconds:.1f} s"
+    if not report.started or report.count("failing") or report.extra:
+        return f"{name} {colour('failed', 'red')}  {numbers}"
+    return f"{name} {colour('to do', 'yellow')}   {numbers}"
+
+
+def _outcome(report: Report, outcome: Outcome, verbose: bool) -> None:
+    if outcome.state != "failing":
+        return
+    failure = outcome.failure
+    click.echo(f"\n  {colour('failing', 'red')}  {outcome.name}  (0 of {outcome.points:g} points)")
+    if outcome.needs:
+        click.echo(f"    needs the exercise {outcome.needs}, which is still to do")
+        return
+    for label, text in (("tried", failure["call"]), ("gave", failure["actual"]), ("expected", failure["expected"])):
+        if text:
+            click.echo(f"    {label:<9} {indent(text, ' ' * 14).lstrip()}")
+    if failure["reason"]:
+        click.echo(f"    {'':9} {failure['reason']}")
+    for label, place in (("raised at", failure["where"]), ("test at", failure["test"])):
+        if place and (label == "test at" or failure["kind"] != "check"):
+            click.echo(f"    {label:<9} {located(report.module, place)}")
+    if failure["kind"] == "check":
+        click.echo(f"    {'your code':<9} {report.module.dev_path}:{outcome.line}")
+    if verbose:
+        click.echo(indent(failure["text"], "    "))
+
+
+def _to_do(report: Report) -> None:
+    names = [o.name for o in report.outcomes if o.state == "to do"]
+    if names:
+        click.echo(f"\n  {colour('to do', 'yellow')}    {', '.join(names)}")
+
+
+def _package(course: Course, report: Report) -> None:
+    if report.started and not report.partial:
+        click.echo(f"\n  {course.package.name}/core/{report.module.name}.py stays as it was until the chapter passes.")
+    elif not report.broken:
+        click.echo("")
+
+
+def next_step(report: Report) -> str:
+    """What to type next."""
+    test = f"tito test {report.module.id}"
+    if report.broken:
+        return f"mend that, then {test}"
+    if report.partial and not report.selected:
+        return f"{test} runs all of them"
+    if report.extra:
+        return f"mend that, then {test}"
+    first = next((o for o in report.everything if o.state == "failing" and not o.needs), None)
+    first = first or next(o for o in report.everything if o.state != "passing")
+    place = f"{report.module.dev_path}:{first.line}" if first.line else report.module.dev_path
+    return f"edit {place}, then {test} -k {first.tests[0] if first.tests else first.name}"
+
+
+def summary(course: Course, reports: list[Report], status: int, passed: bool, seconds: float, select: str) -> None:
+    """The closing line of `tito test --all`."""
+    good = sum(r.passed for r in reports)
+    tests = {0: "tests/ passed", 5: "tests/ had nothing to run"}.get(status, "tests/ failed")
+    word = colour("passed", "green") if passed else colour("failed", "red")
+    click.echo(f"\n{word}: {good} of {len(reports)} chapters, {tests}, {seconds:.1f} s")
+    bad = next((r for r in reports if not r.passed), None)
+    if bad:
+        click.echo(f"next: tito test {bad.module.id}")
+
+
+def as_data(report: Report) -> dict:
+    """The report as JSON has it."""
+    got, total = report.points
+    return {
+        "module": report.module.id,
+        "passed": report.passed,
+        "in_progress": report.started,
+        "points": got,
+        "points_possible": total,
+        "seconds": round(report.seconds, 3),
+        "problems": report.broken,
+        "exercises": [_outcome_data(report, o) for o in report.outcomes],
+        "chapter_tests": [_outcome_data(report, o) for o in report.chapter_tests],
+        "changed_tests": report.changed_tests,
+        "tests_directory": report.extra,
+    }
+
+
+def _outcome_data(report: Report, outcome: Outcome) -> dict:
+    data = {"name": outcome.name, "state": outcome.state, "points": outcome.points, "line": outcome.line}
+    data |= {"tests": outcome.tests, "needs": outcome.needs}
+    if outcome.failure and outcome.state == "failing":
+        keys = ("kind", "type", "message", "call", "actual", "expected", "reason")
+        data["failure"] = {key: outcome.failure[key] for key in keys}
+        for key in ("test", "where"):
+            place = outcome.failure[key]
+            data["failure"][key] = located(report.module, place) if place else ""
+    return data
+
+
+def colour(text: str, name: str) -> str:
+    """Coloured on a terminal, plain elsewhere and under NO_COLOR."""
+    import os
+
+    return text if os.environ.get("NO_COLOR") else click.style(text, fg=name)
+
+
+def indent(text: str, by: str) -> str:
+    return "\n".join(by + line for line in text.rstrip().splitlines())
