@@ -6,10 +6,13 @@ begins at line 120 of that chapter.
 """
 
 import functools
+import os
 import re
+import sys
 
-__all__ = ["chapter_line"]
+__all__ = ["chapter_line", "name_chapters_in_tracebacks", "places"]
 
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _MARKER = re.compile(r"# %% (?:\.\./)*(\S.*) #L(\d+)$")
 
 
@@ -29,6 +32,8 @@ def chapter_line(path, line):
         The chapter's path from the course's root, and the line there; None for lines
         that come from no chapter, and for files that are not generated.
     """
+    if os.path.basename(os.path.dirname(path)) != "core":
+        return None
     cell = next((c for c in reversed(_cells(path)) if c[0] < line), None)
     if cell is None or cell[1] is None:
         return None
@@ -51,3 +56,55 @@ def _cells(path):
         elif text.startswith("# %% auto"):
             cells.append((number, None, 0))
     return cells
+
+
+def places(trace):
+    """The chapters' lines that a traceback passes through, outermost first.
+
+    Parameters
+    ----------
+    trace : traceback or None
+
+    Returns
+    -------
+    list of (str, int, str)
+        File, line and name of the function.
+    """
+    found = []
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if place := chapter_line(code.co_filename, trace.tb_lineno):
+            found.append((os.path.join(_ROOT, *place[0].split("/")), place[1], code.co_name))
+        trace = trace.tb_next
+    return found
+
+
+def name_chapters_in_tracebacks():
+    """Let an uncaught exception end with the chapters' lines that it came through.
+
+    Does nothing outside a checkout of the course, or where another hook is in place.
+    The traceback itself stays as Python prints it.
+    """
+    if not os.path.isdir(os.path.join(_ROOT, "modules", "source")):
+        return
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = _excepthook
+    if "IPython" in sys.modules and (shell := sys.modules["IPython"].get_ipython()) and not shell.custom_exceptions:
+        shell.set_custom_exc((Exception,), _in_notebook)
+
+
+def _excepthook(kind, error, trace):
+    sys.__excepthook__(kind, error, trace)
+    _print_places(trace)
+
+
+def _in_notebook(shell, kind, error, trace, tb_offset=None):
+    shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+    _print_places(trace)
+
+
+def _print_places(trace):
+    if found := places(trace):
+        print("In the chapters:", file=sys.stderr)
+    for file, line, name in found:
+        print(f'  File "{file}", line {line}, in {name}', file=sys.stderr)

@@ -7,7 +7,7 @@ import difflib
 import re
 from collections.abc import Iterator
 
-from tito.chapter import BEGIN, END, Cell, Chapter
+from tito.chapter import BEGIN, END, Cell, Chapter, Region
 from tito.course import Course, Module
 from tito.errors import Problem
 
@@ -33,7 +33,7 @@ def export_problems(course: Course, module: Module, in_progress: bool = False) -
 def author_problems(course: Course, module: Module) -> list[Problem]:
     """What the course's format asks of a chapter besides."""
     chapter = module.chapter
-    return sorted([*_markers(chapter), *_notes(chapter), *_test_cells(chapter), *_grade_ids(chapter), *_yaml(course, module)])
+    return sorted([*_markers(chapter), *_blanks(chapter), *_notes(chapter), *_test_cells(chapter), *_grade_ids(chapter), *_yaml(course, module)])
 
 
 def _before_first_cell(chapter: Chapter) -> Iterator[Problem]:
@@ -133,6 +133,38 @@ def _markers(chapter: Chapter) -> Iterator[Problem]:
             yield Problem(chapter.path, cell.line, "an exercise cell has to be exported: `#| export` is missing.")
         if used and cell.grader.get("solution") is not True:
             yield Problem(chapter.path, cell.line, "an exercise cell needs nbgrader metadata with \"solution\": true.")
+
+
+def _blanks(chapter: Chapter) -> Iterator[Problem]:
+    """A blanked chapter has to import: a region lies in a function, or its notes say what stands there."""
+    try:
+        notes = chapter.notes()
+    except Exception:
+        return  # `_notes` says what is wrong with them
+    for region in chapter.regions:
+        inside = _in_function(region)
+        note = notes.get(region.name)
+        own = note.get("blank") if isinstance(note, dict) else None
+        if inside is False and (region.indent or not own):
+            message = f"the exercise {region.name} is in no function: it needs `blank:` in its notes, and no indentation."
+            yield Problem(chapter.path, region.begin, message)
+        elif inside and own:
+            yield Problem(chapter.path, region.begin, f"the exercise {region.name} is in a function: its blank is not used.")
+
+
+def _in_function(region: Region) -> bool | None:
+    """Whether a region is part of a function's body; None where the cell does not parse."""
+    try:
+        tree = ast.parse(region.cell.source)
+    except SyntaxError:
+        return None
+    line = region.begin - region.cell.first + 1
+    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return any(f.body[0].lineno - 1 <= line <= f.end_lineno + 1 and _deeper(f, region) for f in functions)
+
+
+def _deeper(function: ast.FunctionDef, region: Region) -> bool:
+    return len(region.indent) > function.col_offset
 
 
 def _name(chapter: Chapter, name: str, line: int, seen: dict[str, int]) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tito import checks, export, workspace
+from tito import checks, workspace
 from tito.chapter import Cell, Chapter
 from tito.course import Course, Module
 
@@ -78,8 +78,7 @@ def run(course: Course, module: Module, select: str = "", extra: bool = True) ->
     report.broken = list(map(str, checks.export_problems(course, module, report.started)))
     if report.broken:
         return report
-    make = lambda: export.generate(course, module)  # noqa: E731
-    report.export = workspace.cached_export(course, f"{module.id}\n{module.chapter.text}", make)
+    report.export = workspace.cached_export(course, module, module.chapter)
     with tempfile.TemporaryDirectory(prefix="tito-") as directory:
         scratch = Path(directory)
         copy_package(course, scratch)
@@ -207,7 +206,7 @@ def _untold(kind: str, said: str) -> dict:
 def _collect(report: Report, reference: Chapter, ended: dict[str, dict], partial: bool) -> None:
     """One outcome an exercise, from what came of its tests."""
     exercises = {name: [t for t in reference.tests if t.exercise == name] for name in reference.exercises}
-    blank = unsolved(report.module.chapter)
+    blank = workspace.unsolved(report.module.chapter, reference)
     for name, tests in exercises.items():
         if partial and not any(t.name in ended for t in tests):
             continue
@@ -218,11 +217,6 @@ def _collect(report: Report, reference: Chapter, ended: dict[str, dict], partial
     for test in reference.tests:
         if not test.exercise and (not partial or test.name in ended):
             report.chapter_tests.append(_outcome(report, test.name, [test], ended, partial))
-
-
-def unsolved(chapter: Chapter) -> set[str]:
-    """Exercises whose region still raises what `tito start` put there."""
-    return {r.name for r in chapter.regions if f'raise NotImplementedError("exercise {r.name}")' in r.text}
 
 
 def _outcome(report: Report, name: str, tests: list, ended: dict[str, dict], partial: bool) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from tito import derived, export, workspace
 from tito.course import Course
 from tito.runner import Outcome, Report, located
 
@@ -82,10 +83,19 @@ def _to_do(report: Report) -> None:
 
 
 def _package(course: Course, report: Report) -> None:
-    if report.started and not report.partial:
-        click.echo(f"\n  {course.package.name}/core/{report.module.name}.py stays as it was until the chapter passes.")
-    elif not report.broken:
-        click.echo("")
+    """What the package holds while the chapter does not pass."""
+    click.echo("")
+    if not report.started or report.partial:
+        return
+    module = report.module
+    held = derived.current(export.target(course, module))
+    if workspace.fingerprint(held) == workspace.result(course, module).get("installed"):
+        what = "your version that passed last"
+    elif held == workspace.cached_export(course, module, workspace.reference_chapter(course, module)):
+        what = "the course's reference"
+    else:
+        what = "what tito export put there"
+    click.echo(f"  until the chapter passes, {course.package.name}/core/{module.name}.py holds {what}.")
 
 
 def next_step(report: Report) -> str:

@@ -85,4 +85,4 @@ def conclude(course: Course, report: Report) -> None:
             click.echo(f"tito: {target.name} passed but could not be put into the package: {error.strerror}.", err=True)
     if report.passed and current(target) == report.export:
         installed = workspace.fingerprint(report.export)
-    workspace.keep_result(course, report.module, show.as_data(report) | {"installed": installed})
+    workspace.keep_result(course, report.module, show.as_data(report) | {"installed": installed, "source": workspace.fingerprint(report.module.chapter.text)})
