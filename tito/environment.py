@@ -58,17 +58,24 @@ class Environment:
                 return  # another terminal was faster
             wanted = requirements(self.root, extras)
             if not self._same_dependencies(extras):
+                _say(f"tito: installing {', '.join(extras)} into .venv; this happens once and takes a minute or less ...")
                 self._create()
-                _say(f"tito: installing {', '.join(extras)} into .venv (once; a minute or less) ...")
                 self.done.unlink(missing_ok=True)
                 self._install(wanted)
                 self._add_checkout()
             self.extras.write_text(" ".join(extras), encoding="utf-8")
             shutil.copyfile(self.root / "pyproject.toml", self.done)
 
+    def renew(self) -> None:
+        """Install again, over what is there."""
+        self.done.write_text("", encoding="utf-8")
+        self.prepare()
+
     def _same_dependencies(self, extras: tuple[str, ...]) -> bool:
         """Whether pyproject.toml changed in nothing that is installed."""
         if not (self.done.exists() and self.python.exists() and extras == self.installed_extras()):
+            return False
+        if not self.done.read_bytes():
             return False
         return requirements(self.root, extras, self.done) == requirements(self.root, extras)
 
@@ -81,11 +88,12 @@ class Environment:
             return  # someone's own environment: install into it
         self.path.mkdir(parents=True, exist_ok=True)
         self.begun.write_text("made by bin/tito\n", encoding="utf-8")
+        base = getattr(sys, "_base_executable", "") or sys.executable  # not that of an environment we are in
         uv = shutil.which("uv")
-        if uv and _quiet([uv, "venv", "--quiet", "--seed", "--allow-existing", "--python", sys.executable, str(self.path)]):
+        if uv and _quiet([uv, "venv", "--quiet", "--seed", "--allow-existing", "--python", base, str(self.path)]):
             return
         _need_ensurepip()
-        made = _run([sys.executable, "-m", "venv", str(self.path)])
+        made = _run([base, "-m", "venv", str(self.path)])
         if made.returncode:
             raise SetupError(f"the environment .venv could not be made:\n{made.stdout}")
 

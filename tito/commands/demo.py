@@ -1,0 +1,51 @@
+"""`tito demo`."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import click
+
+from tito.errors import UsageError
+
+DEMOS = Path(__file__).resolve().parent.parent / "demos"
+
+
+def demos() -> dict[str, Path]:
+    """The demos there are, by name."""
+    return {file.stem: file for file in sorted(DEMOS.glob("[a-z]*.py"))}
+
+
+def complete_demo(context, parameter, incomplete):
+    """Shell completion: the demos' names."""
+    return [name for name in demos() if name.startswith(incomplete)]
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("name", required=False, shell_complete=complete_demo)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def command(name, arguments):
+    """Train a network on real data with the package.
+
+    \b
+      tito demo                 the demos there are
+      tito demo digits          run one
+      tito demo digits --help   what can be chosen in it
+    """
+    import importlib
+
+    known = demos()
+    if name is None:
+        for demo, file in known.items():
+            click.echo(f"{demo:<12} {_first_line(file)}")
+        if not known:
+            click.echo("tito: this course has no demos yet.", err=True)
+        return 0
+    if name not in known:
+        raise UsageError(f"there is no demo {name!r}. There are: {', '.join(known) or 'none yet'}.")
+    return importlib.import_module(f"tito.demos.{name}").main(list(arguments))
+
+
+def _first_line(file: Path) -> str:
+    return (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").partition("\n")[0]

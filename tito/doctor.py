@@ -1,0 +1,190 @@
+"""What the course needs of its surroundings, a function for each thing."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+
+from tito import derived, workspace
+from tito.course import Course
+from tito.environment import Environment, requirements
+from tito.errors import CourseError
+from tito.jupyter import is_free
+
+OLDEST_PYTHON, OLDEST_NUMPY = (3, 11), (2, 0)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination."""
+
+    state: str  # well, note, wrong
+    subject: str
+    said: str
+    repair: Callable[[], object] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.state:<6} {self.subject:<12} {self.said}"
+
+    def as_data(self) -> dict:
+        return {"state": self.state, "subject": self.subject, "said": self.said, "repairable": self.repair is not None}
+
+
+def examine(course: Course) -> list[Finding]:
+    """Everything that is looked at, in order."""
+    looks = (_python, _numpy, _tools, _environment, _writable, _path, _chapters, _package, _leftovers, _jupyter, _port, _git)
+    return [finding for look in looks for finding in look(course)]
+
+
+def repair(course: Course, findings: list[Finding]) -> list[Finding]:
+    """Repair what can be, and look again."""
+    for finding in findings:
+        if finding.state == "wrong" and finding.repair:
+            finding.repair()
+    return examine(Course(course.root))
+
+
+def _python(course: Course) -> Iterator[Finding]:
+    found = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < OLDEST_PYTHON:
+        yield Finding("wrong", "Python", f"{found}, but 3.11 or newer is needed")
+    else:
+        yield Finding("well", "Python", f"{found}, {sys.executable}")
+
+
+def _numpy(course: Course) -> Iterator[Finding]:
+    try:
+        found = metadata.version("numpy")
+    except metadata.PackageNotFoundError:
+        yield Finding("wrong", "NumPy", "is not installed", _reinstall(course))
+        return
+    if tuple(map(int, found.split(".")[:2])) < OLDEST_NUMPY:
+        yield Finding("wrong", "NumPy", f"{found}, but 2.0 or newer is needed", _reinstall(course))
+    else:
+        yield Finding("well", "NumPy", found)
+
+
+def _tools(course: Course) -> Iterator[Finding]:
+    """The packages of the extra `course`."""
+    names = [_name(r) for r in requirements(course.root, ("course",))]
+    missing = [name for name in names if not _installed(name)]
+    if missing:
+        yield Finding("wrong", "tools", f"missing: {', '.join(missing)}", _reinstall(course))
+    else:
+        yield Finding("well", "tools", ", ".join(f"{n} {metadata.version(n)}" for n in names if n != "numpy"))
+
+
+def _environment(course: Course) -> Iterator[Finding]:
+    own = Environment(course.root)
+    if not own.entered:
+        yield Finding("note", "environment", f"{sys.prefix}, not the course's own: bin/tito makes and uses .venv")
+    elif not own.ready:
+        yield Finding("wrong", "environment", ".venv is older than pyproject.toml", _reinstall(course))
+    else:
+        yield Finding("well", "environment", f".venv, with {', '.join(own.installed_extras())}")
+
+
+def _writable(course: Course) -> Iterator[Finding]:
+    import tempfile
+
+    closed = []
+    for directory in (course.root, course.source, course.package / "core"):
+        try:
+            tempfile.TemporaryFile(dir=directory).close()
+        except OSError:
+            closed.append(directory.relative_to(course.root).as_posix())
+    if closed:
+        yield Finding("wrong", "files", f"no writing in {', '.join(closed)}: results are not remembered, chapters cannot be begun")
+    else:
+        yield Finding("well", "files", "the checkout can be written")
+
+
+def _path(course: Course) -> Iterator[Finding]:
+    text = str(course.root)
+    odd = [what for what, there in (("spaces", " " in text), ("letters beyond ASCII", not text.isascii())) if there]
+    yield Finding("well", "path", text + (f" (its {' and '.join(odd)} do no harm)" if odd else ""))
+
+
+def _chapters(course: Course) -> Iterator[Finding]:
+    from tito import checks
+
+    begun = workspace.started(course)
+    problems = [p for m in course.modules for p in checks.export_problems(course, m, m.name in begun)]
+    for problem in problems:
+        yield Finding("wrong", "chapters", str(problem))
+    if not problems:
+        yield Finding("well", "chapters", f"{len(course.modules)}, of which {len(begun)} in progress")
+
+
+def _package(course: Course) -> Iterator[Finding]:
+    try:
+        begun = workspace.started(course)
+        texts = derived.generate(course, [m for m in course.modules if m.name not in begun], begun)
+    except (CourseError, ImportError):
+        yield Finding("note", "package", "not compared with the chapters while they cannot be exported")
+        return
+    old = [derived.relative(course, path) for path, text in texts.items() if derived.current(path) != text]
+    old += [derived.relative(course, path) for path in derived.leftover(course)]
+    if old:
+        yield Finding("wrong", "package", f"not what the chapters say: {', '.join(old)}", lambda: derived.export(course, []))
+    else:
+        yield Finding("well", "package", "is what the chapters say")
+
+
+def _leftovers(course: Course) -> Iterator[Finding]:
+    """Temporary files of a write that was interrupted."""
+    files = [f for directory in (course.source, course.package, course.private) for f in directory.rglob(".*.new")]
+    if files:
+        names = ", ".join(derived.relative(course, f) for f in files)
+        yield Finding("wrong", "leftovers", f"of an interrupted write: {names}", lambda: [f.unlink() for f in files])
+
+
+def _jupyter(course: Course) -> Iterator[Finding]:
+    config = course.root / "etc" / "jupyter" / "jupyter_server_config.py"
+    if not config.exists():
+        yield Finding("wrong", "Jupyter", f"{derived.relative(course, config)} is missing: chapters will not open as notebooks")
+    elif find_spec("jupyterlab") is None:
+        yield Finding("note", "Jupyter", "JupyterLab is not installed yet; tito jupyter installs it")
+    else:
+        yield Finding("well", "Jupyter", f"JupyterLab {metadata.version('jupyterlab')}")
+
+
+def _port(course: Course) -> Iterator[Finding]:
+    port = course.number("jupyter", "port")
+    if is_free(port):
+        yield Finding("well", "port", f"{port} is free")
+    else:
+        yield Finding("note", "port", f"{port} is in use (perhaps by JupyterLab); tito jupyter takes the next free one")
+
+
+def _git(course: Course) -> Iterator[Finding]:
+    if shutil.which("git") is None:
+        yield Finding("note", "git", "is not installed; the course works without it")
+    elif not (course.root / ".git").exists():
+        yield Finding("note", "git", "this is no git checkout; the course works without one")
+    else:
+        yield Finding("well", "git", "a git checkout")
+
+
+def _reinstall(course: Course) -> Callable[[], object] | None:
+    """Bring our own environment up to date; nothing is done to anyone else's."""
+    own = Environment(course.root)
+    return own.renew if own.entered else None
+
+
+def _name(requirement: str) -> str:
+    import re
+
+    return re.match(r"[\w.-]+", requirement)[0]
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
