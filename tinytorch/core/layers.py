@@ -3,13 +3,13 @@
 # %% auto #0
 __all__ = ['explain_dense', 'dense', 'dense_composed', 'layer_norm', 'layer_norm_composed', 'Parameter']
 
-# %% ../../modules/source/04_layers/layers_dev.py #L22
+# %% ../../modules/source/04_layers/layers_dev.py #L23
 import numpy as np
 
 from .activations import floating
 from .tensor import Tensor, matmul, mean, operation, sqrt, var
 
-# %% ../../modules/source/04_layers/layers_dev.py #L29
+# %% ../../modules/source/04_layers/layers_dev.py #L30
 def explain_dense(x, w, b):
     """Why the shapes of a layer's input, weights and bias do not fit; empty where they do."""
     if len(w) != 2 or b != w[1:]:
@@ -57,7 +57,7 @@ def layer_norm_composed(x, gain, bias, epsilon=1e-5):
     """What `layer_norm` equals: mean, variance, and arithmetic."""
     return (x - mean(x, -1, keepdims=True)) / sqrt(var(x, -1, keepdims=True) + epsilon) * gain + bias
 
-# %% ../../modules/source/04_layers/layers_dev.py #L79
+# %% ../../modules/source/04_layers/layers_dev.py #L80
 class Parameter(Tensor):
     """A Tensor that training adjusts."""
 
