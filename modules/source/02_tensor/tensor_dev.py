@@ -72,8 +72,8 @@ print(f"scalar * scalar        {1e9 * seconds(lambda: scalar * scalar):5.0f} ns"
 print(f"0-d array * 0-d array  {1e9 * seconds(lambda: zero_dim * zero_dim):5.0f} ns")
 
 # %% [markdown]
-# Two helpers come with the exercise. `carries_dtype` looks for a dtype in the first entry of nested lists, and
-# `explain_data` turns NumPy's complaint about lists of unequal length into a sentence that names the row.
+# Three helpers come with the exercise. `carries_dtype` looks for a dtype in the first entry of nested lists, `unboxed` makes
+# a scalar of an array without axes, and `explain_data` turns NumPy's complaint about lists of unequal length into a sentence that names the row.
 
 # %%
 #| export
@@ -82,6 +82,11 @@ def carries_dtype(data) -> bool:
     while isinstance(data, (list, tuple)) and len(data):
         data = data[0]
     return hasattr(data, "dtype")
+
+
+def unboxed(array: np.ndarray | np.generic) -> np.ndarray | np.generic:
+    """A NumPy scalar in the place of an array without axes; any other array itself."""
+    return array if array.ndim else array[()]
 
 
 def explain_data(data) -> Exception:
@@ -129,7 +134,7 @@ def to_array(data, dtype=None) -> np.ndarray | np.generic:
     -----
     `np.array(data)` copies, and raises ValueError for rows of unequal length.
     `array.dtype.kind` is one of "b", "i", "u", "f" for bools, integers, unsigned
-    integers and floats. `array[()]` is a scalar for an array without axes, and the
+    integers and floats. `unboxed(array)` is a scalar for an array without axes, and the
     array itself for any other.
     """
     if isinstance(data, Tensor):
@@ -143,7 +148,7 @@ def to_array(data, dtype=None) -> np.ndarray | np.generic:
         raise explain_data(data)
     if dtype is None and array.dtype == np.float64 and not carries_dtype(data):
         array = array.astype(np.float32)
-    return array[()]
+    return unboxed(array)
     ### END SOLUTION
 
 
@@ -166,7 +171,7 @@ def to_array(data, dtype=None) -> np.ndarray | np.generic:
 #             raise explain_data(data) from error
 #         if array.dtype.kind not in "biuf":
 #             raise explain_data(data)
-#         return array[()]
+#         return unboxed(array)
 #     - name: everything becomes float32
 #       says: >-
 #         A float64 array lost half its bits. Only data without a dtype (Python floats, lists) takes the default; an array
@@ -180,7 +185,7 @@ def to_array(data, dtype=None) -> np.ndarray | np.generic:
 #             raise explain_data(data)
 #         if dtype is None and array.dtype == np.float64:
 #             array = array.astype(np.float32)
-#         return array[()]
+#         return unboxed(array)
 #     - name: shares the caller's array
 #       says: >-
 #         Changing the array that was passed in changed the result too. np.asarray shares memory with its argument;
@@ -194,7 +199,7 @@ def to_array(data, dtype=None) -> np.ndarray | np.generic:
 #             raise explain_data(data)
 #         if dtype is None and array.dtype == np.float64 and not carries_dtype(data):
 #             array = array.astype(np.float32)
-#         return array[()]
+#         return unboxed(array)
 
 # %% [markdown]
 # The class itself is short. `__slots__` tells Python that a Tensor has exactly these attributes, which makes it smaller and
@@ -303,7 +308,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
     """A Tensor that shares memory with `array`. Raises TypeError for what is no array of numbers."""
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
         raise explain_data(array)
-    return wrap(array[()])
+    return wrap(unboxed(array))
 
 
 # %% nbgrader={"grade": true, "grade_id": "test_to_array", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -705,8 +710,7 @@ def lift_many(function):
         except (TypeError, ValueError) as error:
             raise explain(lifted, error, arrays) from error
         out, kept = out if type(out) is tuple else (out, None)
-        if type(out) is np.ndarray and out.ndim == 0:
-            out = out[()]
+        out = unboxed(out)
         if recorder is not None and any([x.requires_grad for x in xs]):
             return recorder(lifted, out, xs, arrays, options, kept)
         return wrap(out)
@@ -762,7 +766,7 @@ def operation(function=None, *, numpy=(), explain=None):
     lifted = short(function) if short and not options and not any_number else lift_many(function)
     update_wrapper(lifted, function)
     lifted.inputs, lifted.options, lifted.any_number = inputs, list(options), any_number
-    lifted.explain, lifted.rules = explain, None
+    lifted.explain, lifted.rules, lifted.composition, lifted.plans = explain, None, None, {}
     for name in numpy if isinstance(numpy, tuple) else (numpy,):
         NUMPY[name] = lifted
     return lifted
@@ -1768,7 +1772,7 @@ def wrapped(value):
     """`value` with Tensors in the place of arrays."""
     if isinstance(value, (list, tuple)) and any(isinstance(v, ARRAYS) for v in value):
         return tuple(wrapped(v) for v in value)
-    return wrap(value[()]) if isinstance(value, ARRAYS) and value.dtype.kind in "biuf" else value
+    return wrap(unboxed(value)) if isinstance(value, ARRAYS) and value.dtype.kind in "biuf" else value
 
 
 def array_ufunc(self, ufunc, method, *args, **named):
@@ -1831,17 +1835,17 @@ def checked_shape(shape, name: str) -> tuple[int, ...]:
 
 def zeros(shape, dtype=np.float32) -> Tensor:
     """A Tensor of zeros."""
-    return wrap(np.zeros(checked_shape(shape, "zeros"), dtype)[()])
+    return wrap(unboxed(np.zeros(checked_shape(shape, "zeros"), dtype)))
 
 
 def ones(shape, dtype=np.float32) -> Tensor:
     """A Tensor of ones."""
-    return wrap(np.ones(checked_shape(shape, "ones"), dtype)[()])
+    return wrap(unboxed(np.ones(checked_shape(shape, "ones"), dtype)))
 
 
 def full(shape, value: float, dtype=np.float32) -> Tensor:
     """A Tensor of which every entry is `value`."""
-    return wrap(np.full(checked_shape(shape, "full"), value, dtype)[()])
+    return wrap(unboxed(np.full(checked_shape(shape, "full"), value, dtype)))
 
 
 def arange(*args, dtype=None) -> Tensor:

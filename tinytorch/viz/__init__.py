@@ -1,0 +1,1 @@
+"""Pictures of what the chapters compute. Nothing here takes part in a computation."""
