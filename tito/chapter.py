@@ -142,8 +142,8 @@ def split_cells(text: str) -> list[Cell]:
     """The cells of a jupytext percent file."""
     lines = text.splitlines()
     starts = [i for i, line in enumerate(lines) if MARKER.match(line)]
-    ends = starts[1:] + [len(lines)]
-    return [_cell(lines, start, end) for start, end in zip(starts, ends, strict=True)]
+    ends = [*starts[1:], len(lines)]
+    return [_cell(lines, start, end) for start, end in zip(starts, ends)]
 
 
 def _cell(lines: list[str], start: int, end: int) -> Cell:

@@ -1,0 +1,347 @@
+"""The loop of `start`, `test`, `reset` and `solution`: nothing is lost, and nothing passes that should not."""
+
+import json
+import subprocess
+
+import pytest
+
+FIRST = "modules/source/01_first/first_dev.py"
+SECOND = "modules/source/02_second/second_dev.py"
+CORE = "tinytorch/core/first.py"
+BLANK = '    # YOUR CODE HERE\n    raise NotImplementedError("exercise double")\n'
+
+
+def solve(checkout, text, old=BLANK):
+    checkout.edit(FIRST, old, "".join(f"    {line}\n" for line in text.splitlines()))
+
+
+def states(checkout, *arguments, status=1):
+    data = json.loads(checkout.run("test", "first", "--json", *arguments).stdout)
+    assert data["passed"] is (status == 0)
+    return {e["name"]: e["state"] for e in data["exercises"]}, data
+
+
+def failure(checkout, exercise, *arguments):
+    _, data = states(checkout, *arguments)
+    return next(e for e in data["exercises"] if e["name"] == exercise)["failure"]
+
+
+def line_of(checkout, text, path=FIRST):
+    return next(i for i, line in enumerate(checkout.read(path).splitlines(), 1) if text in line)
+
+
+def test_out_of_the_box_everything_passes(toy):
+    before = toy.files()
+    output = toy.tito("test", "--all")
+    assert "01_first         passed  3 exercises, 6 points" in output and "passed: 2 of 2 chapters" in output
+    changed = {name for name, text in toy.files().items() if before.get(name) != text}
+    assert changed == {".tito/results/first.json", ".tito/results/second.json"}
+
+
+def test_start_blanks_and_keeps(toy):
+    reference = toy.read(FIRST)
+    assert "3 exercises are blank now" in toy.tito("start", "first")
+    blanked = toy.read(FIRST)
+    assert toy.read(".tito/reference/first/first_dev.py") == reference
+    assert blanked.count("raise NotImplementedError") == 3 and "return x + x" not in blanked
+    assert "misconceptions" not in blanked and "def test_double" in blanked
+    assert "import sys" not in blanked and blanked.count("### BEGIN SOLUTION") == 3
+
+
+def test_start_again_changes_nothing(toy):
+    toy.tito("start", "first")
+    solve(toy, "return x * 2")
+    before = toy.files()
+    assert "in progress, 2 exercises to do; nothing was changed" in toy.tito("start", "first")
+    assert toy.files() == before
+
+
+def test_start_after_an_interruption(toy):
+    """Killed after the reference was kept and before the chapter was blanked."""
+    toy.write(".tito/reference/first/first_dev.py", toy.read(FIRST))
+    toy.tito("start", "first")
+    assert toy.read(FIRST).count("raise NotImplementedError") == 3
+
+
+def test_start_refuses_a_changed_chapter(toy):
+    toy.edit(FIRST, "return x + x", "return 3 * x")
+    before = toy.files()
+    assert "was changed after it was last exported" in toy.tito("start", "first", status=1)
+    assert toy.files() == before
+
+
+def test_unsolved_is_to_do(toy):
+    toy.tito("start", "first")
+    found, data = states(toy)
+    assert found == {"double": "to do", "Box_doubled": "to do", "Box_text": "to do"} and data["points"] == 0
+    output = toy.tito("test", "first", status=1)
+    assert "to do    double, Box_doubled, Box_text" in output and "Traceback" not in output
+    assert f"until the chapter passes, {CORE} holds the course's reference" in output
+
+
+def test_a_module_level_blank_is_to_do(toy):
+    toy.tito("start", "second")
+    data = json.loads(toy.run("test", "second", "--json").stdout)
+    assert [e["state"] for e in data["exercises"]] == ["to do"] and not data["problems"]
+    toy.edit(SECOND, '# rule("four", lambda x: ...)', 'rule("four", lambda x: 4 * x)')
+    toy.tito("test", "second")
+
+
+def test_blank_exercise_that_another_needs(toy):
+    toy.tito("start", "first")
+    toy.tito("solution", "first", "Box_doubled")
+    _, data = states(toy)
+    box = next(e for e in data["exercises"] if e["name"] == "Box_doubled")
+    assert box["state"] == "failing" and box["needs"] == "double"
+    assert "needs the exercise double, which is still to do" in toy.tito("test", "first", status=1)
+
+
+def test_a_wrong_solution(toy):
+    toy.tito("start", "first")
+    solve(toy, "return x * x")
+    wrong = failure(toy, "double")
+    assert (wrong["call"], wrong["actual"], wrong["expected"]) == ("double(3)", "9", "6")
+    assert wrong["test"] == f"{FIRST}:{line_of(toy, 'check(double(3), 6)')}"
+    output = toy.tito("test", "first", status=1)
+    assert "tried     double(3)\n    gave      9\n    expected  6" in output
+    assert f"edit {FIRST}:{line_of(toy, 'BEGIN SOLUTION double')}, then tito test 01_first -k test_double" in output
+
+
+def test_a_solution_that_raises(toy):
+    toy.tito("start", "first")
+    solve(toy, "return x + undefined")
+    wrong = failure(toy, "double")
+    assert wrong["actual"] == "NameError: name 'undefined' is not defined"
+    assert (wrong["call"], wrong["expected"]) == ("double(3)", "6")
+    assert wrong["where"] == f"{FIRST}:{line_of(toy, 'undefined')}"
+    assert "return x + undefined" in toy.tito("test", "first", "--verbose", status=1)
+
+
+def test_a_missing_return(toy):
+    toy.tito("start", "first")
+    solve(toy, "x + x")
+    assert "is a return missing" in failure(toy, "double")["reason"]
+
+
+def test_a_passing_chapter_becomes_the_package(toy):
+    toy.tito("start", "first")
+    solve(toy, "if isinstance(x, str):\n    raise TypeError('x is a str')\nreturn 2 * x")
+    reference = toy.read(CORE)
+    toy.tito("test", "first", status=1)
+    assert toy.read(CORE) == reference
+    toy.tito("solution", "first", "Box_doubled")
+    toy.tito("solution", "first", "Box_text")
+    assert "it is now part of the package" in toy.tito("test", "first")
+    assert "return 2 * x" in toy.read(CORE)
+    toy.tito("export", "--check")
+    assert "passed" in toy.tito("status")
+    toy.edit(FIRST, "return 2 * x", "return 3 * x")
+    output = toy.tito("test", "first", status=1)
+    assert "holds your version that passed last" in output and "return 2 * x" in toy.read(CORE)
+    assert "in progress" in toy.tito("status")
+
+
+def test_one_test_by_name_installs_nothing(toy):
+    toy.tito("start", "first")
+    solve(toy, "return x + x")
+    before = toy.files()
+    toy.tito("test", "first", "-k", "test_double and not text")
+    assert toy.files() == before
+
+
+def test_no_test_matches(toy):
+    assert "no test matches" in toy.tito("test", "first", "-k", "nothing", status=1)
+    assert "no chapter, and no test in tests/" in toy.tito("test", "--all", "-k", "nothing", status=1)
+
+
+def test_the_course_s_tests_count(toy):
+    """A test that was made easier, or taken out, is run as the course has it."""
+    toy.tito("start", "first")
+    solve(toy, "return x * x")
+    toy.edit(FIRST, "check(double(3), 6)", "check(double(3), 9)")
+    output = toy.tito("test", "first", status=1)
+    assert "expected  6" in output and "the course's were run: test_double" in output
+    text = toy.read(FIRST)
+    toy.write(FIRST, text[: text.index("# %% nbgrader={\"grade\": true")])
+    assert "expected  6" in toy.tito("test", "first", status=1)
+
+
+def test_cells_of_one_s_own_are_welcome(toy):
+    toy.tito("start", "first")
+    toy.tito("solution", "first")
+    toy.edit(FIRST, "# %% [markdown]\n# Doubling", "# %%\n#| export\ndef helper(x):\n    return x\n\n# %%\nthis is no Python\n\n# %% [markdown]\n# Doubling")
+    toy.tito("test", "first")
+    assert "helper" in toy.read(CORE)
+
+
+NEVER = {
+    "empty": lambda text: "",
+    "header only": lambda text: text[: text.index("# %%")],
+    "syntax": lambda text: text.replace("return x + x", "return x +"),
+    "no exercises": lambda text: text.replace("def double(x):", "def other(x):"),
+    "import error": lambda text: text.replace("import numpy as np", "import nunpy as np"),
+    "exit": lambda text: text.replace("return x + x", "import os; os._exit(0)"),
+    "exit at import": lambda text: text.replace("import numpy as np", "import numpy as np, os; os._exit(0)"),
+    "sys.exit": lambda text: text.replace("return x + x", "raise SystemExit(0)"),
+    "skip": lambda text: text.replace("return x + x", "import pytest; pytest.skip('later')"),
+    "still unsolved": lambda text: text.replace("return str(self.value)", 'raise NotImplementedError("exercise Box_text")'),
+}
+
+
+@pytest.mark.parametrize("change", NEVER.values(), ids=NEVER)
+def test_never_passes(toy, change):
+    toy.tito("start", "first")
+    toy.tito("solution", "first")
+    toy.write(FIRST, change(toy.read(FIRST)))
+    before = toy.read(CORE)
+    output = toy.tito("test", "first", status=1)
+    assert "Traceback" not in output and toy.read(CORE) == before
+    assert toy.run("test", "--all").returncode == 1
+
+
+def test_syntax_error_is_shown_at_its_line(toy):
+    toy.tito("start", "first")
+    solve(toy, "return x +")
+    assert f"{FIRST}:{line_of(toy, 'return x +')}: this is not Python" in toy.tito("test", "first", status=1)
+
+
+def test_an_endless_loop_ends(toy):
+    toy.edit("settings.ini", "test_seconds = 30", "test_seconds = 1")
+    toy.tito("start", "first")
+    solve(toy, "nan = float('nan')\nwhile nan != 0:\n    nan = nan * 0\nreturn x")
+    wrong = failure(toy, "double")
+    assert wrong["kind"] == "time" and "still running after 1 seconds" in wrong["actual"]
+    assert wrong["where"].startswith(f"{FIRST}:")
+
+
+def test_an_endless_loop_that_catches_everything_ends(toy):
+    toy.edit("settings.ini", "chapter_seconds = 300", "chapter_seconds = 2")
+    toy.edit("settings.ini", "test_seconds = 30", "test_seconds = 1")
+    toy.tito("start", "first")
+    solve(toy, "while True:\n    try:\n        x = x + 1\n        while True: pass\n    except BaseException:\n        pass")
+    wrong = failure(toy, "double")
+    assert wrong["kind"] == "time" and "may take 2 seconds" in wrong["actual"]
+
+
+def test_memory_runs_out(toy):
+    pytest.importorskip("resource")
+    toy.edit("settings.ini", "memory_mb = 8192", "memory_mb = 2048")
+    toy.tito("start", "first")
+    solve(toy, "held = [0]\nwhile True:\n    held = held * 2")
+    assert failure(toy, "double")["kind"] in ("memory", "time")
+
+
+def test_reset_and_solution_keep_the_attempt(toy):
+    toy.tito("start", "first")
+    blanked = toy.read(FIRST)
+    solve(toy, "return x ** 3")
+    mine = toy.read(FIRST)
+    output = toy.tito("reset", "first", "double")
+    kept = output.split("kept: ")[1].split("\n")[0]
+    assert toy.read(FIRST) == blanked and toy.read(kept) == mine
+    toy.write(FIRST, mine)
+    toy.tito("solution", "first", "double")
+    assert "return x + x" in toy.read(FIRST) and toy.read(FIRST).count("NotImplementedError") == 2
+    toy.tito("solution", "first")
+    assert toy.read(FIRST) == toy.read(".tito/reference/first/first_dev.py")
+    toy.tito("reset", "first")
+    assert toy.read(FIRST) == blanked
+    attempts = [text.decode() for name, text in toy.files().items() if "attempts" in name]
+    assert len(attempts) == 4 and mine in attempts
+
+
+def test_a_reset_that_cannot_save_changes_nothing(toy):
+    toy.tito("start", "first")
+    solve(toy, "return x ** 3")
+    mine = toy.read(FIRST)
+    toy.write(".tito/attempts", "a file where the directory should be")
+    output = toy.tito("reset", "first", status=1)
+    assert toy.read(FIRST) == mine and "Traceback" not in output
+
+
+def test_killed_while_resetting(toy):
+    """Killed at any moment: the chapter is the old one or the new one, and the attempt is kept before the new one."""
+    import os
+    import sys
+    import time
+
+    from conftest import ROOT
+
+    toy.tito("start", "first")
+    blanked = toy.read(FIRST)
+    solve(toy, "return x ** 3")
+    mine = toy.read(FIRST)
+    for delay in (0.05, 0.1, 0.13, 0.16, 0.2):
+        toy.write(FIRST, mine)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        process = subprocess.Popen([sys.executable, "-m", "tito", "reset", "first"], cwd=toy.root, env=environment, stdout=subprocess.DEVNULL)
+        time.sleep(delay)
+        process.kill()
+        process.wait()
+        now = toy.read(FIRST)
+        assert now == mine or now == blanked and any(mine.encode() == t for n, t in toy.files().items() if "attempts" in n)
+
+
+def test_lost_markers(toy):
+    toy.tito("start", "first")
+    toy.edit(FIRST, "### BEGIN SOLUTION double\n", "")
+    output = toy.tito("reset", "first", "double", status=1)
+    assert "holds the markers of double 0 times" in output
+    assert "no exercise 'doble'. Did you mean double?" in toy.tito("reset", "first", "doble", status=2)
+
+
+def test_reset_of_a_chapter_that_is_not_in_progress(toy):
+    before = toy.files()
+    assert "is not in progress" in toy.tito("reset", "first", status=1)
+    assert "is not in progress" in toy.tito("solution", "first", status=1)
+    assert toy.files() == before
+
+
+def test_an_edition_without_solutions(toy):
+    toy.tito("start", "first")
+    toy.file(".tito/reference/first/first_dev.py").unlink()
+    toy.tito("export", "first")
+    toy.tito("start", "first")
+    assert "holds no solution of double" in toy.tito("solution", "first", "double", status=1)
+    assert "test_double" in toy.read(FIRST)
+
+
+def test_work_of_a_chapter_reaches_the_next(toy):
+    """The second chapter's tests run on the package, which holds what passed."""
+    toy.tito("start", "first")
+    toy.tito("solution", "first")
+    toy.edit(FIRST, "return x + x", "print('mine')\n    return x + x")
+    toy.tito("test", "first")
+    assert "mine" in toy.tito("test", "second", "--verbose") or "mine" in toy.read(CORE)
+
+
+def test_export_leaves_work_in_progress_alone(toy):
+    toy.tito("start", "first")
+    before = toy.read(CORE)
+    assert "01_first is in progress and was left alone" in toy.tito("export", "--all")
+    assert toy.read(CORE) == before
+    toy.tito("export", "--check")
+    toy.tito("export", "first")
+    assert "exercise double" in toy.read(CORE)
+
+
+def test_further_tests_of_a_chapter(toy):
+    """tests/name runs against the scratch package, and keeps a chapter from passing."""
+    toy.write("tests/first/test_more.py", "from tinytorch.core.first import double\n\ndef test_zero():\n    assert double(0) == 0\n")
+    toy.tito("start", "first")
+    toy.tito("solution", "first")
+    toy.edit(FIRST, "return x + x", "return x + x or 1")
+    before = toy.read(CORE)
+    output = toy.tito("test", "first", status=1)
+    assert "tests/first does not" in output and "assert 1 == 0" in output and toy.read(CORE) == before
+    toy.edit(FIRST, "return x + x or 1", "return x + x")
+    toy.tito("test", "first")
+    output = toy.tito("test", "--all")
+    assert "1 passed" in output and "tests/ passed" in output
+
+
+def test_failing_tests_directory_fails_all(toy):
+    toy.write("tests/test_bad.py", "def test_bad():\n    assert False\n")
+    assert "tests/ failed" in toy.tito("test", "--all", status=1)
+    toy.write("tests/test_bad.py", "import nothing_like_this\n")
+    toy.tito("test", "--all", status=1)
