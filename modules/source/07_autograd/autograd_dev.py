@@ -1093,6 +1093,10 @@ def test_pass_on():
     (total * 2.0 + total * 3.0 + x).backward([1.0, 1.0])
     check(x.grad, [6.0, 6.0])
     check(y.grad, [5.0, 5.0])
+    x = Variable([1.0, 2.0])
+    twice, thrice = x * 2.0, x * 3.0
+    (twice + x + thrice).backward([1.0, 1.0])
+    check(x.grad, [6.0, 6.0])
 
 test_pass_on()
 

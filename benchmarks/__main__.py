@@ -1,0 +1,104 @@
+"""``tito bench``: the table, and JSON where it is asked for."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+from benchmarks import peers
+from benchmarks.timing import import_seconds, one_thread, peak_memory, side_by_side
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="tito bench",
+        description="Times forward, backward and update, one thread each, side by side, as ratios to hand-written NumPy.",
+    )
+    parser.add_argument("names", nargs="*", help="workloads to run; all without it")
+    parser.add_argument("--list", action="store_true", help="say what workloads there are")
+    parser.add_argument("--seconds", type=float, default=1.5, help="time spent on each contestant of a workload")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there, - for standard output")
+    parser.add_argument("--check", action="store_true", help="exit with 1 where a gate is missed")
+    parser.add_argument("--install-peers", action="store_true", help="make .venv-peers with PyTorch and the others first")
+    return parser.parse_args()
+
+
+def measure(workload, seconds: float) -> dict:
+    """Ratios (or figures) of one workload."""
+    names = [name for name in peers.installed() if name in workload.runs]
+    if workload.kind == "memory":
+        figures = {name: peak_memory(workload.name, name) for name in names}
+        return {"figures": figures, "unit": "MB", "gate": workload.gate, "aim": workload.aim}
+    if workload.kind == "import":
+        times = {name: import_seconds(module) for name, module in workload.runs.items() if name in names}
+    else:
+        times = side_by_side({name: workload.runs[name]() for name in names}, seconds)
+    ratios = {name: t / times["numpy"] for name, t in times.items()}
+    return {"figures": ratios, "unit": "x", "numpy_seconds": times["numpy"], "gate": workload.gate, "aim": workload.aim}
+
+
+def verdict(result) -> str:
+    ours = result["figures"].get("tinytorch")
+    if ours is None or result["gate"] is None:
+        return ""
+    return "aim" if ours <= result["aim"] else "gate" if ours <= result["gate"] else "MISSED"
+
+
+def row(name, result, contestants) -> str:
+    base = f"{1e6 * result['numpy_seconds']:10.1f} us" if "numpy_seconds" in result else " " * 13
+    cells = []
+    for c in contestants:
+        value = result["figures"].get(c)
+        cells.append(f"{'-':>10}" if value is None else f"{value:10.2f}" if result["unit"] == "x" else f"{value:7.1f} MB")
+    gate = f"{result['gate']:6g} {result['aim']:6g}" if result["gate"] is not None else " " * 13
+    return f"{name:14}{base}{''.join(cells)}  {gate}  {verdict(result)}"
+
+
+def main() -> int:
+    options = arguments()
+    if options.install_peers:
+        peers.install()
+        sys.argv.remove("--install-peers")
+    code = peers.run_there(sys.argv[1:])
+    if code is not None:
+        return code
+    one_thread()
+    from benchmarks.workloads import WORKLOADS
+
+    if options.list:
+        print("\n".join(f"{w.name:14}{w.title}" for w in WORKLOADS.values()))
+        return 0
+    unknown = [name for name in options.names if name not in WORKLOADS]
+    if unknown:
+        print(f"tito bench: there is no workload {unknown[0]!r}. There are: {', '.join(WORKLOADS)}.", file=sys.stderr)
+        return 2
+    contestants = peers.installed()
+    print(f"{'':14}{'NumPy':>13}{''.join(f'{c:>10}' for c in contestants)}    gate    aim  tinytorch", flush=True)
+    results = {}
+    for name in options.names or WORKLOADS:
+        results[name] = measure(WORKLOADS[name], options.seconds)
+        print(row(name, results[name], contestants), flush=True)
+    missing = [p for p in ("torch", "autograd", "mygrad", "micrograd") if p not in contestants]
+    if missing:
+        print(f"not installed: {', '.join(missing)}; tito bench --install-peers adds them", file=sys.stderr)
+    if options.json:
+        write_json(options.json, results)
+    missed = [name for name, result in results.items() if verdict(result) == "MISSED"]
+    return 1 if options.check and missed else 0
+
+
+def write_json(target, results) -> None:
+    report = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count(), "results": results}
+    text = json.dumps(report, indent=1)
+    if target == "-":
+        print(text)
+    else:
+        Path(target).write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""Fair timings: contestants take turns, the fastest of many runs counts, one thread each."""
+
+import os
+import subprocess
+import sys
+import time
+
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+def one_thread() -> None:
+    """Hold every library to one thread. Before NumPy is imported."""
+    for name in THREADS:
+        os.environ[name] = "1"
+
+
+def side_by_side(runs: dict, seconds: float) -> dict[str, float]:
+    """Fastest time of each contestant, in seconds.
+
+    Parameters
+    ----------
+    runs : dict of contestant to callable
+    seconds : float
+        About how long each contestant is measured in all. They take turns, so that a slow
+        moment of the machine meets them alike.
+    """
+    counts = {}
+    for name, run in runs.items():
+        run()
+        start = time.perf_counter()
+        run()
+        once = time.perf_counter() - start
+        counts[name] = max(1, min(1000, int(0.02 / max(once, 1e-7))))
+    best = dict.fromkeys(runs, float("inf"))
+    spent, rounds = dict.fromkeys(runs, 0.0), 0
+    while min(spent.values()) < seconds and rounds < 400 or rounds < 3:
+        for name, run in runs.items():
+            if spent[name] > 3 * seconds and rounds >= 3:
+                continue
+            start = time.perf_counter()
+            for _ in range(counts[name]):
+                run()
+            elapsed = time.perf_counter() - start
+            spent[name] += elapsed
+            best[name] = min(best[name], elapsed / counts[name])
+        rounds += 1
+    return best
+
+
+def peak_memory(workload: str, contestant: str) -> float | None:
+    """Megabytes that a workload needs beyond what its imports and inputs take, measured in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.memory", workload, contestant]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return float(done.stdout) if done.returncode == 0 and done.stdout.strip() else None
+
+
+def import_seconds(module: str, runs: int = 7) -> float:
+    """Fastest of some imports of a module by a fresh interpreter, less the interpreter's own start."""
+    code = f"import time; s = time.perf_counter(); import {module}; print(time.perf_counter() - s)"
+    times = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout for _ in range(runs)]
+    return min(float(t) for t in times if t)

@@ -1,0 +1,26 @@
+"""The form of a workload."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Workload:
+    """One thing to measure.
+
+    Attributes
+    ----------
+    name, title : str
+    runs : dict
+        For each contestant a callable that prepares and returns the callable to time
+        (for kind "import": the module's name).
+    gate, aim : float or None
+        TinyTorch's largest ratio to NumPy (megabytes for kind "memory") that is accepted, and hoped for.
+    kind : "time", "memory" or "import"
+    """
+
+    name: str
+    title: str
+    runs: dict
+    gate: float | None = None
+    aim: float | None = None
+    kind: str = "time"
