@@ -1,5 +1,7 @@
 """A small course to try things on, in a directory of its own."""
 
+import contextlib
+import io
 import os
 import shutil
 import subprocess
@@ -17,17 +19,30 @@ class Checkout:
     def __init__(self, root):
         self.root = root
 
-    def tito(self, *arguments, status=0, **environment):
-        """Run `tito`; what it wrote. `status` is what it has to end with."""
-        done = self.run(*arguments, **environment)
-        assert done.returncode == status, f"status {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done.stdout + done.stderr
+    def tito(self, *arguments, status=0):
+        """Call `tito` in this process; what it wrote. `status` is what it has to end with."""
+        from tito import cli
+
+        output = io.StringIO()
+        with contextlib.chdir(self.root), contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
+                patch.setattr(sys, "argv", ["tito", *map(str, arguments)])
+                cli.main()
+        assert (end.value.code or 0) == status, f"status {end.value.code}\n{output.getvalue()}"
+        return output.getvalue()
 
     def run(self, *arguments, **environment):
-        """Run `tito`; the process that ended, with stdout and stderr apart."""
+        """Run `tito` in a process of its own, which comes back with stdout and stderr apart."""
+        process = self.begin(*arguments, **environment)
+        texts = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(arguments, process.returncode, *texts)
+
+    def begin(self, *arguments, **environment):
+        """The same, without waiting for it."""
         command = [sys.executable, "-m", "tito", *map(str, arguments)]
         variables = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", **environment}
-        return subprocess.run(command, cwd=self.root, env=variables, capture_output=True, encoding="utf-8", timeout=120)
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, cwd=self.root, env=variables, encoding="utf-8", **pipes)
 
     def python(self, code):
         """Run Python with the checkout's package."""

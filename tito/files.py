@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 
@@ -32,6 +31,8 @@ def read(path: Path) -> str:
 
 
 def _write_beside(path: Path, text: str) -> str:
+    import tempfile
+
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".new")
     with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
         file.write(text)

@@ -140,14 +140,14 @@ def describe(error, cell, job):
     """What a student wants to know of an exception that a test cell raised."""
     frames = chapter_frames(error, job)
     in_test = [f for f in frames if f["path"] == cell["path"] and cell["line"] <= f["line"] <= cell["last"]]
-    checked = call_at(cell, in_test[0]["line"]) if in_test else {}
+    checked = call_at(cell, in_test[-1]["line"]) if in_test else {}
     own = [f for f in frames if f not in in_test]
     failure = {
         "kind": kind(error),
         "type": type(error).__name__,
         "message": str(error),
         "call": getattr(error, "call", "") or checked.get("call", ""),
-        "actual": getattr(error, "actual", "") or f"{type(error).__name__}: {error}".rstrip(": "),
+        "actual": getattr(error, "actual", "") or told(error, job),
         "expected": getattr(error, "expected", "") or checked.get("expected", ""),
         "reason": getattr(error, "reason", ""),
         "needs": unsolved(error),
@@ -168,6 +168,13 @@ def kind(error):
     if isinstance(error, MemoryError):
         return "memory"
     return "check" if hasattr(error, "call") and isinstance(error, AssertionError) else "error"
+
+
+def told(error, job):
+    """The exception in a line or two."""
+    if isinstance(error, MemoryError):
+        return f"MemoryError: it asked for more than the {job['memory_mb']} MB that a chapter's tests may take"
+    return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
 def unsolved(error):

@@ -6,9 +6,7 @@ import click
 
 from tito import derived, export, workspace
 from tito.course import Course
-from tito.runner import Outcome, Report, located
-
-MARKS = {"passing": ("passing", "green"), "failing": ("failing", "red"), "to do": ("to do", "yellow")}
+from tito.runner import NOTHING_COLLECTED, Outcome, Report, located
 
 
 def report(course: Course, report: Report, verbose: bool = False) -> None:
@@ -115,8 +113,11 @@ def next_step(report: Report) -> str:
 
 def summary(course: Course, reports: list[Report], status: int, passed: bool, seconds: float, select: str) -> None:
     """The closing line of `tito test --all`."""
+    if select and not reports and status == NOTHING_COLLECTED:
+        click.echo(f"{colour('failed', 'red')}: no test matches {select}")
+        return
     good = sum(r.passed for r in reports)
-    tests = {0: "tests/ passed", 5: "tests/ had nothing to run"}.get(status, "tests/ failed")
+    tests = {0: "tests/ passed", NOTHING_COLLECTED: "tests/ had nothing to run"}.get(status, "tests/ failed")
     word = colour("passed", "green") if passed else colour("failed", "red")
     click.echo(f"\n{word}: {good} of {len(reports)} chapters, {tests}, {seconds:.1f} s")
     bad = next((r for r in reports if not r.passed), None)

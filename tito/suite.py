@@ -7,17 +7,17 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import click
 
-from tito import export, show, workspace
+from tito import checks, export, show, workspace
 from tito.course import Course, Module
 from tito.derived import current
+from tito.errors import CourseError
 from tito.files import write_atomically
-from tito.runner import Report, run
-
-NOTHING_COLLECTED = 5
+from tito.runner import NOTHING_COLLECTED, Report, run
 
 
 def one_module(course: Course, module: Module, select: str, as_json: bool, verbose: bool) -> int:
@@ -35,19 +35,16 @@ def every_module(course: Course, select: str, as_json: bool, verbose: bool) -> i
     """Test every chapter in order, then tests/."""
     begun = time.perf_counter()
     if not course.modules:
-        raise click.ClickException("the course has no modules yet: nothing was tested.")
+        raise CourseError("the course has no modules yet: nothing was tested.")
     reports = []
-    with ThreadPoolExecutor(workers()) as pool:
-        for report in pool.map(lambda module: run(course, module, select, extra=False), course.modules):
-            if select and not report.selected:
-                continue
-            conclude(course, report)
-            reports.append(report)
-            if not as_json:
-                show.report(course, report, verbose)
+    for report in _reports(course, select):
+        conclude(course, report)
+        reports.append(report)
+        if not as_json:
+            show.report(course, report, verbose)
     status = whole_tests(course, select, as_json)
-    passed = bool(reports) and all(r.passed for r in reports) or bool(select) and not reports and status == 0
-    passed = passed and status in (0, NOTHING_COLLECTED)
+    ran = bool(reports) or status == 0
+    passed = ran and all(r.passed for r in reports) and status in (0, NOTHING_COLLECTED)
     seconds = time.perf_counter() - begun
     if as_json:
         data = {"passed": passed, "modules": [show.as_data(r) for r in reports], "tests": {"status": status}}
@@ -57,15 +54,27 @@ def every_module(course: Course, select: str, as_json: bool, verbose: bool) -> i
     return 0 if passed else 1
 
 
-def workers() -> int:
-    return max(1, min(os.cpu_count() or 1, 8))
+def _reports(course: Course, select: str) -> Iterator[Report]:
+    """Each chapter's report, in order. Side by side, unless one may change the package for those after it."""
+    alone = any([_changes_package(course, module) for module in course.modules])  # a list: all exports are made here
+    with ThreadPoolExecutor(1 if alone else os.cpu_count()) as pool:
+        waiting = [pool.submit(run, course, module, select, extra=False) for module in course.modules]
+        for future in waiting:
+            if future.result().selected or not select:
+                yield future.result()
+
+
+def _changes_package(course: Course, module: Module) -> bool:
+    if checks.export_problems(course, module, workspace.is_started(course, module)):
+        return False
+    return workspace.cached_export(course, module, module.chapter) != current(export.target(course, module))
 
 
 def whole_tests(course: Course, select: str, as_json: bool) -> int:
     """Run tests/ with pytest, its output as it comes; pytest's exit status."""
     if not any(course.tests.rglob("test_*.py")):
         return NOTHING_COLLECTED
-    command = [sys.executable, "-m", "pytest", "-q", str(course.tests)] + (["-k", select] if select else [])
+    command = [sys.executable, "-m", "pytest", "--no-header", str(course.tests)] + (["-k", select] if select else [])
     sys.stdout.flush()
     stream = sys.stderr if as_json else None
     return subprocess.run(command, cwd=course.root, stdout=stream, stdin=subprocess.DEVNULL).returncode

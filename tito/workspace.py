@@ -100,7 +100,8 @@ def _cut(chapter: Chapter, cuts: list[tuple[int, int, str]]) -> str:
 def blank(chapter: Chapter, region: Region, indent: str) -> str:
     """What stands in an unsolved region: the notes' own blank, or a line that raises."""
     own = None if region.indent else chapter.notes().get(region.name, {}).get("blank")
-    return _indented(own or f'# YOUR CODE HERE\nraise NotImplementedError("exercise {region.name}")\n', indent)
+    lines = own or f'# YOUR CODE HERE\nraise NotImplementedError("exercise {region.name}")'
+    return _indented(lines.rstrip() + "\n", indent)
 
 
 def with_region(chapter: Chapter, region: Region, text: str) -> str:

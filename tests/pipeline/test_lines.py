@@ -3,12 +3,12 @@
 import pytest
 
 from tinytorch._lines import chapter_line
-from tito import export
+from tito import export, workspace
 from tito.chapter import Chapter, split_cells
 from tito.course import Course
 
 COURSE = Course.find()
-MODULES = COURSE.modules
+MODULES = [module for module in COURSE.modules if not workspace.is_started(COURSE, module)]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=[m.id for m in MODULES])
