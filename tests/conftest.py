@@ -24,10 +24,15 @@ class Checkout:
         from tito import cli
 
         output = io.StringIO()
-        with contextlib.chdir(self.root), contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-            with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
-                patch.setattr(sys, "argv", ["tito", *map(str, arguments)])
-                cli.main()
+        with (
+            contextlib.chdir(self.root),
+            contextlib.redirect_stdout(output),
+            contextlib.redirect_stderr(output),
+            pytest.MonkeyPatch.context() as patch,
+            pytest.raises(SystemExit) as end,
+        ):
+            patch.setattr(sys, "argv", ["tito", *map(str, arguments)])
+            cli.main()
         assert (end.value.code or 0) == status, f"status {end.value.code}\n{output.getvalue()}"
         return output.getvalue()
 

@@ -24,7 +24,7 @@ def export_problems(course: Course, module: Module, in_progress: bool = False) -
     if not module.dev.exists():
         return [Problem(module.dev_path, 0, f"the chapter's file is missing: {module.id} needs {module.name}_dev.py.")]
     cells = [c for c in chapter.cells if c.kind == "code" and (c.exported or not in_progress)]
-    problems = [*_before_first_cell(chapter), *_exports(module), *_quotes(chapter)]
+    problems = [*_before_first_cell(chapter), *_exports(module), *_low_directives(chapter)]
     for cell in cells:
         problems += _syntax(chapter, cell) or _imports(course, module, cell)
     return sorted(problems)
@@ -33,7 +33,16 @@ def export_problems(course: Course, module: Module, in_progress: bool = False) -
 def author_problems(course: Course, module: Module) -> list[Problem]:
     """What the course's format asks of a chapter besides."""
     chapter = module.chapter
-    return sorted([*_markers(chapter), *_blanks(chapter), *_notes(chapter), *_test_cells(chapter), *_grade_ids(chapter), *_yaml(course, module)])
+    return sorted(
+        [
+            *_markers(chapter),
+            *_blanks(chapter),
+            *_notes(chapter),
+            *_test_cells(chapter),
+            *_grade_ids(chapter),
+            *_yaml(course, module),
+        ]
+    )
 
 
 def _before_first_cell(chapter: Chapter) -> Iterator[Problem]:
@@ -58,7 +67,7 @@ def _exports(module: Module) -> Iterator[Problem]:
         yield Problem(chapter.path, 0, "the chapter exports nothing: no cell starts with `#| export`.")
 
 
-def _quotes(chapter: Chapter) -> Iterator[Problem]:
+def _low_directives(chapter: Chapter) -> Iterator[Problem]:
     """A directive that nbdev would not see: written below code."""
     for cell in chapter.cells:
         for offset, line in enumerate(cell.source.splitlines() if cell.kind == "code" else ()):
@@ -92,7 +101,8 @@ def _imports(course: Course, module: Module, cell: Cell) -> Iterator[Problem]:
                 hint = f" Did you mean {package}.{close[0]}?" if close else ""
                 message = f"{package}.{name} is imported, but no chapter is called {name}.{hint}"
             elif name not in earlier:
-                message = f"{package}.{name} comes later in the course ({every[name].id}): a chapter imports only earlier ones."
+                later = every[name].id
+                message = f"{package}.{name} comes later in the course ({later}): a chapter imports only earlier ones."
             else:
                 continue
             yield Problem(module.chapter.path, line, message)
@@ -132,7 +142,7 @@ def _markers(chapter: Chapter) -> Iterator[Problem]:
         if used and not cell.exported:
             yield Problem(chapter.path, cell.line, "an exercise cell has to be exported: `#| export` is missing.")
         if used and cell.grader.get("solution") is not True:
-            yield Problem(chapter.path, cell.line, "an exercise cell needs nbgrader metadata with \"solution\": true.")
+            yield Problem(chapter.path, cell.line, 'an exercise cell needs nbgrader metadata with "solution": true.')
 
 
 def _blanks(chapter: Chapter) -> Iterator[Problem]:
@@ -146,10 +156,14 @@ def _blanks(chapter: Chapter) -> Iterator[Problem]:
         note = notes.get(region.name)
         own = note.get("blank") if isinstance(note, dict) else None
         if inside is False and (region.indent or not own):
-            message = f"the exercise {region.name} is in no function: it needs `blank:` in its notes, and no indentation."
+            message = (
+                f"the exercise {region.name} is in no function: it needs `blank:` in its notes, and no indentation."
+            )
             yield Problem(chapter.path, region.begin, message)
         elif inside and own:
-            yield Problem(chapter.path, region.begin, f"the exercise {region.name} is in a function: its blank is not used.")
+            yield Problem(
+                chapter.path, region.begin, f"the exercise {region.name} is in a function: its blank is not used."
+            )
 
 
 def _in_function(region: Region) -> bool | None:
@@ -235,7 +249,7 @@ def _test_cells(chapter: Chapter) -> Iterator[Problem]:
             continue
         defines = re.search(r"^def (test_\w+)", cell.source, re.M)
         if defines and not (cell.is_test and cell.grader.get("grade_id")):
-            message = f"{defines[1]} is a test without a grade_id: the cell needs nbgrader metadata with \"grade\": true."
+            message = f'{defines[1]} is a test without a grade_id: the cell needs nbgrader metadata with "grade": true.'
             yield Problem(chapter.path, cell.line, message)
         if not cell.is_test:
             continue
@@ -257,7 +271,9 @@ def _grade_ids(chapter: Chapter) -> Iterator[Problem]:
     tested = {test.exercise for test in chapter.tests}
     for region in chapter.regions:
         if EXERCISE_NAME.fullmatch(region.name) and region.name not in tested:
-            message = f"no test checks the exercise {region.name}: a test cell with grade_id test_{region.name} is needed."
+            message = (
+                f"no test checks the exercise {region.name}: a test cell with grade_id test_{region.name} is needed."
+            )
             yield Problem(chapter.path, region.begin, message)
 
 

@@ -82,7 +82,9 @@ class Course:
         for directory in (start, *start.parents, own):
             if (directory / "settings.ini").is_file() and (directory / "tinytorch").is_dir():
                 return cls(directory)
-        raise CourseError(f"no course here: neither {start} nor a directory above it holds settings.ini and tinytorch/.")
+        raise CourseError(
+            f"no course here: neither {start} nor a directory above it holds settings.ini and tinytorch/."
+        )
 
     @cached_property
     def settings(self) -> configparser.ConfigParser:

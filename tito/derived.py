@@ -40,9 +40,15 @@ def check(course: Course, named: list[Module]) -> int:
     started = workspace.started(course)
     modules = [m for m in named or course.modules if m.name not in started]
     texts = generate(course, modules, started)
-    wrong = [f"{relative(course, path)} is not what the chapter says" for path, text in texts.items() if current(path) != text]
+    wrong = [
+        f"{relative(course, path)} is not what the chapter says"
+        for path, text in texts.items()
+        if current(path) != text
+    ]
     wrong += [f"{relative(course, path)} comes from no chapter" for path in ([] if named else leftover(course))]
-    wrong += [f"{m.id}: {w}" for m in named or course.modules if m.name in started for w in _wrong_in_progress(course, m)]
+    wrong += [
+        f"{m.id}: {w}" for m in named or course.modules if m.name in started for w in _wrong_in_progress(course, m)
+    ]
     for line in wrong:
         click.echo(line)
     if wrong:

@@ -36,7 +36,20 @@ class Finding:
 
 def examine(course: Course) -> list[Finding]:
     """Everything that is looked at, in order."""
-    looks = (_python, _numpy, _tools, _environment, _writable, _path, _chapters, _package, _leftovers, _jupyter, _port, _git)
+    looks = (
+        _python,
+        _numpy,
+        _tools,
+        _environment,
+        _writable,
+        _path,
+        _chapters,
+        _package,
+        _leftovers,
+        _jupyter,
+        _port,
+        _git,
+    )
     return [finding for look in looks for finding in look(course)]
 
 
@@ -98,7 +111,9 @@ def _writable(course: Course) -> Iterator[Finding]:
         except OSError:
             closed.append(directory.relative_to(course.root).as_posix())
     if closed:
-        yield Finding("wrong", "files", f"no writing in {', '.join(closed)}: results are not remembered, chapters cannot be begun")
+        yield Finding(
+            "wrong", "files", f"no writing in {', '.join(closed)}: results are not remembered, chapters cannot be begun"
+        )
     else:
         yield Finding("well", "files", "the checkout can be written")
 
@@ -130,7 +145,9 @@ def _package(course: Course) -> Iterator[Finding]:
     old = [derived.relative(course, path) for path, text in texts.items() if derived.current(path) != text]
     old += [derived.relative(course, path) for path in derived.leftover(course)]
     if old:
-        yield Finding("wrong", "package", f"not what the chapters say: {', '.join(old)}", lambda: derived.export(course, []))
+        yield Finding(
+            "wrong", "package", f"not what the chapters say: {', '.join(old)}", lambda: derived.export(course, [])
+        )
     else:
         yield Finding("well", "package", "is what the chapters say")
 
@@ -146,7 +163,9 @@ def _leftovers(course: Course) -> Iterator[Finding]:
 def _jupyter(course: Course) -> Iterator[Finding]:
     config = course.root / "etc" / "jupyter" / "jupyter_server_config.py"
     if not config.exists():
-        yield Finding("wrong", "Jupyter", f"{derived.relative(course, config)} is missing: chapters will not open as notebooks")
+        yield Finding(
+            "wrong", "Jupyter", f"{derived.relative(course, config)} is missing: chapters will not open as notebooks"
+        )
     elif find_spec("jupyterlab") is None:
         yield Finding("note", "Jupyter", "JupyterLab is not installed yet; tito jupyter installs it")
     else:

@@ -58,7 +58,9 @@ class Environment:
                 return  # another terminal was faster
             wanted = requirements(self.root, extras)
             if not self._same_dependencies(extras):
-                _say(f"tito: installing {', '.join(extras)} into .venv; this happens once and takes a minute or less ...")
+                _say(
+                    f"tito: installing {', '.join(extras)} into .venv; this happens once and takes a minute or less ..."
+                )
                 self._create()
                 self.done.unlink(missing_ok=True)
                 self._install(wanted)
@@ -99,7 +101,9 @@ class Environment:
 
     def _install(self, wanted: list[str]) -> None:
         uv = shutil.which("uv")
-        if uv and _quiet([uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(self.python), *wanted]):
+        if uv and _quiet(
+            [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(self.python), *wanted]
+        ):
             return
         pip = [str(self.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted]
         done = _run(pip)

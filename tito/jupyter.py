@@ -40,7 +40,9 @@ def free_port(wanted: int, exact: bool) -> int:
                 click.echo(f"tito: port {wanted} is in use, so this is port {port}.", err=True)
             return port
     if exact:
-        raise CourseError(f"port {wanted} is in use. Is JupyterLab running already? Or choose another: --port {wanted + 1}")
+        raise CourseError(
+            f"port {wanted} is in use. Is JupyterLab running already? Or choose another: --port {wanted + 1}"
+        )
     raise CourseError(f"ports {wanted} to {wanted + 19} are all in use: choose another with --port.")
 
 

@@ -40,7 +40,9 @@ def progress(course: Course, module: Module) -> Progress:
     begun = workspace.is_started(course, module)
     passed = current and kept.get("passed") is True
     state = ("passed" if passed else "in progress") if begun else "not started"
-    return Progress(module.id, module.title, state, states, points if begun else 0, possible, bool(kept) and not current)
+    return Progress(
+        module.id, module.title, state, states, points if begun else 0, possible, bool(kept) and not current
+    )
 
 
 def latest(course: Course) -> Module | None:

@@ -27,7 +27,8 @@ def report(course: Course, report: Report, verbose: bool = False) -> None:
     if report.extra:
         click.echo(f"  the exercises pass, tests/{report.module.name} does not:\n{indent(report.extra, '  ')}")
     if report.changed_tests:
-        click.echo(f"  these tests differ from the course's in your file; the course's were run: {', '.join(report.changed_tests)}")
+        names = ", ".join(report.changed_tests)
+        click.echo(f"  some tests in your file differ from the course's; the course's were run: {names}")
     if verbose and report.output:
         click.echo(indent(report.output, "  "))
     _package(course, report)
@@ -35,21 +36,30 @@ def report(course: Course, report: Report, verbose: bool = False) -> None:
 
 
 def headline(report: Report) -> str:
-    module, (got, total) = report.module, report.points
-    name = f"{module.id:<16}"
-    if report.partial and not report.selected:
-        return f"{name} {colour('failed', 'red')}  no test matches"
-    if report.broken:
-        return f"{name} {colour('failed', 'red')}  the tests could not be run"
-    numbers = f"{report.count('passing')} of {len(report.outcomes)} exercises, {got:g} of {total:g} points"
-    if report.partial:
-        numbers = f"{sum(o.state == 'passing' for o in report.everything)} of {len(report.everything)} chosen"
+    """The chapter, what came of it, and in numbers."""
+    word, hue = "failed", "red"
     if report.passed:
-        numbers = numbers.replace(" of", "", 0) if report.partial else f"{len(report.outcomes)} exercises, {total:g} points"
-        return f"{name} {colour('passed', 'green')}  {numbers}, {report.seconds:.1f} s"
-    if not report.started or report.count("failing") or report.extra:
-        return f"{name} {colour('failed', 'red')}  {numbers}"
-    return f"{name} {colour('to do', 'yellow')}   {numbers}"
+        word, hue = "passed", "green"
+    elif not (report.broken or report.extra or report.partial) and not any(_fails(o) for o in report.everything):
+        word, hue = "to do", "yellow"
+    return f"{report.module.id:<16} {colour(f'{word:<6}', hue)}  {_numbers(report)}"
+
+
+def _fails(outcome: Outcome) -> bool:
+    return outcome.state == "failing" and not outcome.needs
+
+
+def _numbers(report: Report) -> str:
+    if not report.selected:
+        return "no test matches"
+    if report.broken:
+        return "the tests could not be run"
+    if report.partial:
+        return f"{sum(o.state == 'passing' for o in report.everything)} of {len(report.everything)} chosen"
+    got, total = report.points
+    if report.passed:
+        return f"{len(report.outcomes)} exercises, {total:g} points, {report.seconds:.1f} s"
+    return f"{report.count('passing')} of {len(report.outcomes)} exercises, {got:g} of {total:g} points"
 
 
 def _outcome(report: Report, outcome: Outcome, verbose: bool) -> None:
@@ -105,7 +115,7 @@ def next_step(report: Report) -> str:
         return f"{test} runs all of them"
     if report.extra:
         return f"mend that, then {test}"
-    first = next((o for o in report.everything if o.state == "failing" and not o.needs), None)
+    first = next((o for o in report.everything if _fails(o)), None)
     first = first or next(o for o in report.everything if o.state != "passing")
     place = f"{report.module.dev_path}:{first.line}" if first.line else report.module.dev_path
     return f"edit {place}, then {test} -k {first.tests[0] if first.tests else first.name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -38,6 +39,8 @@ def every_module(course: Course, select: str, as_json: bool, verbose: bool) -> i
         raise CourseError("the course has no modules yet: nothing was tested.")
     reports = []
     for report in _reports(course, select):
+        if select and not report.selected:
+            continue
         conclude(course, report)
         reports.append(report)
         if not as_json:
@@ -56,12 +59,13 @@ def every_module(course: Course, select: str, as_json: bool, verbose: bool) -> i
 
 def _reports(course: Course, select: str) -> Iterator[Report]:
     """Each chapter's report, in order. Side by side, unless one may change the package for those after it."""
-    alone = any([_changes_package(course, module) for module in course.modules])  # a list: all exports are made here
-    with ThreadPoolExecutor(1 if alone else os.cpu_count()) as pool:
-        waiting = [pool.submit(run, course, module, select, extra=False) for module in course.modules]
-        for future in waiting:
-            if future.result().selected or not select:
-                yield future.result()
+    test = functools.partial(run, course, select=select, extra=False)
+    changes = [_changes_package(course, module) for module in course.modules]
+    if any(changes):
+        yield from map(test, course.modules)
+        return
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(test, course.modules)
 
 
 def _changes_package(course: Course, module: Module) -> bool:
@@ -94,4 +98,8 @@ def conclude(course: Course, report: Report) -> None:
             click.echo(f"tito: {target.name} passed but could not be put into the package: {error.strerror}.", err=True)
     if report.passed and current(target) == report.export:
         installed = workspace.fingerprint(report.export)
-    workspace.keep_result(course, report.module, show.as_data(report) | {"installed": installed, "source": workspace.fingerprint(report.module.chapter.text)})
+    workspace.keep_result(
+        course,
+        report.module,
+        show.as_data(report) | {"installed": installed, "source": workspace.fingerprint(report.module.chapter.text)},
+    )

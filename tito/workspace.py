@@ -65,7 +65,9 @@ def solution(course: Course, module: Module, exercise: str = "") -> Path:
     handed_out = _in_progress(course, module)
     missing = unsolved(handed_out)
     if exercise in missing or not exercise and missing:
-        raise CourseError(f"this edition of the course holds no solution of {exercise or module.id}: ask whoever gave it to you.")
+        raise CourseError(
+            f"this edition of the course holds no solution of {exercise or module.id}: ask whoever gave it to you."
+        )
     if not exercise:
         return _replace(course, module, handed_out.text, "before-solution")
     region, solved = _exercise(module, handed_out, exercise), handed_out.exercises[exercise]
@@ -145,7 +147,7 @@ def _exercise(module: Module, handed_out: Chapter, name: str) -> Region:
     if len(found) != 1:
         raise CourseError(
             f"{module.dev_path} holds the markers of {name} {len(found)} times instead of once.\n"
-            f"  Put back the lines `### BEGIN SOLUTION {name}` and `### END SOLUTION`, or take the whole chapter anew:\n"
+            f"  Put back `### BEGIN SOLUTION {name}` and `### END SOLUTION`, or begin the whole chapter anew:\n"
             f"  tito reset {module.id}   (what you wrote is kept)"
         )
     return found[0]

@@ -117,7 +117,9 @@ def test_work_in_progress_survives_renumbering(toy):
     toy.tito("test", "5")
 
 
-@pytest.mark.parametrize("name", ["02_second", "second", "2", "02", "modules/source/02_second/", "02_second/second_dev.py"])
+@pytest.mark.parametrize(
+    "name", ["02_second", "second", "2", "02", "modules/source/02_second/", "02_second/second_dev.py"]
+)
 def test_names_of_a_module(toy, name):
     assert Course(toy.root).module(name).id == "02_second"
 

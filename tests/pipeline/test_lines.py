@@ -95,7 +95,10 @@ def test_jupyter_saves_what_it_read(toy):
     import jupytext
 
     for module in [*MODULES, *Course(toy.root).modules]:
-        assert jupytext.writes(jupytext.reads(module.chapter.text, fmt="py:percent"), fmt="py:percent") == module.chapter.text
+        assert (
+            jupytext.writes(jupytext.reads(module.chapter.text, fmt="py:percent"), fmt="py:percent")
+            == module.chapter.text
+        )
 
 
 def test_regions_and_tests(toy):

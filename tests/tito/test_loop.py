@@ -162,14 +162,18 @@ def test_the_course_s_tests_count(toy):
     output = toy.tito("test", "first", status=1)
     assert "expected  6" in output and "the course's were run: test_double" in output
     text = toy.read(FIRST)
-    toy.write(FIRST, text[: text.index("# %% nbgrader={\"grade\": true")])
+    toy.write(FIRST, text[: text.index('# %% nbgrader={"grade": true')])
     assert "expected  6" in toy.tito("test", "first", status=1)
 
 
 def test_cells_of_one_s_own_are_welcome(toy):
     toy.tito("start", "first")
     toy.tito("solution", "first")
-    toy.edit(FIRST, "# %% [markdown]\n# Doubling", "# %%\n#| export\ndef helper(x):\n    return x\n\n# %%\nthis is no Python\n\n# %% [markdown]\n# Doubling")
+    toy.edit(
+        FIRST,
+        "# %% [markdown]\n# Doubling",
+        "# %%\n#| export\ndef helper(x):\n    return x\n\n# %%\nthis is no Python\n\n# %% [markdown]\n# Doubling",
+    )
     toy.tito("test", "first")
     assert "helper" in toy.read(CORE)
 
@@ -184,7 +188,9 @@ NEVER = {
     "exit at import": lambda text: text.replace("import numpy as np", "import numpy as np, os; os._exit(0)"),
     "sys.exit": lambda text: text.replace("return x + x", "raise SystemExit(0)"),
     "skip": lambda text: text.replace("return x + x", "import pytest; pytest.skip('later')"),
-    "still unsolved": lambda text: text.replace("return str(self.value)", 'raise NotImplementedError("exercise Box_text")'),
+    "still unsolved": lambda text: text.replace(
+        "return str(self.value)", 'raise NotImplementedError("exercise Box_text")'
+    ),
 }
 
 
@@ -217,7 +223,10 @@ def test_an_endless_loop_that_catches_everything_ends(toy):
     toy.edit("settings.ini", "chapter_seconds = 300", "chapter_seconds = 2")
     toy.edit("settings.ini", "test_seconds = 30", "test_seconds = 1")
     toy.tito("start", "first")
-    solve(toy, "while True:\n    try:\n        x = x + 1\n        while True: pass\n    except BaseException:\n        pass")
+    solve(
+        toy,
+        "while True:\n    try:\n        x = x + 1\n        while True: pass\n    except BaseException:\n        pass",
+    )
     wrong = failure(toy, "double")
     assert wrong["kind"] == "time" and "may take 2 seconds" in wrong["actual"]
 
@@ -271,7 +280,9 @@ def test_killed_while_resetting(toy):
         process.kill()
         process.wait()
         now = toy.read(FIRST)
-        assert now == mine or now == blanked and any(mine.encode() == t for n, t in toy.files().items() if "attempts" in n)
+        assert (
+            now == mine or now == blanked and any(mine.encode() == t for n, t in toy.files().items() if "attempts" in n)
+        )
 
 
 def test_lost_markers(toy):
@@ -319,7 +330,10 @@ def test_export_leaves_work_in_progress_alone(toy):
 
 def test_further_tests_of_a_chapter(toy):
     """tests/name runs against the scratch package, and keeps a chapter from passing."""
-    toy.write("tests/first/test_more.py", "from tinytorch.core.first import double\n\ndef test_zero():\n    assert double(0) == 0\n")
+    toy.write(
+        "tests/first/test_more.py",
+        "from tinytorch.core.first import double\n\ndef test_zero():\n    assert double(0) == 0\n",
+    )
     toy.tito("start", "first")
     toy.tito("solution", "first")
     toy.edit(FIRST, "return x + x", "return 1 if str(x) == '0' else x + x")

@@ -12,7 +12,9 @@ from tito.course import Course
 @click.argument("module", required=False, shell_complete=complete_module)
 @click.option("--module", "-m", "option", metavar="M", shell_complete=complete_module, help="Open this chapter.")
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
-@click.option("--port", type=click.IntRange(1, 65535), help="The port; otherwise that of settings.ini, or the next free one.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="The port; otherwise that of settings.ini, or the next free one."
+)
 @verbose_option
 def command(module, option, no_browser, port, verbose):
     """Open JupyterLab, where a chapter opens as a notebook.
