@@ -10,14 +10,14 @@ __all__ = ['SimpleDataset', 'IDX_TYPES', 'CLOTHES', 'MNIST', 'FASHION_MNIST', 'I
            'load_fashion_mnist', 'load_idx_folder', 'idx_files', 'find_idx']
 
 # %% ../../modules/source/06_dataloader/dataloader_dev.py #L32
+import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 
 from .tensor import Tensor, wrap
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L54
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L55
 def shipped(name: str) -> dict[str, np.ndarray]:
     """The arrays of a data set that ships with the package, as they are stored."""
     from importlib.resources import files
@@ -25,7 +25,7 @@ def shipped(name: str) -> dict[str, np.ndarray]:
     with files("tinytorch").joinpath("data", f"{name}.npz").open("rb") as file, np.load(file) as archive:
         return dict(archive)
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L91
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L92
 class Dataset:
     """Something that holds samples: knows how many, and what number `i` is.
 
@@ -56,7 +56,7 @@ def same_shape(values: list, what: str) -> list[np.ndarray]:
             )
     return arrays
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L124
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L125
 def collate(samples: list) -> tuple[np.ndarray, np.ndarray]:
     """Put samples together into one array of features and one of targets.
 
@@ -89,7 +89,7 @@ def collate(samples: list) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(features), np.stack(targets)
     ### END SOLUTION
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L238
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L239
 def first_not_finite(array: np.ndarray) -> tuple[int, ...] | None:
     """Place of the first entry that is NaN or infinite; None where there is no such entry."""
     if array.dtype.kind != "f":
@@ -202,7 +202,7 @@ def to_tensors(features, targets) -> tuple[Tensor, Tensor]:
         targets = targets.astype(np.float32, copy=False)
     return wrap(features), wrap(targets)
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L429
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L430
 def epoch_order(n: int, shuffle: bool, seed: int, epoch: int) -> np.ndarray:
     """The order in which one epoch visits `n` samples.
 
@@ -226,7 +226,7 @@ def epoch_order(n: int, shuffle: bool, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(n)
     ### END SOLUTION
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L518
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L519
 def batches(order: np.ndarray, batch_size: int, drop_last: bool = False) -> list[np.ndarray]:
     """Cut an order into batches.
 
@@ -247,7 +247,7 @@ def batches(order: np.ndarray, batch_size: int, drop_last: bool = False) -> list
     return [order[start : start + batch_size] for start in range(0, stop, batch_size)]
     ### END SOLUTION
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L605
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L606
 def checked_count(value, name: str, least: int) -> int:
     """`value` as an int, once it is seen to be an integer of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
@@ -259,7 +259,7 @@ def fetch(dataset, indices) -> tuple[np.ndarray, np.ndarray]:
     """Read a batch: with the data set's own `batch` where it has one, else sample by sample."""
     return dataset.batch(indices) if hasattr(dataset, "batch") else collate([dataset[int(i)] for i in indices])
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L619
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L620
 class DataLoader:
     """Batches of a data set, in another order every epoch.
 
@@ -334,7 +334,7 @@ class DataLoader:
     def __repr__(self):
         return f"DataLoader({len(self.dataset)} samples in {len(self)} batches of {self.batch_size}, seed={self.seed})"
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L806
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L808
 def read_ahead(source: Iterator, depth: int) -> Iterator:
     """The items of `source`, read by a background thread up to `depth` items ahead.
 
@@ -372,7 +372,7 @@ def read_ahead(source: Iterator, depth: int) -> Iterator:
         free.release()
         thread.join()
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L923
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L925
 def split_order(n: int, n_test: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Choose `n_test` of `n` samples by chance.
 
@@ -392,7 +392,7 @@ def split_order(n: int, n_test: int, seed: int) -> tuple[np.ndarray, np.ndarray]
     return order[n_test:], order[:n_test]
     ### END SOLUTION
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1005
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1007
 def stratified_order(labels: np.ndarray, n_test: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """As `split_order`, with every class in both parts in proportion (to within one sample)."""
     n = len(labels)
@@ -489,7 +489,7 @@ def checked_labels(labels, n: int) -> np.ndarray:
         )
     return labels
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1132
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1134
 def load_digits() -> ArrayDataset:
     """1,797 handwritten digits: features (1797, 64) from 0 to 1, targets 0 to 9, `images` (1797, 8, 8).
 
@@ -540,7 +540,7 @@ def digits_split() -> tuple[ArrayDataset, ArrayDataset]:
     """The digits in two parts, 1,437 to train on and 360 to test on: always the same, each class in proportion."""
     return train_test_split(load_digits(), test_size=360, seed=0, stratify=True)
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1255
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1257
 class Normalizer:
     """Brings every column to mean 0 and standard deviation 1, as measured on the data it was fitted to.
 
@@ -599,7 +599,7 @@ def standardize(train, *others):
     results = tuple(normalizer.transform(data) for data in (train, *others))
     return results if others else results[0]
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1510
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1512
 def random_shift(images: np.ndarray, max_shift: int = 1, rng: np.random.Generator | int | None = None) -> np.ndarray:
     """Shift every picture by up to `max_shift` pixels in each direction, each by chance its own way.
 
@@ -646,7 +646,7 @@ def random_noise(features: np.ndarray, scale: float = 0.1, rng: np.random.Genera
     features = np.asarray(features)
     return (features + scale * np.random.default_rng(rng).standard_normal(features.shape)).astype(features.dtype)
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1616
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1618
 class Transformed(Dataset):
     """A data set whose features go through a function each time they are read.
 
@@ -672,7 +672,7 @@ class Transformed(Dataset):
         features, targets = fetch(self.dataset, indices)
         return self.function(features), targets
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1680
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1682
 IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
@@ -713,13 +713,14 @@ def parse_idx(raw: bytes, name: str = "the data") -> np.ndarray:
     return np.frombuffer(raw, dtype, offset=start).reshape(shape)
     ### END SOLUTION
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1812
-def read_idx(path: str | Path) -> np.ndarray:
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1814
+def read_idx(path: str | os.PathLike) -> np.ndarray:
     """The array in an idx file, plain or gzipped. Raises ValueError for what is no such file, or not a whole one."""
     import gzip
     import zlib
 
-    raw = Path(path).read_bytes()
+    with open(path, "rb") as file:
+        raw = file.read()
     if raw[:2] == b"\x1f\x8b":
         try:
             raw = gzip.decompress(raw)
@@ -728,7 +729,7 @@ def read_idx(path: str | Path) -> np.ndarray:
     return parse_idx(raw, str(path))
 
 
-def load_mnist(folder: str | Path | None = None) -> tuple[ArrayDataset, ArrayDataset]:
+def load_mnist(folder: str | os.PathLike | None = None) -> tuple[ArrayDataset, ArrayDataset]:
     """MNIST: 60,000 handwritten digits to train on and 10,000 to test on (LeCun et al. 1998).
 
     Parameters
@@ -752,7 +753,7 @@ def load_mnist(folder: str | Path | None = None) -> tuple[ArrayDataset, ArrayDat
     return load_idx_folder(MNIST, folder)
 
 
-def load_fashion_mnist(folder: str | Path | None = None) -> tuple[ArrayDataset, ArrayDataset]:
+def load_fashion_mnist(folder: str | os.PathLike | None = None) -> tuple[ArrayDataset, ArrayDataset]:
     """Fashion-MNIST: 60,000 pictures of clothes to train on and 10,000 to test on (Xiao et al. 2017).
 
     As `load_mnist`; without `folder` also /usr/share/datasets/fashion-mnist is searched, where
@@ -795,21 +796,19 @@ def load_idx_folder(known: dict, folder) -> tuple[ArrayDataset, ArrayDataset]:
     return tuple(parts)
 
 
-def idx_files(known: dict, folder) -> list[Path]:
+def idx_files(known: dict, folder) -> list[str]:
     """The four files, in the order of IDX_FILES."""
-    import os
-
     root = os.environ.get("TINYTORCH_DATA")
     if folder is not None:
-        places = [Path(folder)]
+        places = [os.fspath(folder)]
     else:
-        inside = [Path(root, known["name"].replace("_", "-")), Path(root)] if root else []
-        places = [*inside, *map(Path, known["places"])]
+        inside = [os.path.join(root, known["name"].replace("_", "-")), root] if root else []
+        places = [*inside, *known["places"]]
     for place in places:
         found = [find_idx(place, name) for name in IDX_FILES]
         if all(found):
             return found
-    looked = ", ".join(map(str, places)) or "nowhere: no folder was named and TINYTORCH_DATA is not set"
+    looked = ", ".join(places) or "nowhere: no folder was named and TINYTORCH_DATA is not set"
     missing = [f"{name}-ubyte" for name in IDX_FILES if len(places) != 1 or find_idx(places[0], name) is None]
     raise FileNotFoundError(
         f"load_{known['name']}: {', '.join(missing)} not found; looked in {looked}.\n"
@@ -818,8 +817,9 @@ def idx_files(known: dict, folder) -> list[Path]:
     )
 
 
-def find_idx(folder: Path, name: str) -> Path | None:
+def find_idx(folder: str, name: str) -> str | None:
     """The file in `folder`, in one of the ways in which it is spelled."""
     stem, kind = name.rsplit("-", 1)
-    spellings = (folder / f"{stem}{dash}{kind}-ubyte{end}" for dash in "-." for end in ("", ".gz"))
-    return next((path for path in spellings if path.is_file()), None)
+    spellings = (f"{stem}{dash}{kind}-ubyte{end}" for dash in "-." for end in ("", ".gz"))
+    paths = (os.path.join(folder, spelling) for spelling in spellings)
+    return next((path for path in paths if os.path.isfile(path)), None)
