@@ -10,7 +10,7 @@ import numpy as np
 
 from .tensor import Tensor, exp, log, operation, reduce_max, reduce_sum, tanh
 
-# %% ../../modules/source/03_activations/activations_dev.py #L89
+# %% ../../modules/source/03_activations/activations_dev.py #L90
 @operation
 def relu(x, /):
     """max(x, 0), entry by entry (Nair & Hinton 2010).
@@ -36,13 +36,13 @@ def relu(x, /):
     return np.maximum(x, 0)
     ### END SOLUTION
 
-# %% ../../modules/source/03_activations/activations_dev.py #L221
+# %% ../../modules/source/03_activations/activations_dev.py #L226
 def floating(x):
     """x in a float dtype: floats stay as they are, all else becomes float32."""
     kind = getattr(getattr(x, "dtype", None), "kind", "")
     return x if kind == "f" else np.asarray(x).astype(np.float32)[()]
 
-# %% ../../modules/source/03_activations/activations_dev.py #L229
+# %% ../../modules/source/03_activations/activations_dev.py #L234
 @operation
 def leaky_relu(x, /, slope=0.01):
     """x where it is positive, slope * x elsewhere (Maas et al. 2013).
@@ -78,7 +78,7 @@ def leaky_relu(x, /, slope=0.01):
     return np.maximum(x, slope * x)
     ### END SOLUTION
 
-# %% ../../modules/source/03_activations/activations_dev.py #L339
+# %% ../../modules/source/03_activations/activations_dev.py #L347
 @operation
 def sigmoid(x, /):
     """1 / (1 + exp(-x)), between 0 and 1, without overflow.
@@ -113,7 +113,7 @@ def sigmoid(x, /):
     return np.maximum(e, x >= 0) / (1 + e)
     ### END SOLUTION
 
-# %% ../../modules/source/03_activations/activations_dev.py #L494
+# %% ../../modules/source/03_activations/activations_dev.py #L505
 @operation
 def softplus(x, /):
     """log(1 + exp(x)), a ReLU without the corner, without overflow.
@@ -135,7 +135,7 @@ def softplus(x, /):
     return np.maximum(x, 0) + np.log1p(np.exp(-abs(x)))
     ### END SOLUTION
 
-# %% ../../modules/source/03_activations/activations_dev.py #L570
+# %% ../../modules/source/03_activations/activations_dev.py #L582
 GELU_SCALE = 0.7978845608028654  # sqrt(2 / pi)
 
 
@@ -143,7 +143,7 @@ def gelu_composed(x):
     """What `gelu` equals, written with operations."""
     return 0.5 * x * (1 + tanh(GELU_SCALE * (x + 0.044715 * x * x * x)))
 
-# %% ../../modules/source/03_activations/activations_dev.py #L586
+# %% ../../modules/source/03_activations/activations_dev.py #L598
 @operation
 def gelu(x, /):
     """x times the probability that a standard normal number is below x, in the tanh form.
@@ -180,7 +180,7 @@ def gelu(x, /):
     return u
     ### END SOLUTION
 
-# %% ../../modules/source/03_activations/activations_dev.py #L742
+# %% ../../modules/source/03_activations/activations_dev.py #L761
 def largest(x, axis):
     """The largest entry along `axis`, which stays with length 1.
 
@@ -197,7 +197,7 @@ def largest(x, axis):
         if "zero-size" in str(error):
             problem = f"axis {axis} has no entries to choose from: the shape is {x.shape}"
         else:
-            problem = f"there is no axis {axis}: the shape {x.shape} has {x.ndim} of them, counted from 0 or back from -1"
+            problem = f"there is no axis {axis}: the shape {x.shape} has {x.ndim}, counted from 0 or back from -1"
         raise ValueError(problem) from error
 
 
@@ -206,7 +206,7 @@ def softmax_composed(x, axis=-1):
     e = exp(x - reduce_max(x, axis, keepdims=True))
     return e / reduce_sum(e, axis, keepdims=True)
 
-# %% ../../modules/source/03_activations/activations_dev.py #L770
+# %% ../../modules/source/03_activations/activations_dev.py #L789
 @operation
 def softmax(x, /, axis=-1):
     """exp(x) / sum(exp(x)) along `axis`: positive numbers with sum 1.
@@ -243,13 +243,13 @@ def softmax(x, /, axis=-1):
     return e
     ### END SOLUTION
 
-# %% ../../modules/source/03_activations/activations_dev.py #L902
+# %% ../../modules/source/03_activations/activations_dev.py #L924
 def log_softmax_composed(x, axis=-1):
     """What `log_softmax` equals, written with operations."""
     shifted = x - reduce_max(x, axis, keepdims=True)
     return shifted - log(reduce_sum(exp(shifted), axis, keepdims=True))
 
-# %% ../../modules/source/03_activations/activations_dev.py #L910
+# %% ../../modules/source/03_activations/activations_dev.py #L932
 @operation
 def log_softmax(x, /, axis=-1):
     """log(softmax(x)) along `axis`, also where the softmax is too small for a float.
@@ -280,14 +280,14 @@ def log_softmax(x, /, axis=-1):
     return out
     ### END SOLUTION
 
-# %% ../../modules/source/03_activations/activations_dev.py #L999
+# %% ../../modules/source/03_activations/activations_dev.py #L1021
 class Activation:
     """A function as an object: call it on a Tensor. It has options, no parameters."""
 
     def __init__(self, *args):
         if args:
             name = type(self).__name__
-            raise TypeError(f"{name}: {name}(...) makes the activation and takes no input. Write {name}()(x) to apply it.")
+            raise TypeError(f"{name}: {name}() makes the activation and takes no input. To apply it, write {name}()(x).")
 
     def forward(self, x):
         """The activation of x, entry by entry or along an axis."""

@@ -47,7 +47,7 @@ def matmul_naive(x, w):
     ### END SOLUTION
     return wrap(out) if isinstance(x, Tensor) or isinstance(w, Tensor) else out
 
-# %% ../../modules/source/04_layers/layers_dev.py #L184
+# %% ../../modules/source/04_layers/layers_dev.py #L188
 def explain_dense(x: tuple, w: tuple, b: tuple) -> str:
     """Why the shapes of input, weights and bias do not fit; empty where they do."""
     if len(w) != 2 or b != w[1:]:
@@ -68,7 +68,7 @@ def dense_composed(x, w, b):
     """What `dense` equals, written with operations."""
     return matmul(x, w) + b
 
-# %% ../../modules/source/04_layers/layers_dev.py #L207
+# %% ../../modules/source/04_layers/layers_dev.py #L211
 @operation(explain=explain_dense)
 def dense(x, w, b, /):
     """x @ w + b, one matrix product and an addition in place.
@@ -107,7 +107,7 @@ def dense(x, w, b, /):
     return rows.reshape(*x.shape[:-1], w.shape[1])
     ### END SOLUTION
 
-# %% ../../modules/source/04_layers/layers_dev.py #L307
+# %% ../../modules/source/04_layers/layers_dev.py #L314
 class Parameter(Tensor):
     """A Tensor of floats that training adjusts.
 
@@ -142,7 +142,7 @@ class Parameter(Tensor):
         """Forget the gradient."""
         self.grad = None
 
-# %% ../../modules/source/04_layers/layers_dev.py #L370
+# %% ../../modules/source/04_layers/layers_dev.py #L377
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Inputs of a unit, and units that an input reaches, for weights of `shape` (..., inputs, outputs)."""
     if len(shape) < 2:
@@ -150,7 +150,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     window = int(np.prod(shape[:-2]))
     return window * shape[-2], window * shape[-1]
 
-# %% ../../modules/source/04_layers/layers_dev.py #L380
+# %% ../../modules/source/04_layers/layers_dev.py #L387
 def glorot_uniform(shape: tuple[int, ...], rng=None) -> np.ndarray:
     """Uniform weights of variance 2 / (fan_in + fan_out), as float32 (Glorot & Bengio 2010).
 
@@ -193,12 +193,12 @@ def he_normal(shape: tuple[int, ...], rng=None) -> np.ndarray:
     `rng.normal(0, deviation, shape)` takes the standard deviation, not the variance.
     """
     rng = np.random.default_rng(rng)
-    fan_in, fan_out = fans(shape)
+    fan_in, fan_out = fans(shape)  # noqa: RUF059
     ### BEGIN SOLUTION he_normal
     return rng.normal(0, np.sqrt(2 / fan_in), shape).astype(np.float32)
     ### END SOLUTION
 
-# %% ../../modules/source/04_layers/layers_dev.py #L565
+# %% ../../modules/source/04_layers/layers_dev.py #L578
 def is_parameter(value) -> bool:
     """Whether `value` is a Parameter, or another Tensor that requires a gradient and was not computed."""
     if isinstance(value, Parameter):
@@ -214,7 +214,7 @@ def contents(value):
         return value.items()
     return enumerate(value) if isinstance(value, (list, tuple)) else ()
 
-# %% ../../modules/source/04_layers/layers_dev.py #L583
+# %% ../../modules/source/04_layers/layers_dev.py #L596
 def parts(value, name: str = "", seen: set | None = None):
     """Every Module and parameter in `value`, itself included, from the outside in.
 
@@ -251,7 +251,7 @@ def parts(value, name: str = "", seen: set | None = None):
         yield from parts(inner, f"{name}.{key}" if name else str(key), seen)
     ### END SOLUTION
 
-# %% ../../modules/source/04_layers/layers_dev.py #L685
+# %% ../../modules/source/04_layers/layers_dev.py #L700
 class Module:
     """A function with parameters inside. Write `forward`; the rest is here.
 
@@ -370,7 +370,7 @@ def callables(value, name: str = ""):
 
 def fresh_copy(value, dtype) -> np.ndarray | np.generic:
     """The entries of `value`, an array or a Tensor, in an array of their own."""
-    return to_array(value.data if isinstance(value, Tensor) else value, dtype)
+    return to_array(value.data if isinstance(value, Tensor) else value).astype(dtype)[()]
 
 
 def misfits(own: dict, state: dict) -> list[str]:
@@ -391,7 +391,7 @@ def misfits(own: dict, state: dict) -> list[str]:
             found.append(f"{name}: the shape is {shape}, this model has {tensor.shape}")
     return found
 
-# %% ../../modules/source/04_layers/layers_dev.py #L956
+# %% ../../modules/source/04_layers/layers_dev.py #L972
 def checked_size(value, layer: str, name: str) -> int:
     """`value` as an int, once it is seen to be an integer of at least 1."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
@@ -401,7 +401,7 @@ def checked_size(value, layer: str, name: str) -> int:
         raise ValueError(f"{layer}: {name} is {value!r:.60}, expected an integer of at least 1.{hint}")
     return int(value)
 
-# %% ../../modules/source/04_layers/layers_dev.py #L968
+# %% ../../modules/source/04_layers/layers_dev.py #L984
 class Dense(Module):
     """x @ weights + bias: every input reaches every unit.
 
@@ -465,7 +465,7 @@ def checked_features(x, size: int, layer: str):
         raise ValueError(f"{layer} got {got}: the input is {x.shape}, expected (..., {size}).")
     return x if x.dtype.kind == "f" else x.astype(np.float32)
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1172
+# %% ../../modules/source/04_layers/layers_dev.py #L1193
 class Dropout(Module):
     """Sets entries to zero at random while training, and scales the others up (Srivastava et al. 2014).
 
@@ -509,13 +509,13 @@ class Dropout(Module):
     def __repr__(self):
         return f"Dropout(rate={self.rate})"
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1286
+# %% ../../modules/source/04_layers/layers_dev.py #L1310
 def layer_norm_composed(x, gain, bias, epsilon=1e-5):
     """What `layer_norm` equals, written with operations."""
     distance = x - mean(x, axis=-1, keepdims=True)
     return distance / sqrt(var(x, axis=-1, keepdims=True) + epsilon) * gain + bias
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1299
+# %% ../../modules/source/04_layers/layers_dev.py #L1323
 def explain_layer_norm(x: tuple, gain: tuple, bias: tuple) -> str:
     """Why the shapes of a layer normalisation do not fit; empty where they do."""
     if len(gain) != 1 or bias != gain:

@@ -15,15 +15,15 @@
 # %% [markdown]
 # # Activations
 #
-# With Tensors and a matrix product one can already write down something that looks like a network: multiply the data by a
-# matrix, multiply the result by another matrix, and so on. It would be a disappointment. However many matrices are
-# stacked, the whole stack can do no more than a single one, and a single one cannot even tell whether exactly one of two
-# switches is on.
+# With Tensors and a matrix product one can already write down something that looks like a network: multiply the data
+# by a matrix, multiply the result by another matrix, and so on. It would be a disappointment. However many matrices
+# are stacked, the whole stack can do no more than a single one, and a single one cannot even tell whether exactly one
+# of two switches is on.
 #
 # What is missing costs one line: between two products, bend every number through a function that is not a straight
-# line. Such a function is called an *activation*. This chapter builds the ones in use, and there are three things to say
-# about each: what it does to a number, how steep it is (training will live on that slope), and whether
-# it still works when its input is ten thousand. The last is where the textbook formulas fail.
+# line. Such a function is called an *activation*. This chapter builds the ones in use, and there are three things to
+# say about each: what it does to a number, how steep it is (training will live on that slope), and whether it still
+# works when its input is ten thousand. The last is where the textbook formulas fail.
 
 # %%
 #| default_exp core.activations
@@ -47,8 +47,9 @@ from tinytorch.testing import check, check_raises
 # %% [markdown]
 # ## Two straight lines make a straight line
 #
-# First the disappointment, on screen. Five rows of data go through a (4, 8) matrix and then through an (8, 3) matrix. Since
-# `(x @ w1) @ w2` is `x @ (w1 @ w2)`, one (4, 3) matrix gives the same numbers; what is left of the difference is rounding.
+# First the disappointment, on screen. Five rows of data go through a (4, 8) matrix and then through an (8, 3) matrix.
+# Since `(x @ w1) @ w2` is `x @ (w1 @ w2)`, one (4, 3) matrix gives the same numbers; what is left of the difference
+# is rounding.
 
 # %%
 rng = np.random.default_rng(0)
@@ -58,8 +59,8 @@ print(f"largest difference without anything in between    {abs(two_layers - one_
 print(f"the same with the negative numbers set to zero    {abs(maximum(x @ w1, 0) @ w2 - one_layer).max():.7f}")
 
 # %% [markdown]
-# The second line already holds the cure. Setting negative numbers to zero between the two products gives
-# results that this one matrix does not give.
+# The second line already holds the cure. Setting negative numbers to zero between the two products gives results that
+# this one matrix does not give.
 #
 # What a straight line cannot do shows on the smallest problem there is. Two switches; the answer is 1 if exactly one
 # of them is on (*XOR*). Take any matrix and any offset, and add up the answers at opposite corners of the square:
@@ -72,17 +73,17 @@ for _ in range(3):
 print("XOR has 0 + 0 = 0           and needs 1 + 1 = 2")
 
 # %% [markdown]
-# The two sums agree for every straight function, and XOR needs them to differ. No amount of training gets around that. The layers
-# chapter solves XOR with two layers and the function we build now.
+# The two sums agree for every straight function, and XOR needs them to differ. No amount of training gets around
+# that. The layers chapter solves XOR with two layers and the function we build now.
 #
 # ## ReLU: the smallest bend
 #
-# The *rectified linear unit* keeps what is positive and replaces the rest by zero: `max(x, 0)`. It has one corner, and
-# corners can be put together: `|x|` is `relu(x) + relu(-x)`, and any zigzag is a sum of shifted and scaled ReLUs.
+# The *rectified linear unit* keeps what is positive and replaces the rest by zero: `max(x, 0)`. It has one corner,
+# and corners can be put together: `|x|` is `relu(x) + relu(-x)`, and any zigzag is a sum of shifted and scaled ReLUs.
 #
-# All functions of this chapter have the same form. The decorator `operation`, from the tensor chapter, takes care of Tensors:
-# inside the function, `x` is always a NumPy array or, where there are no axes, a NumPy number. What you write has to work
-# for both, and return the same kind of thing in the same dtype.
+# All functions of this chapter have the same form. The decorator `operation`, from the tensor chapter, takes care of
+# Tensors: inside the function, `x` is always a NumPy array or, where there are no axes, a NumPy number. What you
+# write has to work for both, and return the same kind of thing in the same dtype.
 
 # %% nbgrader={"grade": false, "grade_id": "relu", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -128,8 +129,8 @@ def relu(x, /):
 #         return np.max(x, 0)
 #     - name: returns the mask
 #       says: >-
-#         x > 0 says which entries are positive; it is true or false. The entries themselves are wanted: what is positive
-#         passes unchanged.
+#         x > 0 says which entries are positive; it is true or false. The entries themselves are wanted: what is
+#         positive passes unchanged.
 #       code: |
 #         return x > 0
 #     - name: folds the negative side up
@@ -139,7 +140,8 @@ def relu(x, /):
 #         return abs(x)
 #     - name: keeps the wrong side
 #       says: >-
-#         The negative numbers passed and the positive ones became zero. The larger of x and 0 is wanted, not the smaller.
+#         The negative numbers passed and the positive ones became zero. The larger of x and 0 is wanted, not the
+#         smaller.
 #       code: |
 #         return np.minimum(x, 0)
 
@@ -156,9 +158,10 @@ def test_relu():
 test_relu()
 
 # %% [markdown]
-# Three ReLUs make a tent. Each dashed line is straight but for one corner; their sum is zero on both sides and peaks in the
-# middle. Rows of tents of different heights follow any curve as closely as one likes, which is the idea behind the theorem that
-# one hidden layer suffices to approximate every continuous function (Cybenko 1989 for the sigmoid; Leshno et al. 1993 for anything that is no polynomial).
+# Three ReLUs make a tent. Each dashed line is straight but for one corner; their sum is zero on both sides and peaks
+# in the middle. Rows of tents of different heights follow any curve as closely as one likes, which is the idea behind
+# the theorem that one hidden layer suffices to approximate every continuous function (Cybenko 1989 for the sigmoid;
+# Leshno et al. 1993 for anything that is no polynomial).
 
 # %%
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"
@@ -178,8 +181,8 @@ plt.show()
 # ## Slopes, and units that die
 #
 # Training asks of every number in the network: if it is nudged, how does the result move? The answer for one function
-# is its slope. The autograd chapter will compute slopes exactly. Until then a *finite difference* does: nudge the input
-# by a little both ways, and divide the change of the output by the change of the input.
+# is its slope. The autograd chapter will compute slopes exactly. Until then a *finite difference* does: nudge the
+# input by a little both ways, and divide the change of the output by the change of the input.
 
 # %%
 def slope(f, x, h=1e-5):
@@ -192,11 +195,11 @@ for value in (-2.0, 3.0, 0.0):
     print(f"slope of relu at {value:4.1f}: {slope(relu, value):.2f}")
 
 # %% [markdown]
-# Zero on the left, one on the right. At the corner itself there is no slope; the finite difference reports the average of
-# the two sides. Frameworks have to pick a number for that single point, and they pick 0. So shall we.
+# Zero on the left, one on the right. At the corner itself there is no slope; the finite difference reports the
+# average of the two sides. Frameworks have to pick a number for that single point, and they pick 0. So shall we.
 #
-# The slope 1 is what made ReLU popular: a nudge passes through at full strength. The slope 0 is its
-# weakness. A unit whose input is negative for *every* sample passes on no nudge at all, so nothing in training can tell it how to come
+# The slope 1 is what made ReLU popular: a nudge passes through at full strength. The slope 0 is its weakness. A unit
+# whose input is negative for *every* sample passes on no nudge at all, so nothing in training can tell it how to come
 # back. It is *dead*. The cell counts such units among a thousand random ones, as their offset is pushed down.
 
 # %%
@@ -208,13 +211,15 @@ for offset in (0.0, -4.0, -8.0, -12.0):
     print(f"offset {offset:5.1f}   {silent:6.1%} of all outputs are zero   {dead:6.1%} of the units are dead")
 
 # %% [markdown]
-# At offset zero half of the outputs are zero and hardly a unit is dead: each still answers to some of the samples. One
-# large step in the wrong direction is enough to change that, and a learning rate that is too large takes such steps.
+# At offset zero half of the outputs are zero and hardly a unit is dead: each still answers to some of the samples.
+# One large step in the wrong direction is enough to change that, and a learning rate that is too large takes such
+# steps.
 #
-# The *leaky* ReLU (Maas et al. 2013) lets a little through on the left: the slope there is 0.01 in place of 0. Nothing dies.
+# The *leaky* ReLU (Maas et al. 2013) lets a little through on the left: the slope there is 0.01 in place of 0.
+# Nothing dies.
 #
-# From here on a helper stands at the top of each function: `floating` turns integers into float32, so that `sigmoid(Tensor([1, 2]))`
-# does not become float64 behind your back.
+# From here on a helper stands at the top of each function: `floating` turns integers into float32, so that
+# `sigmoid(Tensor([1, 2]))` does not become float64 behind your back.
 
 # %%
 #| export
@@ -272,19 +277,20 @@ def leaky_relu(x, /, slope=0.01):
 #   misconceptions:
 #     - name: the slope in place of slope times x
 #       says: >-
-#         Every negative entry became the same number, the slope itself. The left side is a line of that slope: slope * x.
+#         Every negative entry became the same number, the slope itself. The left side is a line of that slope: slope
+#         * x.
 #       code: |
 #         return np.where(x > 0, x, slope)
 #     - name: the lower line
 #       says: >-
-#         The sides are exchanged: positive numbers were scaled down and negative ones kept. For x > 0, x is the larger of x and
-#         slope * x; for x < 0 it is slope * x. Take the larger on both sides.
+#         The sides are exchanged: positive numbers were scaled down and negative ones kept. For x > 0, x is the
+#         larger of x and slope * x; for x < 0 it is slope * x. Take the larger on both sides.
 #       code: |
 #         return np.minimum(x, slope * x)
 #     - name: the leak added to a full line
 #       says: >-
-#         The leak was added on both sides: positive numbers came out too large. They pass unchanged; only the negative
-#         part is scaled.
+#         The leak was added on both sides: positive numbers came out too large. They pass unchanged; only the
+#         negative part is scaled.
 #       code: |
 #         return np.maximum(x, 0) + slope * x
 
@@ -303,8 +309,8 @@ test_leaky_relu()
 # %% [markdown]
 # ## Sigmoid: a number becomes a probability
 #
-# The *sigmoid* squeezes any number into the interval from 0 to 1: `1 / (1 + exp(-x))`. At 0 it is one half. It turns a score
-# for "spam" into a probability of spam, and it is the gate inside many larger constructions.
+# The *sigmoid* squeezes any number into the interval from 0 to 1: `1 / (1 + exp(-x))`. At 0 it is one half. It turns
+# a score for "spam" into a probability of spam, and it is the gate inside many larger constructions.
 #
 # The formula is right, and as code it is wrong: float32 has a largest number, and `exp` passes it soon.
 
@@ -324,15 +330,17 @@ with np.errstate(over="raise"):
             print(f"{value:5d}  {error}")
 
 # %% [markdown]
-# Here the infinity happens to end in `1 / inf = 0`, and only a warning is left of it. A program that prints such warnings on every step soon has
-# them switched off, together with those that matter.
+# Here the infinity happens to end in `1 / inf = 0`, and only a warning is left of it. A program that prints such
+# warnings on every step soon has them switched off, together with those that matter.
 #
-# The way out is to choose the formula by the sign. Multiply numerator and denominator by `exp(x)`, and the sigmoid reads
+# The way out is to choose the formula by the sign. Multiply numerator and denominator by `exp(x)`, and the sigmoid
+# reads
 #
 # $$\sigma(x) = \frac{1}{1 + e^{-x}} = \frac{e^{x}}{1 + e^{x}}.$$
 #
-# Both hold for every x. For positive x the left one only computes `exp` of negative numbers, for negative x the right one. In both cases the
-# exponential is that of `-|x|`. It lies between 0 and 1, and is the `e` that the exercise gives you.
+# Both hold for every x. For positive x the left one only computes `exp` of negative numbers, for negative x the right
+# one. In both cases the exponential is that of `-|x|`. It lies between 0 and 1, and is the `e` that the exercise
+# gives you.
 
 # %% nbgrader={"grade": false, "grade_id": "sigmoid", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -381,8 +389,8 @@ def sigmoid(x, /):
 #   misconceptions:
 #     - name: the textbook formula
 #       says: >-
-#         For large negative x, exp(-x) is larger than the largest float32. The value 1 / inf is right only by luck, and
-#         NumPy warns. Use e, the exponential of -|x|, which is never larger than 1.
+#         For large negative x, exp(-x) is larger than the largest float32. The value 1 / inf is right only by luck,
+#         and NumPy warns. Use e, the exponential of -|x|, which is never larger than 1.
 #       code: |
 #         return 1 / (1 + np.exp(-x))
 #     - name: forgets the sign
@@ -392,15 +400,15 @@ def sigmoid(x, /):
 #         return 1 / (1 + e)
 #     - name: mirrors by subtracting from one
 #       says: >-
-#         1 - 1/(1 + e) is right on paper. In float32 it subtracts two numbers that agree in their first seven digits, and for
-#         x = -20 nothing is left. e / (1 + e) is the same value without a subtraction.
+#         1 - 1/(1 + e) is right on paper. In float32 it subtracts two numbers that agree in their first seven digits,
+#         and for x = -20 nothing is left. e / (1 + e) is the same value without a subtraction.
 #       code: |
 #         right = 1 / (1 + e)
 #         return np.where(x >= 0, right, 1 - right)[()]
 #     - name: an array without axes
 #       says: >-
-#         For a single number the result is an array without axes: np.where always returns an array. Take the number out of
-#         it with [()], or choose with an ordinary condition.
+#         For a single number the result is an array without axes: np.where always returns an array. Take the number
+#         out of it with [()], or choose with an ordinary condition.
 #       code: |
 #         return np.where(x >= 0, 1, e) / (1 + e) if x.ndim else np.where(x >= 0, 1 / (1 + e), e / (1 + e))
 
@@ -422,8 +430,8 @@ def test_sigmoid():
 test_sigmoid()
 
 # %% [markdown]
-# The hyperbolic tangent, `tanh`, came with the tensor chapter. It is a sigmoid stretched to the interval from -1 to 1, so that its outputs
-# are centred on zero: `tanh(x) = 2 sigmoid(2x) - 1`.
+# The hyperbolic tangent, `tanh`, came with the tensor chapter. It is a sigmoid stretched to the interval from -1 to
+# 1, so that its outputs are centred on zero: `tanh(x) = 2 sigmoid(2x) - 1`.
 
 # %%
 t = np.linspace(-8, 8, 401)
@@ -432,7 +440,8 @@ print(f"largest difference between tanh(x) and 2 sigmoid(2x) - 1: {abs(tanh(t) -
 # %% [markdown]
 # ## Saturation
 #
-# What do the two do to a nudge? The left panel shows the functions, the right one their slopes, by finite differences.
+# What do the two do to a nudge? The left panel shows the functions, the right one their slopes, by finite
+# differences.
 
 # %%
 def draw_with_slopes(functions, title, width=6):
@@ -454,9 +463,10 @@ draw_with_slopes({"sigmoid": sigmoid, "tanh": tanh, "relu": relu}, "Away from ze
 plt.show()
 
 # %% [markdown]
-# Away from zero both are flat; one says they *saturate*. There a nudge is lost, much as in a dead ReLU, only more gradually. And even
-# at its steepest the sigmoid divides every nudge by four. In a network with many layers the slopes
-# multiply, so we send a number through the same function several times over and measure how much of a nudge arrives:
+# Away from zero both are flat; one says they *saturate*. There a nudge is lost, much as in a dead ReLU, only more
+# gradually. And even at its steepest the sigmoid divides every nudge by four. In a network with many layers the
+# slopes multiply, so we send a number through the same function several times over and measure how much of a nudge
+# arrives:
 
 # %%
 def repeated(f, times):
@@ -475,15 +485,16 @@ for times in (1, 2, 5, 10):
     print(f"{times:6d}  {row[0]:.2e}  {row[1]:.2e}  {row[2]:.2e}")
 
 # %% [markdown]
-# Ten sigmoids leave less than a millionth of the nudge. This is the *vanishing gradient* (Hochreiter 1991), the reason
-# why deep networks of sigmoids were hard to train, and why ReLU, with its slope of exactly one, changed that. Sigmoids
-# remain where a number between 0 and 1 is the point: as gates, and at the very end.
+# Ten sigmoids leave less than a millionth of the nudge. This is the *vanishing gradient* (Hochreiter 1991), the
+# reason why deep networks of sigmoids were hard to train, and why ReLU, with its slope of exactly one, changed that.
+# Sigmoids remain where a number between 0 and 1 is the point: as gates, and at the very end.
 #
 # ## Softplus: the logarithm next door
 #
-# `log(1 + exp(x))` is a ReLU with its corner rounded off, and it is what appears whenever one takes the logarithm of a
-# sigmoid: `log(sigmoid(x)) = -softplus(-x)`. It has the same two problems, one at each end: on the right the exponential overflows, on the
-# left `1 + exp(x)` is rounded to 1, whose logarithm is 0. The first is cured by pulling the large part out,
+# `log(1 + exp(x))` is a ReLU with its corner rounded off, and it is what appears whenever one takes the logarithm of
+# a sigmoid: `log(sigmoid(x)) = -softplus(-x)`. It has the same two problems, one at each end: on the right the
+# exponential overflows, on the left `1 + exp(x)` is rounded to 1, whose logarithm is 0. The first is cured by pulling
+# the large part out,
 #
 # $$\log(1 + e^{x}) = \max(x, 0) + \log(1 + e^{-|x|}),$$
 #
@@ -523,19 +534,20 @@ def softplus(x, /):
 #   misconceptions:
 #     - name: the textbook formula
 #       says: >-
-#         For large x the exponential is infinite, and so is its logarithm. Pull the large part out: max(x, 0) plus a term that
-#         only needs the exponential of -|x|.
+#         For large x the exponential is infinite, and so is its logarithm. Pull the large part out: max(x, 0) plus a
+#         term that only needs the exponential of -|x|.
 #       code: |
 #         return np.log(1 + np.exp(x))
 #     - name: log of one plus something tiny
 #       says: >-
-#         1 + exp(-20) is exactly 1 in float32, so the logarithm came out as 0. np.log1p(e) computes log(1 + e) without adding first.
+#         1 + exp(-20) is exactly 1 in float32, so the logarithm came out as 0. np.log1p(e) computes log(1 + e)
+#         without adding first.
 #       code: |
 #         return np.maximum(x, 0) + np.log(1 + np.exp(-abs(x)))
 #     - name: leaves out the absolute value
 #       says: >-
-#         Inside the second term the exponent has to be -|x|. With -x the identity holds for positive x only, and with a
-#         negative x the result is too large by |x|.
+#         Inside the second term the exponent has to be -|x|. With -x the identity holds for positive x only, and with
+#         a negative x the result is too large by |x|.
 #       code: |
 #         return np.maximum(x, 0) + np.log1p(np.exp(-x))
 
@@ -555,11 +567,11 @@ test_softplus()
 # ## GELU: a ReLU that is not sure
 #
 # ReLU multiplies x by 1 or by 0, and decides by the sign. The *Gaussian error linear unit* (Hendrycks & Gimpel 2016)
-# multiplies x by a probability, that of a standard normal number being below x. For large x that is 1, for large negative x it is
-# 0, and near zero it changes over smoothly. It is the activation of most transformers.
+# multiplies x by a probability, that of a standard normal number being below x. For large x that is 1, for large
+# negative x it is 0, and near zero it changes over smoothly. It is the activation of most transformers.
 #
-# The probability is written with the function `erf`, which NumPy does not have. The same paper gives a form with `tanh`, and that is what we
-# build:
+# The probability is written with the function `erf`, which NumPy does not have. The same paper gives a form with
+# `tanh`, and that is what we build:
 #
 # $$\mathrm{gelu}(x) = \tfrac{1}{2}\, x \left(1 + \tanh\!\big(\sqrt{2/\pi}\,(x + 0.044715\,x^3)\big)\right).$$
 #
@@ -576,10 +588,10 @@ def gelu_composed(x):
 
 
 # %% [markdown]
-# Read as a program, it makes a new array for every operation in it, and each is written to memory and read back. A *fused*
-# operation is one function of arrays that computes the same in fewer of them: it makes an array of its own and goes on
-# in place, `u *= x` where the formula would have `u = u * x`. There is a second reason. The autograd chapter records operations one
-# by one, and what is fused is recorded, and undone, as one.
+# Read as a program, it makes a new array for every operation in it, and each is written to memory and read back. A
+# *fused* operation is one function of arrays that computes the same in fewer of them: it makes an array of its own
+# and goes on in place, `u *= x` where the formula would have `u = u * x`. There is a second reason. The autograd
+# chapter records operations one by one, and what is fused is recorded, and undone, as one.
 
 # %% nbgrader={"grade": false, "grade_id": "gelu", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -630,8 +642,8 @@ def gelu(x, /):
 #   misconceptions:
 #     - name: writes into the input
 #       says: >-
-#         The caller's array was changed. u = x gives the same array a second name, and u *= x then writes into it. Begin with
-#         an operation that makes a new array, such as u = x * x.
+#         The caller's array was changed. u = x gives the same array a second name, and u *= x then writes into it.
+#         Begin with an operation that makes a new array, such as u = x * x.
 #       code: |
 #         u = x
 #         u *= 0.044715 * x * x + 1
@@ -644,12 +656,14 @@ def gelu(x, /):
 #         return 0.5 * (1 + np.tanh(GELU_SCALE * (x + 0.044715 * x * x * x)))
 #     - name: the sigmoid form
 #       says: >-
-#         x * sigmoid(1.702 x) is the other approximation of the same paper, a coarser one. The tanh form is asked for.
+#         x * sigmoid(1.702 x) is the other approximation of the same paper, a coarser one. The tanh form is asked
+#         for.
 #       code: |
 #         return x * sigmoid(1.702 * x)
 #     - name: leaves out the cube
 #       says: >-
-#         The argument of tanh has a second term, 0.044715 times the cube of x. Without it the values near 2 are off in the second digit.
+#         The argument of tanh has a second term, 0.044715 times the cube of x. Without it the values near 2 are off
+#         in the second digit.
 #       code: |
 #         return 0.5 * x * (1 + np.tanh(GELU_SCALE * x))
 
@@ -668,8 +682,8 @@ def test_gelu():
 test_gelu()
 
 # %% [markdown]
-# Two questions are left about that formula. How far is it from the exact one? `math.erf` takes one number at a time, which is slow and good enough for a check.
-# And what does fusing save?
+# Two questions are left about that formula. How far is it from the exact one? `math.erf` takes one number at a time,
+# which is slow and good enough for a check. And what does fusing save?
 
 # %%
 t = np.linspace(-6, 6, 1201)
@@ -699,23 +713,27 @@ def peak_megabytes(call):
 
 big = randn((1000, 1000), rng)
 for f in (gelu_composed, gelu):
-    print(f"{f.__name__:14s} {1e3 * seconds(lambda f=f: f(big)):6.2f} ms   {peak_megabytes(lambda f=f: f(big)):5.1f} MB at its peak")
+    time_taken, peak = seconds(lambda f=f: f(big)), peak_megabytes(lambda f=f: f(big))
+    print(f"{f.__name__:14s} {1e3 * time_taken:6.2f} ms   {peak:5.1f} MB at its peak")
 
 # %% [markdown]
-# Neither version holds all of its arrays at once, since an array that nobody needs any more is freed immediately. At the peak the composed
-# one holds three of 4 MB and the fused one two: `u`, and the result of `np.tanh`. The time goes into writing and reading them all.
+# Neither version holds all of its arrays at once, since an array that nobody needs any more is freed immediately. At
+# the peak the composed one holds three of 4 MB and the fused one two: `u`, and the result of `np.tanh`. The time goes
+# into writing and reading them all.
 
 # %%
-draw_with_slopes({"relu": relu, "gelu": gelu, "softplus": softplus}, "GELU and softplus round off the corner of ReLU", 4)
+smooth = {"relu": relu, "gelu": gelu, "softplus": softplus}
+draw_with_slopes(smooth, "GELU and softplus round off the corner of ReLU", width=4)
 plt.show()
 
 # %% [markdown]
-# GELU's slope dips below zero on the left and rises a little above one on the right. There is no corner and no dead half.
+# GELU's slope dips below zero on the left and rises a little above one on the right. There is no corner and no dead
+# half.
 #
 # ## Softmax: scores become shares
 #
-# A classifier of ten digits ends in ten scores. They may be anything; what one wants is ten probabilities: positive, with sum 1, larger for a
-# larger score. Raise e to each score, and divide by the sum:
+# A classifier of ten digits ends in ten scores. They may be anything; what one wants is ten probabilities: positive,
+# with sum 1, larger for a larger score. Raise e to each score, and divide by the sum:
 #
 # $$\mathrm{softmax}(x)_i = \frac{e^{x_i}}{\sum_j e^{x_j}}.$$
 #
@@ -727,15 +745,16 @@ with np.errstate(over="ignore", invalid="ignore"):
     print(np.exp(scores) / np.exp(scores).sum())
 
 # %% [markdown]
-# NaN, *not a number*, where infinity was divided by infinity. Left alone, it spreads to every number that is computed from it, and a
-# training run is over.
+# NaN, *not a number*, where infinity was divided by infinity. Left alone, it spreads to every number that is computed
+# from it, and a training run is over.
 #
-# What saves us is that softmax does not change when the same number is added to all scores: the factor `exp(c)` appears above and below, and cancels.
-# So subtract the largest score. Then the largest exponent is 0, every exponential is at most 1, and the sum is at least 1. Nothing can overflow, and
-# nothing is divided by zero.
+# What saves us is that softmax does not change when the same number is added to all scores: the factor `exp(c)`
+# appears above and below, and cancels. So subtract the largest score. Then the largest exponent is 0, every
+# exponential is at most 1, and the sum is at least 1. Nothing can overflow, and nothing is divided by zero.
 #
-# The function works along an axis. In a batch `scores (N, K)` each *row* is a question of its own: axis -1, the default. Two helpers come with it.
-# `largest` is a maximum that explains itself when the axis is not there or has no entries. `softmax_composed` is the formula for reading.
+# The function works along an axis. In a batch `scores (N, K)` each *row* is a question of its own: axis -1, the
+# default. Two helpers come with it. `largest` is a maximum that explains itself when the axis is not there or has no
+# entries. `softmax_composed` is the formula for reading.
 
 # %%
 #| export
@@ -755,7 +774,7 @@ def largest(x, axis):
         if "zero-size" in str(error):
             problem = f"axis {axis} has no entries to choose from: the shape is {x.shape}"
         else:
-            problem = f"there is no axis {axis}: the shape {x.shape} has {x.ndim} of them, counted from 0 or back from -1"
+            problem = f"there is no axis {axis}: the shape {x.shape} has {x.ndim}, counted from 0 or back from -1"
         raise ValueError(problem) from error
 
 
@@ -814,15 +833,15 @@ def softmax(x, /, axis=-1):
 #   misconceptions:
 #     - name: the textbook formula
 #       says: >-
-#         Large scores gave NaN: their exponentials are infinite, and infinity divided by infinity is not a number. Subtract the
-#         largest score along the axis first; that changes nothing else.
+#         Large scores gave NaN: their exponentials are infinite, and infinity divided by infinity is not a number.
+#         Subtract the largest score along the axis first; that changes nothing else.
 #       code: |
 #         e = np.exp(x)
 #         return e / e.sum(axis=axis, keepdims=True)
 #     - name: the maximum of the whole array
 #       says: >-
-#         One maximum for the whole array does not protect every row. In a row whose scores all lie far below it, all exponentials
-#         are 0, and 0 / 0 is not a number. Take the maximum along the axis.
+#         One maximum for the whole array does not protect every row. In a row whose scores all lie far below it, all
+#         exponentials are 0, and 0 / 0 is not a number. Take the maximum along the axis.
 #       code: |
 #         e = np.exp(x - x.max())
 #         return e / e.sum(axis=axis, keepdims=True)
@@ -834,8 +853,8 @@ def softmax(x, /, axis=-1):
 #         return e / e.sum()
 #     - name: loses the axis
 #       says: >-
-#         The sum lost its axis, so it no longer lines up with the rows it came from: either the shapes do not broadcast, or each
-#         entry is divided by the sum of another row. Use keepdims=True.
+#         The sum lost its axis, so it no longer lines up with the rows it came from: either the shapes do not
+#         broadcast, or each entry is divided by the sum of another row. Use keepdims=True.
 #       code: |
 #         e = np.exp(x - largest(x, axis))
 #         return e / e.sum(axis=axis)
@@ -864,26 +883,29 @@ def test_softmax():
 test_softmax()
 
 # %% [markdown]
-# What does the size of the scores mean? Multiply three scores by a growing factor and watch the shares. Around zero they are
-# all alike; far out the largest takes everything. That factor is one over the *temperature* of language models.
+# What does the size of the scores mean? Multiply three scores by a growing factor and watch the shares. Around zero
+# they are all alike; far out the largest takes everything. That factor is one over the *temperature* of language
+# models.
 
 # %%
 scores = np.array([1.0, 2.0, 3.0])
 factors = np.linspace(0, 5, 101)
 shares = softmax(scores * factors[:, None])
 fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
-for k, (color, style) in enumerate(zip((BLUE, ORANGE, GREEN), (":", "--", "-"))):
+for k, (color, style, lift) in enumerate(zip((BLUE, ORANGE, GREEN), (":", "--", "-"), (-8, 0, -3))):
     ax.plot(factors, shares[:, k], style, color=color)
-    ax.annotate(f"score {scores[k]:.0f}", (5.0, shares[-1, k]), xytext=(4, 8 * k - 8 if k < 2 else -3), textcoords="offset points", color=color)
-ax.set(title="The larger the scores, the surer the softmax", xlabel="factor on all scores", ylabel="share", xlim=(0, 5.8))
+    end = (factors[-1], shares[-1, k])
+    ax.annotate(f"score {scores[k]:.0f}", end, xytext=(4, lift), textcoords="offset points", color=color)
+ax.set(title="The larger the scores, the surer the softmax", xlabel="factor on all scores", ylabel="share")
+ax.set_xlim(0, 5.8)
 plt.show()
 
 # %% [markdown]
 # ## Log-softmax: when even the probability is too small
 #
-# A loss looks at the *logarithm* of the probability that the right class was given. Taking `log(softmax(x))` loses that
-# number exactly when it matters most, when the network is very wrong: a probability too small for a float32 becomes 0, and its
-# logarithm minus infinity.
+# A loss looks at the *logarithm* of the probability that the right class was given. Taking `log(softmax(x))` loses
+# that number exactly when it matters most, when the network is very wrong: a probability too small for a float32
+# becomes 0, and its logarithm minus infinity.
 
 # %%
 print(f"the smallest float32 above zero is {np.finfo(np.float32).smallest_subnormal:.1e}")
@@ -988,9 +1010,9 @@ test_log_softmax()
 # %% [markdown]
 # ## Activations as objects
 #
-# A network will be a list of things to apply one after the other. Layers are objects with parameters inside, and it is
-# convenient when an activation in such a list is an object too. So each function gets a small class whose objects are called like
-# functions. They hold options, such as an axis, and nothing that is trained.
+# A network will be a list of things to apply one after the other. Layers are objects with parameters inside, and it
+# is convenient when an activation in such a list is an object too. So each function gets a small class whose objects
+# are called like functions. They hold options, such as an axis, and nothing that is trained.
 #
 # A frequent slip is `ReLU(x)`. That would *make* an activation; applying one is `ReLU()(x)`. The base class says so.
 
@@ -1002,7 +1024,7 @@ class Activation:
     def __init__(self, *args):
         if args:
             name = type(self).__name__
-            raise TypeError(f"{name}: {name}(...) makes the activation and takes no input. Write {name}()(x) to apply it.")
+            raise TypeError(f"{name}: {name}() makes the activation and takes no input. To apply it, write {name}()(x).")
 
     def forward(self, x):
         """The activation of x, entry by entry or along an axis."""
@@ -1098,7 +1120,7 @@ def test_classes():
     check(Softmax()(Tensor(np.log([[1.0, 3.0]]))), [[0.25, 0.75]])
     check(Softmax(axis=0)(x), [[1.0, 1.0, 1.0]])
     check(repr([ReLU(), LeakyReLU(), Softmax(axis=0)]), "[ReLU(), LeakyReLU(slope=0.01), Softmax(axis=0)]")
-    check_raises(TypeError, lambda: ReLU(x), "Write ReLU()(x)")
+    check_raises(TypeError, lambda: ReLU(x), "write ReLU()(x)")
 
 test_classes()
 
@@ -1109,8 +1131,8 @@ for activation in (ReLU(), LeakyReLU(0.1), Sigmoid(), Tanh(), GELU(), Softmax())
 # %% [markdown]
 # ## Against the real thing
 #
-# PyTorch has all of them. Where it is installed, the cell compares on a grid from -10,000 to 10,000, in float32, with NumPy set to raise
-# at the first overflow. The distance is relative to the value.
+# PyTorch has all of them. Where it is installed, the cell compares on a grid from -10,000 to 10,000, in float32, with
+# NumPy set to raise at the first overflow. The distance is relative to the value.
 
 # %%
 grid = np.concatenate([-np.logspace(4, -4, 200), [0.0], np.logspace(-4, 4, 200)]).astype(np.float32).reshape(1, -1)
@@ -1134,8 +1156,9 @@ else:
 # %% [markdown]
 # ## What they cost
 #
-# Per entry of a large array, and for a single number, where nearly all of it is the way through Python. The last line is there to
-# compare with: for every entry of its result, a product of two (1000, 1000) matrices does a thousand multiplications and additions.
+# Per entry of a large array, and for a single number, where nearly all of it is the way through Python. The last line
+# is there to compare with: for every entry of its result, a product of two (1000, 1000) matrices does a thousand
+# multiplications and additions.
 
 # %%
 number = Tensor(0.5)
@@ -1147,17 +1170,20 @@ for f in (relu, leaky_relu, tanh, sigmoid, gelu, softplus, softmax, log_softmax)
 print(f"{'big @ big':12s} {1e9 * seconds(lambda: big @ big) / big.size:6.2f} ns/entry")
 
 # %% [markdown]
-# A thousand multiplications and additions cost about as much as a few exponentials. Matrix products are the best-tuned code on
-# the machine, and what works entry by entry mostly waits for memory. So activations are not as cheap as their formulas look,
-# and it pays to write them in few passes.
+# A thousand multiplications and additions cost about as much as a few exponentials. Matrix products are the
+# best-tuned code on the machine, and what works entry by entry mostly waits for memory. So activations are not as
+# cheap as their formulas look, and it pays to write them in few passes.
 
 # %% [markdown]
 # ## Where next
 #
-# - *Swish.* `x * sigmoid(x)` is one line with the operations at hand. Draw it beside GELU. Where do the two differ most?
-# - *A stable logarithm of a sum.* Write `logsumexp(x, axis)` by the trick of log-softmax, and then log-softmax in terms of it.
-# - *Exact GELU.* Put a polynomial for erf (Abramowitz & Stegun, formula 7.1.26) in the place of the tanh form. Is it closer? Is it slower?
+# - *Swish.* `x * sigmoid(x)` is one line with the operations at hand. Draw it beside GELU. Where do the two differ
+#   most?
+# - *A stable logarithm of a sum.* Write `logsumexp(x, axis)` by the trick of log-softmax, and then log-softmax in
+#   terms of it.
+# - *Exact GELU.* Put a polynomial for erf (Abramowitz & Stegun, formula 7.1.26) in the place of the tanh form. Is it
+#   closer? Is it slower?
 # - *Dead units, revived.* Repeat the count of dead units with `leaky_relu`, and define "dead" by the slope.
 #
-# PyTorch has some twenty more activations, in-place versions, and an exact GELU as its default. What is here is what the
-# networks of this course use. The next chapter puts weights in front of them.
+# PyTorch has some twenty more activations, in-place versions, and an exact GELU as its default. What is here is what
+# the networks of this course use. The next chapter puts weights in front of them.

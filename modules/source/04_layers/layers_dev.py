@@ -15,14 +15,14 @@
 # %% [markdown]
 # # Layers
 #
-# XOR, the question whether exactly one of two switches is on, was out of reach for a matrix product. The activations chapter
-# ended with the bend that is missing, and with objects that hold it. What is still missing is the part between the bends: the matrices
-# themselves, with numbers in them that somebody chose.
+# XOR, the question whether exactly one of two switches is on, was out of reach for a matrix product. The activations
+# chapter ended with the bend that is missing, and with objects that hold it. What is still missing is the part
+# between the bends: the matrices themselves, with numbers in them that somebody chose.
 #
-# This chapter builds that part. A *layer* is a function with numbers inside; the numbers are its *parameters*, and training will choose
-# them. That asks for little: a product and a sum, done fast; starting values of the right size; and a way to
-# find every parameter of a network, however deep it sits, so that it can be trained, saved and loaded. At the end of the chapter a network of two
-# layers computes XOR. Its weights are still chosen by hand.
+# This chapter builds that part. A *layer* is a function with numbers inside; the numbers are its *parameters*, and
+# training will choose them. That asks for little: a product and a sum, done fast; starting values of the right size;
+# and a way to find every parameter of a network, however deep it sits, so that it can be trained, saved and loaded.
+# At the end of the chapter a network of two layers computes XOR. Its weights are still chosen by hand.
 
 # %%
 #| default_exp core.layers
@@ -57,9 +57,9 @@ x, weights, bias = [3.0, -1.0], [0.5, 2.0], 1.0
 print(sum(a * b for a, b in zip(x, weights)) + bias)
 
 # %% [markdown]
-# A layer is several units that look at the same inputs, and a batch is several inputs for the same units. For every sample and every unit
-# there is such a sum, so the answers form a matrix: with `x (N, D)`, samples in rows, and `w (D, K)`, units in columns,
-# the sums without their biases are the matrix product `x @ w (N, K)`.
+# A layer is several units that look at the same inputs, and a batch is several inputs for the same units. For every
+# sample and every unit there is such a sum, so the answers form a matrix: with `x (N, D)`, samples in rows, and `w
+# (D, K)`, units in columns, the sums without their biases are the matrix product `x @ w (N, K)`.
 #
 # Before trusting `@`, write it once. Three loops: over the samples, over the units, and over the sum.
 
@@ -109,7 +109,8 @@ def matmul_naive(x, w):
 #   misconceptions:
 #     - name: keeps only the last product
 #       says: >-
-#         Each entry is the last product of its sum: = replaced what was there. The products have to be added up, with +=.
+#         Each entry is the last product of its sum: = replaced what was there. The products have to be added up, with
+#         +=.
 #       code: |
 #         for n in range(a.shape[0]):
 #             for k in range(b.shape[1]):
@@ -167,17 +168,20 @@ for n in (8, 16, 32, 64):
     print(f"{n:4d}  {1e3 * slow:9.2f} ms  {1e3 * fast:9.4f} ms  {slow / fast:9.0f}")
 
 # %% [markdown]
-# Doubling the size multiplies the loops' time by about eight, as three nested loops should. A small product with `@` costs little more than
-# the call itself, and at the last size it is thousands of times faster: a library tuned by hand reads memory in blocks that fit the cache, and
-# multiplies several numbers with one instruction. The kernels chapter goes part of that way on foot. From here on we use `@`.
+# Doubling the size multiplies the loops' time by about eight, as three nested loops should. A small product with `@`
+# costs little more than the call itself, and at the last size it is thousands of times faster: a library tuned by
+# hand reads memory in blocks that fit the cache, and multiplies several numbers with one instruction. The kernels
+# chapter goes part of that way on foot. From here on we use `@`.
 #
 # ## The dense operation
 #
-# A *dense* layer computes `x @ w + b`: every input reaches every unit. Written like that it makes two arrays, one for the product
-# and one for the sum. The product is ours alone, so the bias may be added to it in place, and the operation is *fused*, as GELU was.
+# A *dense* layer computes `x @ w + b`: every input reaches every unit. Written like that it makes two arrays, one for
+# the product and one for the sum. The product is ours alone, so the bias may be added to it in place, and the
+# operation is *fused*, as GELU was.
 #
-# Often `x` has more than two axes. A batch of sentences is `(N, T, D)`: N sentences of T words with D features. The layer
-# treats every row of D features alike, so put all rows into one tall matrix, do one product, and restore the shape.
+# Often `x` has more than two axes. A batch of sentences is `(N, T, D)`: N sentences of T words with D features. The
+# layer treats every row of D features alike, so put all rows into one tall matrix, do one product, and restore the
+# shape.
 
 # %%
 #| export
@@ -258,19 +262,21 @@ def dense(x, w, b, /):
 #         return x @ w
 #     - name: adds the bias before the product
 #       says: >-
-#         The bias was multiplied by the weights as well: brackets, or an addition to x before the product. It is added to the result.
+#         The bias was multiplied by the weights as well: brackets, or an addition to x before the product. It is
+#         added to the result.
 #       code: |
 #         return (x + b[:1]) @ w
 #     - name: a bias for each sample
 #       says: >-
-#         The bias was added down the rows: sample n got b[n]. It belongs to the units, the last axis of the result, and every row
-#         gets the whole of it. Broadcasting does that without a reshape of b.
+#         The bias was added down the rows: sample n got b[n]. It belongs to the units, the last axis of the result,
+#         and every row gets the whole of it. Broadcasting does that without a reshape of b.
 #       code: |
 #         rows = x.reshape(-1, x.shape[-1]) @ w
 #         return (rows + np.resize(b, len(rows))[:, None]).reshape(*x.shape[:-1], w.shape[1])
 #     - name: leaves the rows tall
 #       says: >-
-#         The values are right, but the axes in front are still joined into one. Reshape the result to (*x.shape[:-1], K).
+#         The values are right, but the axes in front are still joined into one. Reshape the result to (*x.shape[:-1],
+#         K).
 #       code: |
 #         rows = x.reshape(-1, x.shape[-1]) @ w
 #         rows += b
@@ -296,11 +302,12 @@ test_dense()
 # ## Parameters
 #
 # To a Tensor a weight is an array like any other. Training has to tell them apart: it adjusts weights and leaves data
-# alone. So weights get a class of their own, a Tensor with two slots more. `requires_grad` is True, and `grad` waits for the gradient. Nothing
-# in this chapter computes one. The autograd chapter will, and it will find these parameters by what they ask for.
+# alone. So weights get a class of their own, a Tensor with two slots more. `requires_grad` is True, and `grad` waits
+# for the gradient. Nothing in this chapter computes one. The autograd chapter will, and it will find these parameters
+# by what they ask for.
 #
-# A gradient needs numbers that can change by a little, so a parameter holds floats. Python's integers become float32; an array of
-# integers was made so on purpose, and is refused.
+# A gradient needs numbers that can change by a little, so a parameter holds floats. Python's integers become float32;
+# an array of integers was made so on purpose, and is refused.
 
 # %%
 #| export
@@ -352,18 +359,18 @@ except TypeError as error:
 # ## Where weights begin
 #
 # What numbers should a layer start with? Not zeros: all units of the layer would compute the same, get the same
-# gradient, and stay the same for ever. So random ones, but of which size? A unit adds D products. With independent inputs of variance 1 and weights of variance v, the
-# variance of the sum is D times v. If that is not about 1, the numbers grow or shrink from layer to layer, and with many
-# layers they do so exponentially. Two rules are in use:
+# gradient, and stay the same for ever. So random ones, but of which size? A unit adds D products. With independent
+# inputs of variance 1 and weights of variance v, the variance of the sum is D times v. If that is not about 1, the
+# numbers grow or shrink from layer to layer, and with many layers they do so exponentially. Two rules are in use:
 #
-# - **Glorot & Bengio (2010)**: the variance is 2 / (D + K), a compromise between the way forward, which wants 1 / D, and the way of the gradients
-#   back, which wants 1 / K. Uniformly distributed between -limit and limit, that means `limit = sqrt(6 / (D + K))`, since a uniform
-#   number has variance limit² / 3.
-# - **He et al. (2015)**: behind a ReLU half of the numbers are zero, which halves the sum. So the variance is 2 / D, and the numbers are
-#   normally distributed with standard deviation `sqrt(2 / D)`.
+# - **Glorot & Bengio (2010)**: the variance is 2 / (D + K), a compromise between the way forward, which wants 1 / D,
+#   and the way of the gradients back, which wants 1 / K. Uniformly distributed between -limit and limit, that means
+#   `limit = sqrt(6 / (D + K))`, since a uniform number has variance limit² / 3.
+# - **He et al. (2015)**: behind a ReLU half of the numbers are zero, which halves the sum. So the variance is 2 / D,
+#   and the numbers are normally distributed with standard deviation `sqrt(2 / D)`.
 #
-# D and K are called *fan-in* and *fan-out*. `fans` finds them from the shape of the weights, also for the kernels of a
-# convolution, where every unit looks at a window of pixels.
+# D and K are called *fan-in* and *fan-out*. `fans` finds them from the shape of the weights, also for the kernels of
+# a convolution, where every unit looks at a window of pixels.
 
 # %%
 #| export
@@ -419,7 +426,7 @@ def he_normal(shape: tuple[int, ...], rng=None) -> np.ndarray:
     `rng.normal(0, deviation, shape)` takes the standard deviation, not the variance.
     """
     rng = np.random.default_rng(rng)
-    fan_in, fan_out = fans(shape)
+    fan_in, fan_out = fans(shape)  # noqa: RUF059
     ### BEGIN SOLUTION he_normal
     return rng.normal(0, np.sqrt(2 / fan_in), shape).astype(np.float32)
     ### END SOLUTION
@@ -435,14 +442,15 @@ def he_normal(shape: tuple[int, ...], rng=None) -> np.ndarray:
 #   misconceptions:
 #     - name: forgets the square root
 #       says: >-
-#         The limit is 6 / (fan_in + fan_out), without its square root. That is a size for variances; limits are sizes of numbers.
+#         The limit is 6 / (fan_in + fan_out), without its square root. That is a size for variances; limits are sizes
+#         of numbers.
 #       code: |
 #         limit = 6 / (fan_in + fan_out)
 #         return rng.uniform(-limit, limit, shape).astype(np.float32)
 #     - name: the variance as the limit
 #       says: >-
-#         The limit is sqrt(2 / (fan_in + fan_out)), which is the standard deviation that is wanted. A uniform number between
-#         -a and a has a smaller one, a / sqrt(3), so the limit has 6 where the deviation has 2.
+#         The limit is sqrt(2 / (fan_in + fan_out)), which is the standard deviation that is wanted. A uniform number
+#         between -a and a has a smaller one, a / sqrt(3), so the limit has 6 where the deviation has 2.
 #       code: |
 #         limit = np.sqrt(2 / (fan_in + fan_out))
 #         return rng.uniform(-limit, limit, shape).astype(np.float32)
@@ -467,17 +475,20 @@ def he_normal(shape: tuple[int, ...], rng=None) -> np.ndarray:
 #   misconceptions:
 #     - name: the variance in place of the deviation
 #       says: >-
-#         The variance 2 / fan_in was given as the standard deviation, so the weights are much too small. Take the square root.
+#         The variance 2 / fan_in was given as the standard deviation, so the weights are much too small. Take the
+#         square root.
 #       code: |
 #         return rng.normal(0, 2 / fan_in, shape).astype(np.float32)
 #     - name: forgets the ReLU
 #       says: >-
-#         The variance is 1 / fan_in. That keeps the scale without an activation; behind a ReLU, which zeroes half of the numbers, twice as much is needed.
+#         The variance is 1 / fan_in. That keeps the scale without an activation; behind a ReLU, which zeroes half of
+#         the numbers, twice as much is needed.
 #       code: |
 #         return rng.normal(0, np.sqrt(1 / fan_in), shape).astype(np.float32)
 #     - name: counts the outputs
 #       says: >-
-#         The number of outputs was used. What grows with a sum is the number of its terms, and these are the inputs of the unit.
+#         The number of outputs was used. What grows with a sum is the number of its terms, and these are the inputs
+#         of the unit.
 #       code: |
 #         return rng.normal(0, np.sqrt(2 / fan_out), shape).astype(np.float32)
 
@@ -507,7 +518,8 @@ def test_he_normal():
 test_he_normal()
 
 # %% [markdown]
-# Does it matter? Twenty layers of 256 units, normal data at one end, and the variance of what comes out of each layer.
+# Does it matter? Twenty layers of 256 units, normal data at one end, and the variance of what comes out of each
+# layer.
 
 # %%
 def variances(weight_init, activation, layers=20, width=256):
@@ -547,16 +559,17 @@ ax.set(yscale="log", xlim=(1, 27), xticks=range(5, 21, 5))
 plt.show()
 
 # %% [markdown]
-# The axis is logarithmic, so a straight line is exponential growth or decay. Weights that are four times as large turn a signal that vanishes
-# into one that explodes. Glorot's rule loses half of the variance at every ReLU, as the factor of two
-# between the two rules says it must. He's rule holds it. With tanh, Glorot's rule decays slowly, no longer exponentially: the smaller
-# the numbers, the less tanh bends them.
+# The axis is logarithmic, so a straight line is exponential growth or decay. Weights that are four times as large
+# turn a signal that vanishes into one that explodes. Glorot's rule loses half of the variance at every ReLU, as the
+# factor of two between the two rules says it must. He's rule holds it. With tanh, Glorot's rule decays slowly, no
+# longer exponentially: the smaller the numbers, the less tanh bends them.
 #
 # ## Finding every parameter
 #
-# A network has layers as attributes, or a list of layers, or layers that hold layers. Training wants one flat list of all parameters;
-# saving wants a name for each. So we walk: into the attributes of every module, into lists, tuples and dictionaries, to any
-# depth. A parameter that two layers share is one parameter; it is found once, under its first name.
+# A network has layers as attributes, or a list of layers, or layers that hold layers. Training wants one flat list of
+# all parameters; saving wants a name for each. So we walk: into the attributes of every module, into lists, tuples
+# and dictionaries, to any depth. A parameter that two layers share is one parameter; it is found once, under its
+# first name.
 #
 # `contents` gives what is directly inside something. The walk over it is yours.
 
@@ -627,8 +640,8 @@ def parts(value, name: str = "", seen: set | None = None):
 #   misconceptions:
 #     - name: finds a shared part twice
 #       says: >-
-#         A layer that stands in two places was listed twice, and an optimizer would adjust it twice. Pass the
-#         same `seen` on to every call, and pass over what is in it.
+#         A layer that stands in two places was listed twice, and an optimizer would adjust it twice. Pass the same
+#         `seen` on to every call, and pass over what is in it.
 #       code: |
 #         if isinstance(value, Module) or is_parameter(value):
 #             yield name, value
@@ -670,15 +683,17 @@ def parts(value, name: str = "", seen: set | None = None):
 # %% [markdown]
 # ## Module: what layers have in common
 #
-# A `Module` is anything with a `forward`. Calling the object calls `forward`. The rest it gets from the walk: its parameters, saving
-# and loading, and a switch. Some layers compute differently while training (dropout, below, is one), and `train()` and `eval()` set the switch
-# `training` in the module and everything inside it.
+# A `Module` is anything with a `forward`. Calling the object calls `forward`. The rest it gets from the walk: its
+# parameters, saving and loading, and a switch. Some layers compute differently while training (dropout, below, is
+# one), and `train()` and `eval()` set the switch `training` in the module and everything inside it.
 #
-# There is nothing to register and no constructor to call; a layer keeps parameters and other layers as attributes, and the walk finds them. A running mean, say, belongs to the saved
-# state too although nothing trains it. A class names such attributes in `buffers`.
+# There is nothing to register and no constructor to call; a layer keeps parameters and other layers as attributes,
+# and the walk finds them. A running mean, say, belongs to the saved state too although nothing trains it. A class
+# names such attributes in `buffers`.
 #
-# Loading is where care pays. A state that does not fit, with a name missing or a wrong shape, must be refused with all that
-# is wrong with it, and must leave the model as it was. Half a model loaded is worse than none. So: look at everything first, then write.
+# Loading is where care pays. A state that does not fit, with a name missing or a wrong shape, must be refused with
+# all that is wrong with it, and must leave the model as it was. Half a model loaded is worse than none. So: look at
+# everything first, then write.
 
 # %% nbgrader={"grade": false, "grade_id": "module", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -800,7 +815,7 @@ def callables(value, name: str = ""):
 
 def fresh_copy(value, dtype) -> np.ndarray | np.generic:
     """The entries of `value`, an array or a Tensor, in an array of their own."""
-    return to_array(value.data if isinstance(value, Tensor) else value, dtype)
+    return to_array(value.data if isinstance(value, Tensor) else value).astype(dtype)[()]
 
 
 def misfits(own: dict, state: dict) -> list[str]:
@@ -832,8 +847,8 @@ def misfits(own: dict, state: dict) -> list[str]:
 #   misconceptions:
 #     - name: tells only the outermost module
 #       says: >-
-#         The modules inside did not hear of it. A dropout in the middle of the network would go on dropping. Set the switch in every module that
-#         named_modules() finds.
+#         The modules inside did not hear of it. A dropout in the middle of the network would go on dropping. Set the
+#         switch in every module that named_modules() finds.
 #       code: |
 #         self.training = mode
 #         return self
@@ -859,8 +874,8 @@ def misfits(own: dict, state: dict) -> list[str]:
 #   misconceptions:
 #     - name: loads until something is wrong
 #       says: >-
-#         The state did not fit, and the model was changed all the same: the values before the bad one were already written. Look at everything first, then
-#         write.
+#         The state did not fit, and the model was changed all the same: the values before the bad one were already
+#         written. Look at everything first, then write.
 #       code: |
 #         for name, tensor in own.items():
 #             if name not in state:
@@ -873,16 +888,16 @@ def misfits(own: dict, state: dict) -> list[str]:
 #             raise ValueError(problem)
 #     - name: takes what happens to fit
 #       says: >-
-#         A state with a name missing was accepted. The model is then half old, half new, and nobody knows. Raise where misfits finds
-#         anything.
+#         A state with a name missing was accepted. The model is then half old, half new, and nobody knows. Raise
+#         where misfits finds anything.
 #       code: |
 #         for name, tensor in own.items():
 #             if name in state and np.shape(state[name]) == tensor.shape:
 #                 tensor.data = fresh_copy(state[name], tensor.dtype)
 #     - name: shares the arrays
 #       says: >-
-#         The model now holds the very arrays of the state. The next training step would change the saved state too, or the other way
-#         round. Take a fresh copy.
+#         The model now holds the very arrays of the state. The next training step would change the saved state too,
+#         or the other way round. Take a fresh copy.
 #       code: |
 #         problems = misfits(own, state)
 #         if problems:
@@ -948,8 +963,9 @@ test_load_state_dict()
 # %% [markdown]
 # ## The dense layer
 #
-# Everything is there: an operation, parameters, starting values, a base class. `Dense(input_size, output_size)` puts them together.
-# Sizes are checked when the layer is made, which is where a mistake can still be seen, and not ten calls later.
+# Everything is there: an operation, parameters, starting values, a base class. `Dense(input_size, output_size)` puts
+# them together. Sizes are checked when the layer is made, which is where a mistake can still be seen, and not ten
+# calls later.
 
 # %%
 #| export
@@ -1039,7 +1055,8 @@ def checked_features(x, size: int, layer: str):
 #   misconceptions:
 #     - name: a Tensor in place of a Parameter
 #       says: >-
-#         The layer has no parameters: a plain Tensor does not ask for a gradient, and the walk passes it over. Make weights and bias Parameters.
+#         The layer has no parameters: a plain Tensor does not ask for a gradient, and the walk passes it over. Make
+#         weights and bias Parameters.
 #       code: |
 #         self.weights = Tensor(weight_init(shape, rng), dtype=np.float32)
 #         self.bias = Tensor(np.zeros(self.output_size), dtype=np.float32) if use_bias else None
@@ -1075,8 +1092,8 @@ def checked_features(x, size: int, layer: str):
 #         return matmul(x, self.weights)
 #     - name: computes with the bare arrays
 #       says: >-
-#         The operation was handed bare arrays (.data), so the result is no Tensor. What works on arrays leaves no trace, and no gradient would ever reach
-#         the weights. Hand the parameters themselves to the operation.
+#         The operation was handed bare arrays (.data), so the result is no Tensor. What works on arrays leaves no
+#         trace, and no gradient would ever reach the weights. Hand the parameters themselves to the operation.
 #       code: |
 #         return dense(np.asarray(x), self.weights.data, self.bias.data)
 
@@ -1112,9 +1129,10 @@ test_dense_forward()
 # %% [markdown]
 # ## Two layers compute XOR
 #
-# Now the promise from the beginning. Let `s` be the number of switches that are on. XOR of `s` is 0, 1, 0 for `s` = 0, 1, 2: up, then
-# down again, which is the tent from the activations chapter. Two ReLUs make its two relevant corners: `relu(s)` and `relu(s - 1)`,
-# and the answer is `relu(s) - 2 relu(s - 1)`. The first layer computes the two arguments, the second joins what the ReLUs leave.
+# Now the promise from the beginning. Let `s` be the number of switches that are on. XOR of `s` is 0, 1, 0 for `s` =
+# 0, 1, 2: up, then down again, which is the tent from the activations chapter. Two ReLUs make its two relevant
+# corners: `relu(s)` and `relu(s - 1)`, and the answer is `relu(s) - 2 relu(s - 1)`. The first layer computes the two
+# arguments, the second joins what the ReLUs leave.
 
 # %%
 class XOR(Module):
@@ -1153,19 +1171,22 @@ ax.set(title="One ridge separates what no line can", xlabel="first switch", ylab
 plt.show()
 
 # %% [markdown]
-# The output rises to a ridge that runs through the two corners with the answer 1 (circles) and falls off on both sides, where the other two are
-# (squares). The dashed lines are where it passes one half. There are two of them: one line could not do it.
+# The output rises to a ridge that runs through the two corners with the answer 1 (circles) and falls off on both
+# sides, where the other two are (squares). The dashed lines are where it passes one half. There are two of them: one
+# line could not do it.
 #
-# How does one find such weights without looking at the problem for an hour? That is what the gradient is for, and the autograd chapter.
+# How does one find such weights without looking at the problem for an hour? That is what the gradient is for, and the
+# autograd chapter.
 #
 # ## Dropout
 #
-# A network with more parameters than it needs can learn its training data by heart. *Dropout* (Srivastava et al. 2014) makes that
-# harder: at every training step each number is set to zero with probability `rate`, so that no unit can rely on a particular
-# other one. In use nothing is dropped.
+# A network with more parameters than it needs can learn its training data by heart. *Dropout* (Srivastava et al.
+# 2014) makes that harder: at every training step each number is set to zero with probability `rate`, so that no unit
+# can rely on a particular other one. In use nothing is dropped.
 #
-# Dropping half of the terms halves the expected sum of the next layer, and that layer would see other sizes in training than in use. So what remains is divided
-# by `1 - rate`, in training, and the expectation stays the same. This is called *inverted* dropout. Older texts scale in use instead.
+# Dropping half of the terms halves the expected sum of the next layer, and that layer would see other sizes in
+# training than in use. So what remains is divided by `1 - rate`, in training, and the expectation stays the same.
+# This is called *inverted* dropout. Older texts scale in use instead.
 
 # %% nbgrader={"grade": false, "grade_id": "dropout", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1223,20 +1244,22 @@ class Dropout(Module):
 #   misconceptions:
 #     - name: does not scale
 #       says: >-
-#         What remained was not scaled up, so the mean sank. Divide by 1 - rate while training; then use and training agree on average.
+#         What remained was not scaled up, so the mean sank. Divide by 1 - rate while training; then use and training
+#         agree on average.
 #       code: |
 #         keep = self.rng.random(x.shape, dtype=np.float32) >= self.rate
 #         return x * keep.astype(x.dtype)
 #     - name: keeps what it should drop
 #       says: >-
-#         The share that was dropped is 1 - rate. `rate` is the probability of being dropped, so an entry stays where its draw
-#         is at least `rate`.
+#         The share that was dropped is 1 - rate. `rate` is the probability of being dropped, so an entry stays where
+#         its draw is at least `rate`.
 #       code: |
 #         keep = self.rng.random(x.shape, dtype=np.float32) < self.rate
 #         return x * (keep * x.dtype.type(1 / (1 - self.rate)))
 #     - name: one choice for the whole batch
 #       says: >-
-#         All rows lost the same entries: the draw had the shape of one row. Each entry of each row is chosen by itself, so draw x.shape numbers.
+#         All rows lost the same entries: the draw had the shape of one row. Each entry of each row is chosen by
+#         itself, so draw x.shape numbers.
 #       code: |
 #         keep = self.rng.random(x.shape[-1:], dtype=np.float32) >= self.rate
 #         return x * (keep * x.dtype.type(1 / (1 - self.rate)))
@@ -1274,12 +1297,13 @@ print("average  ", np.round(average, 1))
 # %% [markdown]
 # ## Layer normalisation
 #
-# Good starting values keep the numbers at a healthy size, but training moves the weights. *Layer normalisation* (Ba et al. 2016)
-# restores the size at every step: take each row, subtract its mean, divide by its standard deviation.
-# Then let the network have its say after all, with a factor (`gain`) and an offset (`bias`) for each feature, which training
-# adjusts. A small `epsilon` beside the variance keeps a row of equal numbers from being divided by zero.
+# Good starting values keep the numbers at a healthy size, but training moves the weights. *Layer normalisation* (Ba
+# et al. 2016) restores the size at every step: take each row, subtract its mean, divide by its standard deviation.
+# Then let the network have its say after all, with a factor (`gain`) and an offset (`bias`) for each feature, which
+# training adjusts. A small `epsilon` beside the variance keeps a row of equal numbers from being divided by zero.
 #
-# $$\hat{x} = \frac{x - \mathrm{mean}(x)}{\sqrt{\mathrm{var}(x) + \epsilon}}, \qquad \mathrm{out} = \hat{x} \cdot \mathrm{gain} + \mathrm{bias}$$
+# $$\hat{x} = \frac{x - \mathrm{mean}(x)}{\sqrt{\mathrm{var}(x) + \epsilon}}, \qquad
+# \mathrm{out} = \hat{x} \cdot \mathrm{gain} + \mathrm{bias}$$
 
 # %%
 #| export
@@ -1290,9 +1314,9 @@ def layer_norm_composed(x, gain, bias, epsilon=1e-5):
 
 
 # %% [markdown]
-# The composed version computes the mean twice, once for itself and once inside `var`. The fused one subtracts it once, and normalises in place. It also
-# returns a pair: the result, and two arrays that its derivative will want. An operation may do that; who calls it sees
-# only the result.
+# The composed version computes the mean twice, once for itself and once inside `var`. The fused one subtracts it
+# once, and normalises in place. It also returns a pair: the result, and two arrays that its derivative will want. An
+# operation may do that; who calls it sees only the result.
 
 # %% nbgrader={"grade": false, "grade_id": "layer_norm", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1385,22 +1409,24 @@ class LayerNorm(Module):
 #   misconceptions:
 #     - name: normalises the columns
 #       says: >-
-#         The mean was taken over the batch, column by column. That is batch normalisation. Here every row is normalised by itself, along
-#         the last axis.
+#         The mean was taken over the batch, column by column. That is batch normalisation. Here every row is
+#         normalised by itself, along the last axis.
 #       code: |
 #         x_hat = x - x.mean(axis=0, keepdims=True)
 #         inverse_std = 1 / np.sqrt((x_hat * x_hat).mean(axis=0, keepdims=True) + epsilon)
 #         x_hat *= inverse_std
 #     - name: divides by the variance
 #       says: >-
-#         The rows were divided by their variance, not by its square root. Their spread is 1 only with the standard deviation.
+#         The rows were divided by their variance, not by its square root. Their spread is 1 only with the standard
+#         deviation.
 #       code: |
 #         x_hat = x - x.mean(axis=-1, keepdims=True)
 #         inverse_std = 1 / ((x_hat * x_hat).mean(axis=-1, keepdims=True) + epsilon)
 #         x_hat *= inverse_std
 #     - name: divides by n - 1
 #       says: >-
-#         The variance was divided by D - 1. A row is all there is, not a sample from something larger, so divide by D.
+#         The variance was divided by D - 1. A row is all there is, not a sample from something larger, so divide by
+#         D.
 #       code: |
 #         x_hat = x - x.mean(axis=-1, keepdims=True)
 #         inverse_std = 1 / np.sqrt(x.var(axis=-1, ddof=1, keepdims=True) + epsilon)
@@ -1414,7 +1440,8 @@ class LayerNorm(Module):
 #         x_hat *= inverse_std
 #     - name: keeps the mean
 #       says: >-
-#         The size of the rows is right, their mean is not 0: it was subtracted for the variance only. Normalise the distances, not x.
+#         The size of the rows is right, their mean is not 0: it was subtracted for the variance only. Normalise the
+#         distances, not x.
 #       code: |
 #         inverse_std = 1 / np.sqrt(x.var(axis=-1, keepdims=True) + epsilon)
 #         x_hat = x * inverse_std
@@ -1436,8 +1463,8 @@ def test_layer_norm():
 test_layer_norm()
 
 # %% [markdown]
-# The experiment with twenty layers again, with weights that are too large and too small, and a layer normalisation behind each
-# product. The scale of the weights no longer matters for what comes out.
+# The experiment with twenty layers again, with weights that are too large and too small, and a layer normalisation
+# behind each product. The scale of the weights no longer matters for what comes out.
 
 # %%
 def normalised(weight_init):
@@ -1454,8 +1481,8 @@ for deviation in (0.05, 0.2):
 # %% [markdown]
 # ## Against the real thing
 #
-# PyTorch calls the dense layer `Linear` and stores its weights the other way round, (out, in). Where it is installed, the cell gives both libraries the same
-# numbers and prints the largest difference.
+# PyTorch calls the dense layer `Linear` and stores its weights the other way round, (out, in). Where it is installed,
+# the cell gives both libraries the same numbers and prints the largest difference.
 
 # %%
 x = randn((4, 5, 16), rng)
@@ -1474,8 +1501,8 @@ else:
 # %% [markdown]
 # ## What fusing is worth
 #
-# The fused operations exist for speed, so here is the speed, against the compositions that they equal. The inputs are those of a small
-# network and of a batch of sentences.
+# The fused operations exist for speed, so here is the speed, against the compositions that they equal. The inputs are
+# those of a small network and of a batch of sentences.
 
 # %%
 print("                              composed      fused")
@@ -1485,23 +1512,25 @@ for shape, size in (((32, 784), 128), ((256, 784), 128), ((32, 64, 64), 64)):
     times = [1e6 * seconds(lambda f=f: f(x, w, b), repeat=20, number=20) for f in (dense_composed, dense)]
     print(f"dense       {shape!s:>13} -> {size:3d}  {times[0]:7.0f} us {times[1]:7.0f} us")
     gain, bias = Tensor(np.ones(shape[-1], dtype=np.float32)), Tensor(np.zeros(shape[-1], dtype=np.float32))
-    times = [1e6 * seconds(lambda f=f: f(x, gain, bias), repeat=20, number=20) for f in (layer_norm_composed, layer_norm)]
+    norms = (layer_norm_composed, layer_norm)
+    times = [1e6 * seconds(lambda f=f: f(x, gain, bias), repeat=20, number=20) for f in norms]
     print(f"layer norm  {shape!s:>13}         {times[0]:7.0f} us {times[1]:7.0f} us")
 
 # %% [markdown]
-# For two axes the product is nearly all of the dense layer, and fusing saves the second array, which is little. With three axes there is more to gain: NumPy
-# multiplies a stack of matrices one after the other, and one tall matrix is a better fit for it. Layer normalisation has no product to hide
-# behind, and gains most.
+# For two axes the product is nearly all of the dense layer, and fusing saves the second array, which is little. With
+# three axes there is more to gain: NumPy multiplies a stack of matrices one after the other, and one tall matrix is a
+# better fit for it. Layer normalisation has no product to hide behind, and gains most.
 #
 # ## Where next
 #
-# - *A bottleneck.* Give a layer `Dense(256, 256)` as two layers, `Dense(256, 16)` and `Dense(16, 256)`. Count the parameters of
-#   both. What can the two not compute that the one can?
-# - *Orthogonal weights.* `np.linalg.qr` of a random matrix has an orthogonal factor. Write an initialiser with it and send it through
-#   the twenty layers, with ReLU and with no activation at all.
-# - *Majority of three.* Set the weights of a two-layer network by hand so that it says whether at least two of three switches are
-#   on. Do you need the hidden layer?
-# - *Root-mean-square normalisation.* Leave out the mean and the bias (Zhang & Sennrich 2019). What is left of `layer_norm`, and how much faster is it?
+# - *A bottleneck.* Give a layer `Dense(256, 256)` as two layers, `Dense(256, 16)` and `Dense(16, 256)`. Count the
+#   parameters of both. What can the two not compute that the one can?
+# - *Orthogonal weights.* `np.linalg.qr` of a random matrix has an orthogonal factor. Write an initialiser with it and
+#   send it through the twenty layers, with ReLU and with no activation at all.
+# - *Majority of three.* Set the weights of a two-layer network by hand so that it says whether at least two of three
+#   switches are on. Do you need the hidden layer?
+# - *Root-mean-square normalisation.* Leave out the mean and the bias (Zhang & Sennrich 2019). What is left of
+#   `layer_norm`, and how much faster is it?
 #
-# PyTorch's `Module` does more: it intercepts every assignment of an attribute, so that a walk is not needed, and has hooks, devices and
-# several kinds of buffers. What it is at heart is here.
+# PyTorch's `Module` does more: it intercepts every assignment of an attribute, so that a walk is not needed, and has
+# hooks, devices and several kinds of buffers. What it is at heart is here.
