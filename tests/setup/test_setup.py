@@ -109,7 +109,8 @@ def test_an_unknown_platform_is_none(monkeypatch):
 def test_distances_are_those_of_math_dist(case):
     points, centre = case
     expected = [math.dist(p, centre) for p in points]
-    np.testing.assert_allclose(distances(points, centre), expected, rtol=1e-12, atol=1e-150)  # squares of less underflow
+    # the squares of smaller differences underflow
+    np.testing.assert_allclose(distances(points, centre), expected, rtol=1e-12, atol=1e-150)
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 2)])
