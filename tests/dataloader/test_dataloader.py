@@ -156,6 +156,18 @@ def test_a_broken_off_epoch_ends_its_thread():
     assert not reading_threads()
 
 
+def test_breaking_off_waits_for_the_sample_being_read():
+    def slow():
+        for i in range(10):
+            time.sleep(0.03 * (i > 0))
+            yield i
+
+    ahead = d.read_ahead(slow(), 1)
+    next(ahead)
+    ahead.close()
+    assert not reading_threads()
+
+
 def test_an_error_while_reading_arrives_in_the_loop():
     class Broken(d.Dataset):
         def __len__(self):
@@ -196,7 +208,7 @@ def test_it_reads_no_further_ahead_than_asked():
         (np.zeros((3, 2)), np.zeros(2), ValueError, "3 samples have features, but 2 have a target"),
         ([], [], ValueError, "no samples"),
         (3.0, [1], ValueError, "no samples"),
-        ([[1.0, np.inf]], [0], ValueError, r"entry \[0, 1\] is inf, 1 of 2 are not finite"),
+        ([[1.0, np.inf, 2.0]], [0], ValueError, r"entry \[0, 1\] is inf, 1 of 3 are not finite"),
         ([[1.0], [2.0]], [0.0, np.nan], ValueError, r"targets: entry \[1\] is nan"),
         ([["a"], ["b"]], [0, 1], TypeError, "features: these are not numbers"),
         ([[1.0], [2.0]], ["setosa", "virginica"], TypeError, r"targets: these are not numbers: \['setosa'"),
@@ -248,7 +260,7 @@ def test_strata_are_in_proportion(counts, seed, data):
 
 
 @pytest.mark.parametrize(
-    "n, fraction, n_test", [(5, 0.2, 1), (30, 0.1, 3), (1797, 0.2, 360), (10, 0.25, 3), (3, 0.99, None)]
+    "n, fraction, n_test", [(5, 0.2, 1), (100, 0.07, 7), (1797, 0.2, 360), (10, 0.25, 3), (3, 0.99, None)]
 )
 def test_fractions_are_rounded_up(n, fraction, n_test):
     if n_test is None:
@@ -274,6 +286,7 @@ def test_a_data_set_that_is_not_in_memory():
 
     train, test = d.train_test_split(Computed(), test_size=3)
     assert isinstance(test, d.Subset)
+    assert d.Subset(Computed(), [4, 2])[1] == ([2], 2)
     assert sorted(flat(targets(DataLoader(train)) + targets(DataLoader(test)))) == list(range(10))
     with pytest.raises(ValueError, match="one class number for each of the 10"):
         d.train_test_split(Computed(), stratify=True)
@@ -329,6 +342,13 @@ def test_a_shift_is_a_window(shape):
         assert any(np.array_equal(image, window) for window in windows)
 
 
+def test_every_shift_occurs():
+    dot = np.zeros((2000, 7, 7))
+    dot[:, 3, 3] = 1
+    share = d.random_shift(dot, 2, rng=0).mean(axis=0)
+    np.testing.assert_allclose(share[1:6, 1:6], 1 / 25, atol=0.02)
+
+
 def test_flip_and_noise():
     images = np.arange(600.0, dtype=np.float32).reshape(100, 2, 3)
     flipped = d.random_flip(images, rng=0)
@@ -371,6 +391,7 @@ def test_shipped_values():
     assert d.load_digits().images[0, 0, 2] == 5 / 16
     assert d.load_iris().features[0].tolist() == np.float32([5.1, 3.5, 1.4, 0.2]).tolist()
     assert d.load_iris().target_names == ["setosa", "versicolor", "virginica"]
+    assert d.load_diabetes().targets.shape == (442, 1)
     assert (d.load_diabetes().targets.min(), d.load_diabetes().targets.max()) == (25, 346)
     for load in (d.load_digits, d.load_iris, d.load_wine, d.load_breast_cancer, d.load_diabetes):
         data = load()
@@ -432,7 +453,10 @@ def test_a_folder_of_idx_files(tmp_path, gzipped, names):
     folder = tmp_path / "Überraschung mit Leerzeichen"
     folder.mkdir()
     write_set(folder, gzipped=gzipped, names=names)
+    for path in folder.glob("t10k-labels*"):
+        path.write_bytes(idx(np.full(12, 7, dtype=np.uint8)))
     train, test = d.load_mnist(folder)
+    assert (set(train.targets), set(test.targets)) == ({*range(10)}, {7})
     assert train.features.dtype == np.float32 and train.images.shape == (12, 2, 2)
     assert test.features[0].tolist() == [0.0, np.float32(1 / 255), np.float32(2 / 255), np.float32(3 / 255)]
     assert test.target_names == list("0123456789")
@@ -490,6 +514,9 @@ def test_damaged_files(tmp_path):
             d.load_mnist(tmp_path)
     file.write_bytes(b"<html>not found</html>")
     with pytest.raises(ValueError, match=r"train-images-idx3-ubyte.gz is no idx file: it begins with 3c 68 74 6d"):
+        d.load_mnist(tmp_path)
+    file.write_bytes(idx(np.zeros((12, 2, 2), dtype=np.uint8)) + b"x")
+    with pytest.raises(ValueError, match="too long"):
         d.load_mnist(tmp_path)
     file.write_bytes(idx(np.zeros((12, 2, 2), dtype=np.uint8))[:-1])
     with pytest.raises(ValueError, match=r"truncated: entries of shape \(12, 2, 2\) take 48 bytes, it has 47"):
