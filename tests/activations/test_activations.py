@@ -72,6 +72,12 @@ def test_numbers_stay_numpy_numbers(f, dtype):
 def test_integers_become_float32(f):
     assert f(Tensor([1, 2, 3])).dtype == np.float32
     np.testing.assert_array_equal(f(Tensor([1, 2, 3])).data, f(Tensor([1.0, 2.0, 3.0])).data)
+    assert type(f(np.int64(3))) is np.float32
+
+
+def test_the_largest_slope_is_one():
+    x = np.array([-2.0, 3.0])
+    assert np.array_equal(leaky_relu(x, slope=1), x) and np.array_equal(LeakyReLU(1)(x), x)
 
 
 @pytest.mark.parametrize("f", ALL)

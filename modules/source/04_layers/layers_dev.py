@@ -1517,9 +1517,9 @@ for shape, size in (((32, 784), 128), ((256, 784), 128), ((32, 64, 64), 64)):
     print(f"layer norm  {shape!s:>13}         {times[0]:7.0f} us {times[1]:7.0f} us")
 
 # %% [markdown]
-# For two axes the product is nearly all of the dense layer, and fusing saves the second array, which is little. With
-# three axes there is more to gain: NumPy multiplies a stack of matrices one after the other, and one tall matrix is a
-# better fit for it. Layer normalisation has no product to hide behind, and gains most.
+# For two axes the product is nearly all of the dense layer, and the two hardly differ; what fusing saves there is a step to
+# record, later. With three axes there is more to gain: NumPy multiplies a stack of matrices one after the other, and one
+# tall matrix suits it better. Layer normalisation has no product to hide behind, and gains most.
 #
 # ## Where next
 #
