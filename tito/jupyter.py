@@ -62,8 +62,10 @@ def command_line(course: Course, module: Module | None, port: int, no_browser: b
     """The arguments for `python`."""
     line = ["-m", "jupyterlab", f"--ServerApp.root_dir={course.root}", f"--ServerApp.port={port}"]
     line += ["--ServerApp.port_retries=0"] + (["--no-browser"] if no_browser else [])
+    if getattr(os, "geteuid", lambda: 1)() == 0:
+        line.append("--allow-root")  # as in a container; it listens on this machine alone
     if module is not None:
-        line.append(f"--LabApp.default_url=/lab/tree/{module.dev_path}?factory=Jupytext%20Notebook")
+        line.append(f"--LabApp.default_url=/lab/tree/{module.dev_path}")
     return line
 
 
