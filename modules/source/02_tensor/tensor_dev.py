@@ -393,6 +393,9 @@ print(repr(square_root(Tensor([1.0, 4.0, 9.0]))), square_root(np.float64(16.0)))
 # learning rate must not turn every float32 weight it touches into float64, so the rule is: **a number takes the dtype of
 # the array it meets.** That holds for Python numbers and for 0-d Tensors alike. The one exception is a float that meets
 # integers, which cannot hold it; there the integers become float32.
+#
+# NumPy follows the same rule for Python's own numbers next to floats, so the commonest case, `x * 0.5`, needs no conversion at
+# all: `unwrap_two` passes the number on as it is.
 
 # %%
 #| export
@@ -429,12 +432,25 @@ def agree_number(array, number):
     return array, np.asarray(number)[()]
 
 
+def as_operand(x):
+    """x as something with axes: Tensors and arrays as they are, lists as Tensors."""
+    return x if isinstance(x, (Tensor, *ARRAYS)) else Tensor(x)
+
+
 def unwrap_two(x, y):
-    """Two inputs of which at least one is a Tensor, as Tensors and as the arrays that agree."""
+    """Two inputs of which at least one is a Tensor, as Tensors and as the values that agree."""
+    if type(y) in NUMBERS and x.data.dtype.kind == "f":
+        return x, NUMBER, x.data, y
+    if type(x) in NUMBERS and y.data.dtype.kind == "f":
+        return NUMBER, y, x, y.data
     x = x if isinstance(x, Tensor) else wrap(x) if isinstance(x, (*ARRAYS, int, float)) else Tensor(x)
     y = y if isinstance(y, Tensor) else wrap(y) if isinstance(y, (*ARRAYS, int, float)) else Tensor(y)
     a, b = agree(x.data, y.data)
     return x, y, a, b
+
+
+NUMBERS = {int, float}
+NUMBER = wrap(np.float32("nan"))  # stands for a Python number, which no gradient is wanted for
 
 
 # %% [markdown]
@@ -857,7 +873,7 @@ Tensor.__radd__ = lambda self, other: add(other, self)
 Tensor.__rsub__ = lambda self, other: subtract(other, self)
 Tensor.__rmul__ = lambda self, other: multiply(other, self)
 Tensor.__rtruediv__ = lambda self, other: divide(other, self)
-Tensor.__rpow__ = lambda self, other: power_tensor(other, self)
+Tensor.__rpow__ = lambda self, other: power_tensor(as_operand(other), self)
 
 # %%
 x = Tensor([1.0, 2.0, 3.0])
@@ -1530,11 +1546,6 @@ test_matmul()
 # %%
 #| export
 NUMPY[np.matmul], NUMPY[np.dot] = matmul, matmul
-
-
-def as_operand(x):
-    """x as something with axes: Tensors and arrays as they are, lists as Tensors."""
-    return x if isinstance(x, (Tensor, *ARRAYS)) else Tensor(x)
 
 
 Tensor.__matmul__ = lambda self, other: matmul(self, as_operand(other))

@@ -33,6 +33,7 @@
 import sys
 from contextlib import contextmanager
 from itertools import count as counter
+from operator import attrgetter
 
 import numpy as np
 
@@ -220,6 +221,8 @@ class Variable(Tensor):
 
 def float_array(data) -> np.ndarray | np.generic:
     """A new array of floats for a Variable; Python integers become float32."""
+    if isinstance(data, np.floating):
+        return data
     if isinstance(data, Tensor) and data.requires_grad:
         raise TypeError(
             "Variable: this is a Variable already. A new one would forget how it was computed.\n"
@@ -375,20 +378,21 @@ def gradient(operation, composition=None, **rules):
     operation.rules, operation.composition, operation.plans = rules, composition, {}
 
 
-def plan_for(operation, wanted) -> Plan:
-    """The Plan of `operation` for these wanted inputs, made where there is none yet."""
+def plan_for(operation, bits: int) -> Plan:
+    """The Plan of `operation` for the inputs whose bit is set (1 for the first, 2, 4, ...), made and kept."""
     if operation.rules is None:
         raise TypeError(
             f"{operation.__name__} has no row in the table of derivatives, and an input requires a gradient.\n"
             f"  Add one: gradient({operation.__name__}, {operation.inputs[0]}=lambda g, ...: ...), or detach() the input."
         )
+    wanted = tuple(bool(bits >> i & 1) for i in range(len(operation.inputs)))
     lacking = [name for name, want in zip(operation.inputs, wanted) if want and name not in operation.rules]
     if lacking:
         raise TypeError(f"{operation.__name__} has no derivative rule for its input {lacking[0]!r}; detach() it.")
     source, saved = plan_source(operation, wanted)
     scope = {f"rule_{name}": rule for name, rule in operation.rules.items()}
     exec(source, scope)
-    plan = operation.plans[wanted] = Plan(scope["save"], scope["back"], saved)
+    plan = operation.plans[bits] = Plan(scope["save"], scope["back"], saved)
     return plan
 
 
@@ -474,7 +478,7 @@ gradient(negative, x=lambda g: -g)
 #| export
 def slopes(operation, g, *inputs):
     """Gradients of the inputs by the operation's row, for a gradient `g` of its result. For looking at rows."""
-    plan = plan_for(operation, (True,) * len(inputs))
+    plan = plan_for(operation, 2 ** len(inputs) - 1)
     return plan.back(g, plan.save(*inputs, operation(*inputs)))
 
 
@@ -515,32 +519,49 @@ def record(operation, out, inputs, arrays, options=(), kept=None):
     node = new(Node)
     node.operation, node.number = operation, next(NUMBER)
     node.shapes = node.gradient = None
-    plans = operation.plans
     if len(inputs) == 2:
-        (x, y), (a, b) = inputs, arrays
+        x, y = inputs
         if not x.requires_grad:
-            wanted, node.edges = (False, True), (None, y._node or y)
+            wanted, node.edges = 2, (None, y._node or y)
         elif not y.requires_grad:
-            wanted, node.edges = (True, False), (x._node or x, None)
+            wanted, node.edges = 1, (x._node or x, None)
         else:
-            wanted, node.edges = (True, True), (x._node or x, y._node or y)
-        if type(out) is np.ndarray and (a.shape != out.shape or b.shape != out.shape):
-            node.shapes = (a.shape, b.shape)
+            wanted, node.edges = 3, (x._node or x, y._node or y)
+        if type(out) is ndarray:
+            node.shapes = stretched_shapes(arrays, out.shape)
     elif len(inputs) == 1:
-        wanted, node.edges = (True,), (inputs[0]._node or inputs[0],)
+        wanted, node.edges = 1, (inputs[0]._node or inputs[0],)
     else:
-        wanted, node.edges = tuple([x.requires_grad for x in inputs]), tuple(map(edge_of, inputs))
-        node.shapes = tuple([a.shape for a in arrays])
+        wanted, node.edges = wanted_bits(inputs), tuple(map(edge_of, inputs))
+        node.shapes = stretched_shapes(arrays, out.shape)
     if operation.any_number:
-        wanted, arrays = (True,), (arrays,)
-    plan = node.plan = plans.get(wanted) or plan_for(operation, wanted)
-    node.saved = plan.save(*arrays, *options, out, kept)
+        wanted, arrays = 1, (arrays,)
+    plan = node.plan = operation.plans.get(wanted) or plan_for(operation, wanted)
+    if options or len(arrays) > 2:
+        node.saved = plan.save(*arrays, *options, out, kept)
+    elif len(arrays) == 2:
+        node.saved = plan.save(arrays[0], arrays[1], out)
+    else:
+        node.saved = plan.save(arrays[0], out)
     variable = new(Variable)
     variable.data, variable.requires_grad, variable.grad, variable._node = out, True, None, node
     return variable
 
 
-new = object.__new__
+def wanted_bits(inputs) -> int:
+    """Which inputs want a gradient, as the bits of a number: 1 for the first, 2 for the second, 4, ..."""
+    return sum(1 << i for i, x in enumerate(inputs) if x.requires_grad)
+
+
+def stretched_shapes(arrays, shape):
+    """The inputs' shapes where one of them differs from the result's; None where there is nothing to undo."""
+    for a in arrays:
+        if type(a) is not np.ndarray or a.shape != shape:
+            return tuple([np.shape(a) for a in arrays])
+    return None
+
+
+new, ndarray = object.__new__, np.ndarray
 set_recorder(record)
 
 # %%
@@ -594,7 +615,7 @@ def topological_order(root: Node) -> list[Node]:
             if type(edge) is Node and edge not in seen:
                 seen.add(edge)
                 nodes.append(edge)
-    return sorted(nodes, key=lambda node: node.number, reverse=True)
+    return sorted(nodes, key=attrgetter("number"), reverse=True)
     ### END SOLUTION
 
 
@@ -796,20 +817,20 @@ def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
         For each leaf (or target) that was reached, its gradient.
     """
     order = topological_order(root)
-    needed = order if targets is None else needed_for(targets, order)
+    needed = None if targets is None else needed_for(targets, order)
     collected = {}
     root.gradient = g
     try:
         for node in order:
             g, node.gradient = node.gradient, None
-            if targets is not None and node in targets and g is not None:
+            if g is None or (needed is not None and node not in needed):
+                continue
+            if needed is not None and node in targets:
                 collected[node] = g
-            edges, plan, saved, shapes = node.edges, node.plan, node.saved, node.shapes
+            edges, shapes = node.edges, node.shapes
+            pieces = again(node, g) if create else node.plan.back(g, node.saved)
             if not retain:
                 node.edges = node.plan = node.saved = None
-            if g is None or (needed is not order and node not in needed):
-                continue
-            pieces = again(node, edges, plan, saved, g) if create else plan.back(g, saved)
             if shapes is not None:
                 pieces = [p if p is None else fitted(p, shape, node) for p, shape in zip(pieces, shapes)]
             for edge, piece in zip(edges, pieces):
@@ -821,9 +842,10 @@ def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
                 else:
                     collected[edge] = collected[edge] + piece if edge in collected else piece
                 ### END SOLUTION
-    finally:
+    except BaseException:
         for node in order:
             node.gradient = None
+        raise
     return collected
 
 
@@ -839,11 +861,11 @@ def fitted(piece, shape, node):
         ) from error
 
 
-def needed_for(targets, order) -> set:
-    """The nodes of `order` on the way to a target."""
+def needed_for(targets, order) -> set[Node]:
+    """The nodes of `order` that are targets or lie on the way to one."""
     needed = set()
     for node in reversed(order):
-        if any(edge in targets or edge in needed for edge in node.edges if edge is not None):
+        if node in targets or any(edge in targets or edge in needed for edge in node.edges if edge is not None):
             needed.add(node)
     return needed
 
@@ -932,15 +954,14 @@ def backward(self, gradient=None, retain_graph=None, create_graph=False):
     if self._node is None:
         collected = {self: g}
     else:
-        with recording(create_graph):
-            collected = walk(self._node, g, retain, create_graph)
+        collected = walk(self._node, g, retain, create_graph)
     del g, gradient
     for leaf in list(collected):
         if create_graph:
             g = collected[leaf]
             leaf.grad = g if leaf.grad is None else leaf.grad + g
         else:
-            g = owned(collected, leaf, leaf.shape, leaf.dtype)
+            g = owned(collected, leaf, leaf.data)
             leaf.grad = wrap(g if leaf.grad is None else leaf.grad.data + g)
 
 
@@ -957,30 +978,29 @@ def first_gradient(self, gradient, create_graph=False):
                 f"backward: the result has shape {self.shape}; without a gradient it must be a single number.\n"
                 "  Reduce it (loss.mean().backward()), or pass gradient= with that shape."
             )
-        g = np.ones_like(self.data)[()]
-    elif isinstance(gradient, Tensor):
-        g = gradient.data
-    else:
-        g = to_array(gradient, self.dtype)
+        g = np.ones_like(self.data) if self.data.ndim else self.data.dtype.type(1)
+        return wrap(g) if create_graph else g
+    g = gradient.data if isinstance(gradient, Tensor) else to_array(gradient, self.dtype)
     if g.shape != self.shape:
         raise ValueError(f"backward: gradient has shape {g.shape}, the result has {self.shape}. They must be the same.")
-    g = g.astype(self.dtype, copy=False)
+    if g.dtype != self.dtype:
+        g = g.astype(self.dtype)
     if create_graph:
         return gradient if isinstance(gradient, Tensor) and gradient.requires_grad else wrap(g)
     return g
 
 
-def owned(collected, edge, shape, dtype):
-    """The gradient collected for `edge`, as an array of this shape and dtype that nobody else holds."""
+def owned(collected, edge, like):
+    """The gradient collected for `edge`, in the shape and dtype of the array `like`, held by nobody else."""
     g = collected[edge]
-    if g.shape != shape:
-        raise ValueError(f"backward: a rule gave a gradient of shape {g.shape} for an input of shape {shape}.")
-    if isinstance(g, np.generic):
-        return g.astype(dtype)
-    if not shape:
-        return dtype.type(g)
-    if g.dtype != dtype or g.base is not None or not g.flags.writeable or holders(collected, edge) > ALONE:
-        return np.array(g, dtype=dtype)
+    if type(g) is type(like) and type(g) is not ndarray:
+        return g
+    if g.shape != like.shape:
+        raise ValueError(f"backward: a rule gave a gradient of shape {g.shape} for an input of shape {like.shape}.")
+    if not like.shape:
+        return like.dtype.type(g)
+    if g.dtype != like.dtype or g.base is not None or not g.flags.writeable or holders(collected, edge) > ALONE:
+        return np.array(g, dtype=like.dtype)
     return g
 
 
@@ -1024,17 +1044,19 @@ Tensor.zero_grad = zero_grad
 
 # %%
 #| export
-def again(node, edges, plan, saved, g):
+def again(node, g):
     """The gradients of a node's inputs as Variables, recorded by the rules as they compute."""
+    plan, edges = node.plan, node.edges
     if plan.names is None:
         raise RuntimeError(
             "create_graph: a Variable built by hand with a grad_fn can be differentiated once only.\n"
             "  Write it as an operation and a row in the table."
         )
-    values = revive(node, edges, plan, saved)
+    values = revive(node)
     composition = node.operation.composition
     if composition is None:
-        return plan.back(g, values[plan.names[0]] if len(plan.names) == 1 else tuple(values[n] for n in plan.names))
+        values = tuple(values[name] for name in plan.names)
+        return plan.back(g, values[0] if len(values) == 1 else values)
     inputs = [values[name] for name in node.operation.inputs]
     out = composition(*inputs, *(values[name] for name in node.operation.options))
     wanted = [x for x, edge in zip(inputs, edges) if edge is not None]
@@ -1042,10 +1064,10 @@ def again(node, edges, plan, saved, g):
     return [next(found) if edge is not None else None for edge in edges]
 
 
-def revive(node, edges, plan, saved) -> dict:
+def revive(node) -> dict:
     """What a node saved, by name, with Variables in the place of inputs and result."""
-    values = dict(zip(plan.names, saved if len(plan.names) > 1 else (saved,)))
-    names = node.operation.inputs
+    saved_names, names, edges = node.plan.names, node.operation.inputs, node.edges
+    values = dict(zip(saved_names, node.saved if len(saved_names) > 1 else (node.saved,)))
     if node.operation.any_number and names[0] in values:
         values[names[0]] = tuple(linked(x, edge) for x, edge in zip(values[names[0]], edges))
     elif not node.operation.any_number:
@@ -1061,7 +1083,7 @@ def linked(array, edge):
         return wrap(array) if isinstance(array, (np.ndarray, np.generic)) else array
     if type(edge) is not Node and edge.data is array:
         return edge
-    node = edge if type(edge) is Node else make_node(identity, (edge,), plan_for(identity, (True,)), None, None)
+    node = edge if type(edge) is Node else make_node(identity, (edge,), plan_for(identity, 1), None, None)
     variable = new(Variable)
     variable.data, variable.requires_grad, variable.grad, variable._node = array, True, None, node
     return variable
@@ -1554,12 +1576,11 @@ def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None)
     if out._node is None:
         collected = {out: g}
     else:
-        with recording(create_graph):
-            collected = walk(out._node, g, retain, create_graph, {edge for edge in edges if edge is not None})
+        collected = walk(out._node, g, retain, create_graph, {edge for edge in edges if edge is not None})
     if create_graph:
         return [collected.get(edge) for edge in edges]
     del g, gradient
-    return [wrap(owned(collected, edge, x.shape, x.dtype)) if edge in collected else None for edge, x in zip(edges, inputs)]
+    return [wrap(owned(collected, edge, x.data)) if edge in collected else None for edge, x in zip(edges, inputs)]
 
 
 # %%
@@ -2160,6 +2181,23 @@ def hvp(f, x, v) -> Tensor:
 #       code: |
 #         (g,) = gradients(f(x), [x])
 #         return zeros_like(x) if g is None else g * v
+
+# %% nbgrader={"grade": true, "grade_id": "test_gradients", "locked": true, "points": 0, "schema_version": 3, "solution": false, "task": false}
+def test_gradients():
+    def cube(x):
+        return x**3
+    check(grad(cube)(2.0), 12.0)
+    check(grad(grad(cube))(2.0), 12.0)
+    check(grad(grad(grad(cube)))(2.0), 6.0)
+    check(grad(lambda x, y: x * y * y, argument=(0, 1))(2.0, 3.0), (9.0, 12.0))
+    x = Variable([1.0, 2.0])
+    middle = x * 3.0
+    out = (middle * middle).sum()
+    check(gradients(out, [middle, x], retain_graph=True), [[6.0, 12.0], [18.0, 36.0]])
+    check(gradients(out, [middle, Variable(1.0)]), [[6.0, 12.0], None])
+    check(x.grad, None)
+
+test_gradients()
 
 # %% nbgrader={"grade": true, "grade_id": "test_hvp", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 def test_hvp():
