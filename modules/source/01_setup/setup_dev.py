@@ -20,9 +20,9 @@
 # that a function written in a notebook can be tested, and imported from anywhere. This chapter takes a few small
 # functions the whole way, and every later chapter goes the same way.
 #
-# The functions are small, but they are not only for show. A relative error, distances without a loop and the
-# precision of a float come back in all the chapters that follow. If you know some Python and have met NumPy's
-# arrays, an hour is enough.
+# The functions are small, but they are not only for show. Relative errors, arrays in the place of loops, and the
+# precision of a float will be met again and again. If you know some Python and have met NumPy's arrays, an hour is
+# enough.
 
 # %%
 #| default_exp core.setup
@@ -222,8 +222,8 @@ except AssertionError as failure:
     print(failure)
 
 # %% [markdown]
-# `tito test setup` shows the same lines for your code, with the file and the line to look at, and `tito test setup
-# -k relative_error` runs the tests of one exercise only.
+# `tito test setup` shows the same lines for your code, with the file and the line to look at, and
+# `tito test setup -k relative_error` runs the tests of one exercise only.
 #
 # ### When you are stuck
 #
@@ -401,7 +401,7 @@ test_personal_info()
 # `None`.** An invented number looks just like a measured one, and whoever reads it later cannot tell them apart.
 #
 # One of the facts needs a helper. On Linux and macOS the system tells how many pages of memory the machine has and
-# how large a page is; elsewhere Python's standard library has no way to ask.
+# how large a page is; elsewhere Python's standard library has no function for it.
 
 # %% nbgrader={"grade": false, "grade_id": "system_info", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -827,10 +827,11 @@ for name, total in (
 #
 # ## Where next
 #
-# You have gone the whole round: a contract, code, a test, a failure read, and a module that `import
-# tinytorch.core.setup` finds. The tensor chapter is next. It builds the array that everything else stands on.
+# You have gone the whole round: a contract, code, a test, a failure read, and a module that
+# `import tinytorch.core.setup` finds. The tensor chapter is next. It builds the array that everything else stands
+# on.
 #
-# Some things to try, in cells of your own (a cell without a `grade_id` is yours, `tito` keeps it):
+# Some things to try, in cells of your own (they do not disturb `tito`):
 #
 # - Write `relative_error` for arrays: the largest relative error of any entry. What should it say of entries where
 #   `exact` is 0? Look at how `check` in `tinytorch/testing.py` solves that with two tolerances.

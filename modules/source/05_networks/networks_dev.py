@@ -550,8 +550,9 @@ print(create_mlp(784, [128, 64], 10))
 # %% [markdown]
 # ## How many numbers
 #
-# A `Dense` from `a` to `b` features has a weight for every pair and a bias for every output: `a * b + b = (a + 1) *
-# b`. Before building a network one wants to know what it will cost, and that is arithmetic on its sizes.
+# A `Dense` from `a` to `b` features has a weight for every pair and a bias for every output:
+# `a * b + b = (a + 1) * b`. Before building a network one wants to know what it will cost, and that is arithmetic
+# on its sizes.
 
 # %% nbgrader={"grade": false, "grade_id": "mlp_parameter_count", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1100,11 +1101,10 @@ plt.show()
 #
 # ### Building with networks
 #
-# One hidden layer cannot know what it might be a part of, but because a Sequential is a layer, networks are
-# building blocks. The layers chapter met XOR: is exactly one of two switches on? For any number of switches the
-# question becomes *parity*: is the number of those that are on odd? First count, with a `Dense` whose weights are
-# all 1. Then apply a function of one number that is 0 at 0, 1 at 1, 0 at 2, and so on; that one you have built
-# already.
+# Because a Sequential is a layer, networks are building blocks. The layers chapter met XOR: is exactly one of two
+# switches on? For any number of switches the question becomes *parity*: is the number of those that are on odd?
+# First count, with a `Dense` whose weights are all 1. Then apply a function of one number that is 0 at 0, 1 at 1, 0
+# at 2, and so on; that one you have built already.
 
 # %% nbgrader={"grade": false, "grade_id": "parity_network", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1232,7 +1232,8 @@ for depth in (1, 2, 4, 8):
 
 # %% [markdown]
 # Somewhat fewer pieces than units, whatever the depth, and nothing like the doubling that composition would allow
-# (Hanin & Rolnick 2019 prove it). Random weights do not use what depth offers; the right weights have to be found.
+# (Hanin & Rolnick 2019 prove it for the mean). Random weights do not use what depth offers; the right weights have
+# to be found.
 #
 # What depth does change is the *shape* of the pieces. With two inputs, each unit folds the plane along the line
 # where it switches. Draw these lines:
@@ -1297,8 +1298,7 @@ plt.show()
 # The first improvements come at once, the later ones further and further apart: each is a piece of luck, and the
 # next one has to be rarer. And this is a network of about a hundred weights, in two dimensions. What is missing is
 # a direction. At any weights one would like to know, for each of them, whether a little more or a little less makes
-# the answers better. The autograd chapter computes exactly that, for all weights at once, at about the price of a
-# few runs of the network.
+# the answers better. The autograd chapter computes exactly that, for all weights at once.
 #
 # ## Saving what was found
 #
@@ -1422,16 +1422,12 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             with np.load(file, allow_pickle=False) as content:
                 if not isinstance(content, np.lib.npyio.NpzFile):
                     raise ValueError("it holds a single array, without a name")
-                arrays = {name: content[name] for name in content.files}
+                return {name: content[name] for name in content.files}
         except Exception as error:  # whatever a damaged file makes its reader stumble over
             raise ValueError(
                 f"load: {path} is not a file that save wrote, or it is damaged ({error}).\n"
                 "  Nothing was loaded. Expected an .npz file of plain arrays."
             ) from error
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
-            raise ValueError(f"load: {path} holds {name!r}, which is no array of numbers. Nothing was loaded.")
-    return arrays
 
 
 def load(model: Module, path: str | os.PathLike) -> Module:
@@ -1584,6 +1580,6 @@ else:
 # - Write a `Residual(layer)` module with `forward(x) = x + layer(x)`, and draw the folds of a network made of ten
 #   of them.
 #
-# What our version leaves out: PyTorch's Sequential can name its layers, its files hold the optimizer's state as
-# well (ours will in the training chapter), and its `state_dict` also carries values that are no parameters, such as
-# running means, which we shall need for batch normalisation.
+# What our version leaves out: PyTorch's Sequential can name its layers, and `torch.save` writes any Python object,
+# the optimizer's state for one. It does so by pickle, so its files deserve even more distrust than ours. What a
+# training run needs in order to go on where it stopped is a matter for the training chapter.
