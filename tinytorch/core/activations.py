@@ -287,7 +287,9 @@ class Activation:
     def __init__(self, *args):
         if args:
             name = type(self).__name__
-            raise TypeError(f"{name}: {name}() makes the activation and takes no input. To apply it, write {name}()(x).")
+            raise TypeError(
+                f"{name}: {name}() makes the activation and takes no input.\n  To apply it, write {name}()(x)."
+            )
 
     def forward(self, x):
         """The activation of x, entry by entry or along an axis."""

@@ -198,7 +198,7 @@ def he_normal(shape: tuple[int, ...], rng=None) -> np.ndarray:
     return rng.normal(0, np.sqrt(2 / fan_in), shape).astype(np.float32)
     ### END SOLUTION
 
-# %% ../../modules/source/04_layers/layers_dev.py #L578
+# %% ../../modules/source/04_layers/layers_dev.py #L579
 def is_parameter(value) -> bool:
     """Whether `value` is a Parameter, or another Tensor that requires a gradient and was not computed."""
     if isinstance(value, Parameter):
@@ -214,7 +214,7 @@ def contents(value):
         return value.items()
     return enumerate(value) if isinstance(value, (list, tuple)) else ()
 
-# %% ../../modules/source/04_layers/layers_dev.py #L596
+# %% ../../modules/source/04_layers/layers_dev.py #L597
 def parts(value, name: str = "", seen: set | None = None):
     """Every Module and parameter in `value`, itself included, from the outside in.
 
@@ -251,7 +251,7 @@ def parts(value, name: str = "", seen: set | None = None):
         yield from parts(inner, f"{name}.{key}" if name else str(key), seen)
     ### END SOLUTION
 
-# %% ../../modules/source/04_layers/layers_dev.py #L700
+# %% ../../modules/source/04_layers/layers_dev.py #L701
 class Module:
     """A function with parameters inside. Write `forward`; the rest is here.
 
@@ -391,7 +391,7 @@ def misfits(own: dict, state: dict) -> list[str]:
             found.append(f"{name}: the shape is {shape}, this model has {tensor.shape}")
     return found
 
-# %% ../../modules/source/04_layers/layers_dev.py #L972
+# %% ../../modules/source/04_layers/layers_dev.py #L973
 def checked_size(value, layer: str, name: str) -> int:
     """`value` as an int, once it is seen to be an integer of at least 1."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
@@ -401,7 +401,7 @@ def checked_size(value, layer: str, name: str) -> int:
         raise ValueError(f"{layer}: {name} is {value!r:.60}, expected an integer of at least 1.{hint}")
     return int(value)
 
-# %% ../../modules/source/04_layers/layers_dev.py #L984
+# %% ../../modules/source/04_layers/layers_dev.py #L985
 class Dense(Module):
     """x @ weights + bias: every input reaches every unit.
 
@@ -465,7 +465,7 @@ def checked_features(x, size: int, layer: str):
         raise ValueError(f"{layer} got {got}: the input is {x.shape}, expected (..., {size}).")
     return x if x.dtype.kind == "f" else x.astype(np.float32)
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1193
+# %% ../../modules/source/04_layers/layers_dev.py #L1194
 class Dropout(Module):
     """Sets entries to zero at random while training, and scales the others up (Srivastava et al. 2014).
 
@@ -509,13 +509,13 @@ class Dropout(Module):
     def __repr__(self):
         return f"Dropout(rate={self.rate})"
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1310
+# %% ../../modules/source/04_layers/layers_dev.py #L1311
 def layer_norm_composed(x, gain, bias, epsilon=1e-5):
     """What `layer_norm` equals, written with operations."""
     distance = x - mean(x, axis=-1, keepdims=True)
     return distance / sqrt(var(x, axis=-1, keepdims=True) + epsilon) * gain + bias
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1323
+# %% ../../modules/source/04_layers/layers_dev.py #L1324
 def explain_layer_norm(x: tuple, gain: tuple, bias: tuple) -> str:
     """Why the shapes of a layer normalisation do not fit; empty where they do."""
     if len(gain) != 1 or bias != gain:

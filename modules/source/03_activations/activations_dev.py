@@ -198,9 +198,10 @@ for value in (-2.0, 3.0, 0.0):
 # Zero on the left, one on the right. At the corner itself there is no slope; the finite difference reports the
 # average of the two sides. Frameworks have to pick a number for that single point, and they pick 0. So shall we.
 #
-# The slope 1 is what made ReLU popular: a nudge passes through at full strength. The slope 0 is its weakness. A unit
-# whose input is negative for *every* sample passes on no nudge at all, so nothing in training can tell it how to come
-# back. It is *dead*. The cell counts such units among a thousand random ones, as their offset is pushed down.
+# The slope 1 is what made ReLU popular: a nudge passes through at full strength. The slope 0 is its weakness. Call
+# one column of weights, with its offset, a *unit*: it makes one number of each sample. A unit whose number is
+# negative for *every* sample passes on no nudge at all, so nothing in training can tell it how to come back. It is
+# *dead*. The cell counts such units among a thousand random ones, as their offset is pushed down.
 
 # %%
 samples, weights = randn((500, 10), rng), randn((10, 1000), rng)
@@ -212,8 +213,7 @@ for offset in (0.0, -4.0, -8.0, -12.0):
 
 # %% [markdown]
 # At offset zero half of the outputs are zero and hardly a unit is dead: each still answers to some of the samples.
-# One large step in the wrong direction is enough to change that, and a learning rate that is too large takes such
-# steps.
+# Training moves the offsets, and one step that is far too large is enough to change that.
 #
 # The *leaky* ReLU (Maas et al. 2013) lets a little through on the left: the slope there is 0.01 in place of 0.
 # Nothing dies.
@@ -492,9 +492,9 @@ for times in (1, 2, 5, 10):
 # ## Softplus: the logarithm next door
 #
 # `log(1 + exp(x))` is a ReLU with its corner rounded off, and it is what appears whenever one takes the logarithm of
-# a sigmoid: `log(sigmoid(x)) = -softplus(-x)`. It has the same two problems, one at each end: on the right the
-# exponential overflows, on the left `1 + exp(x)` is rounded to 1, whose logarithm is 0. The first is cured by pulling
-# the large part out,
+# a sigmoid: `log(sigmoid(x)) = -softplus(-x)`. It has two problems, one at each end: on the right the exponential
+# overflows, on the left `1 + exp(x)` is rounded to 1, whose logarithm is 0. The first is cured by pulling the large
+# part out,
 #
 # $$\log(1 + e^{x}) = \max(x, 0) + \log(1 + e^{-|x|}),$$
 #
@@ -737,7 +737,7 @@ plt.show()
 #
 # $$\mathrm{softmax}(x)_i = \frac{e^{x_i}}{\sum_j e^{x_j}}.$$
 #
-# The textbook formula again, and this time it does not end in a warning:
+# The textbook formula again, and this time it ends in more than a warning:
 
 # %%
 scores = np.array([1.0, 2.0, 1000.0], dtype=np.float32)
@@ -1024,7 +1024,9 @@ class Activation:
     def __init__(self, *args):
         if args:
             name = type(self).__name__
-            raise TypeError(f"{name}: {name}() makes the activation and takes no input. To apply it, write {name}()(x).")
+            raise TypeError(
+                f"{name}: {name}() makes the activation and takes no input.\n  To apply it, write {name}()(x)."
+            )
 
     def forward(self, x):
         """The activation of x, entry by entry or along an axis."""
@@ -1185,5 +1187,5 @@ print(f"{'big @ big':12s} {1e9 * seconds(lambda: big @ big) / big.size:6.2f} ns/
 #   closer? Is it slower?
 # - *Dead units, revived.* Repeat the count of dead units with `leaky_relu`, and define "dead" by the slope.
 #
-# PyTorch has some twenty more activations, in-place versions, and an exact GELU as its default. What is here is what
-# the networks of this course use. The next chapter puts weights in front of them.
+# PyTorch has many more activations, in-place versions, and an exact GELU as its default. What is here is what the
+# networks of this course use. The next chapter puts weights in front of them.

@@ -58,8 +58,8 @@ print(sum(a * b for a, b in zip(x, weights)) + bias)
 
 # %% [markdown]
 # A layer is several units that look at the same inputs, and a batch is several inputs for the same units. For every
-# sample and every unit there is such a sum, so the answers form a matrix: with `x (N, D)`, samples in rows, and `w
-# (D, K)`, units in columns, the sums without their biases are the matrix product `x @ w (N, K)`.
+# sample and every unit there is such a sum, so the answers form a matrix: with `x (N, D)`, samples in rows, and
+# `w (D, K)`, units in columns, the sums without their biases are the matrix product `x @ w (N, K)`.
 #
 # Before trusting `@`, write it once. Three loops: over the samples, over the units, and over the sum.
 
@@ -146,7 +146,7 @@ def test_matmul_naive():
 test_matmul_naive()
 
 # %% [markdown]
-# Now the comparison. Both do the same multiplications in the same number.
+# Now the comparison. Both do the same multiplications and additions.
 
 # %%
 def seconds(call, repeat=3, number=1):
@@ -301,7 +301,7 @@ test_dense()
 # %% [markdown]
 # ## Parameters
 #
-# To a Tensor a weight is an array like any other. Training has to tell them apart: it adjusts weights and leaves data
+# So far a weight is a Tensor like any other. Training has to tell them apart: it adjusts weights and leaves data
 # alone. So weights get a class of their own, a Tensor with two slots more. `requires_grad` is True, and `grad` waits
 # for the gradient. Nothing in this chapter computes one. The autograd chapter will, and it will find these parameters
 # by what they ask for.
@@ -366,8 +366,8 @@ except TypeError as error:
 # - **Glorot & Bengio (2010)**: the variance is 2 / (D + K), a compromise between the way forward, which wants 1 / D,
 #   and the way of the gradients back, which wants 1 / K. Uniformly distributed between -limit and limit, that means
 #   `limit = sqrt(6 / (D + K))`, since a uniform number has variance limit² / 3.
-# - **He et al. (2015)**: behind a ReLU half of the numbers are zero, which halves the sum. So the variance is 2 / D,
-#   and the numbers are normally distributed with standard deviation `sqrt(2 / D)`.
+# - **He et al. (2015)**: behind a ReLU half of the numbers are zero, which halves the variance of the next sum. So
+#   the variance is 2 / D, and the numbers are normally distributed with standard deviation `sqrt(2 / D)`.
 #
 # D and K are called *fan-in* and *fan-out*. `fans` finds them from the shape of the weights, also for the kernels of
 # a convolution, where every unit looks at a window of pixels.
@@ -561,8 +561,8 @@ plt.show()
 # %% [markdown]
 # The axis is logarithmic, so a straight line is exponential growth or decay. Weights that are four times as large
 # turn a signal that vanishes into one that explodes. Glorot's rule loses half of the variance at every ReLU, as the
-# factor of two between the two rules says it must. He's rule holds it. With tanh, Glorot's rule decays slowly, no
-# longer exponentially: the smaller the numbers, the less tanh bends them.
+# factor of two between the two rules says it must. He's rule nearly keeps it. With tanh, Glorot's rule decays slowly,
+# no longer exponentially: the smaller the numbers, the less tanh bends them.
 #
 # ## Finding every parameter
 #
@@ -571,7 +571,8 @@ plt.show()
 # and dictionaries, to any depth. A parameter that two layers share is one parameter; it is found once, under its
 # first name.
 #
-# `contents` gives what is directly inside something. The walk over it is yours.
+# `contents` gives what is directly inside something. The walk over it is yours. It needs the class `Module`, which
+# comes next, and so its test stands after that.
 
 # %%
 #| export
@@ -1517,9 +1518,9 @@ for shape, size in (((32, 784), 128), ((256, 784), 128), ((32, 64, 64), 64)):
     print(f"layer norm  {shape!s:>13}         {times[0]:7.0f} us {times[1]:7.0f} us")
 
 # %% [markdown]
-# For two axes the product is nearly all of the dense layer, and the two hardly differ; what fusing saves there is a step to
-# record, later. With three axes there is more to gain: NumPy multiplies a stack of matrices one after the other, and one
-# tall matrix suits it better. Layer normalisation has no product to hide behind, and gains most.
+# For two axes the product is nearly all of the dense layer, and the two hardly differ. What fusing will save there is
+# one of two steps to record. With three axes there is more to gain: NumPy multiplies a stack of matrices one after
+# the other, and one tall matrix suits it better. Layer normalisation has no product to hide behind, and gains most.
 #
 # ## Where next
 #
