@@ -105,15 +105,29 @@ def namespace(job):
         from tinytorch.testing import check, check_raises
 
         names.update(check=check, check_raises=check_raises, __name__=f"tests of {job['module']}")
+        used = {node.id for cell in job["tests"] for node in ast.walk(parse(cell)) if isinstance(node, ast.Name)}
         for cell in job["imports"]:
-            exec(compile_cell(cell), names)
+            exec(compile_cell(cell, used), names)
     return names
 
 
-def compile_cell(cell):
-    """Compile a cell so that its lines are those of the chapter."""
+def parse(cell):
+    """A cell's syntax tree, its lines those of the chapter."""
+    return ast.parse("\n" * (cell["line"] - 1) + cell["source"], cell["path"])
+
+
+def compile_cell(cell, used=None):
+    """Compile a cell; of imports, those alone that bind a name in `used`."""
     linecache.checkcache(cell["path"])
-    return compile("\n" * (cell["line"] - 1) + cell["source"], cell["path"], "exec", dont_inherit=True)
+    tree = parse(cell)
+    if used is not None:
+        tree.body = [node for node in tree.body if bound(node) & (used | {"*"})]
+    return compile(tree, cell["path"], "exec", dont_inherit=True)
+
+
+def bound(node):
+    """The names that an import binds."""
+    return {alias.asname or alias.name.partition(".")[0] for alias in node.names}
 
 
 @contextlib.contextmanager
@@ -218,7 +232,7 @@ def frame(path, line, name, job):
 
 def call_at(cell, line):
     """What the check in this line of a test cell calls and expects."""
-    for node in ast.walk(ast.parse("\n" * (cell["line"] - 1) + cell["source"])):
+    for node in ast.walk(parse(cell)):
         if isinstance(node, ast.stmt) and not hasattr(node, "body") and node.lineno <= line <= node.end_lineno:
             return _parts(node)
     return {}

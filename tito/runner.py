@@ -18,9 +18,11 @@ from pathlib import Path
 from tito import checks, workspace
 from tito.chapter import Cell, Chapter
 from tito.course import Course, Module
+from tito.errors import UsageError
 
 NOTHING_COLLECTED = 5
-INTERNAL_ERRORS = (2, 3, 4)  # pytest was interrupted, failed itself, or was called wrongly (a bad -k)
+INTERNAL_ERRORS = (2, 3)  # pytest was interrupted, or failed itself
+WRONG_USE = 4
 
 
 @dataclass
@@ -120,6 +122,8 @@ def _run_cells(course: Course, report: Report, scratch: Path, select: str) -> No
         ended[running[-1]] = {"outcome": "failed", "failure": _died(status, stopped, job)}
     _collect(report, reference, ended, bool(select))
     report.broken += _import_failures(report)
+    if status == WRONG_USE and select:
+        raise UsageError(f"-k takes names joined by and, or, not, as in pytest; this is none: {select}")
     if status in INTERNAL_ERRORS:
         report.broken.append(f"the tests could not be run: pytest ended with status {status}.\n{report.output}")
     if not reference.tests:

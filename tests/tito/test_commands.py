@@ -45,6 +45,7 @@ def test_help(toy, name):
         (["test"], "name one module, or --all"),
         (["test", "first", "--all"], "name one module, or --all"),
         (["test", "first", "--module", "second"], "two modules are named"),
+        (["test", "first", "-k", "and and"], "-k takes names joined by and, or, not"),
         (["test", "scond"], "Did you mean 02_second"),
         (["test", "--modul", "first"], "--module"),
         (["export", "first", "--all"], "not both"),

@@ -16,7 +16,7 @@ def solve(checkout, text, old=BLANK):
 
 
 def states(checkout, *arguments, status=1):
-    data = json.loads(checkout.run("test", "first", "--json", *arguments).stdout)
+    data = json.loads(checkout.tito("test", "first", "--json", *arguments, status=status))
     assert data["passed"] is (status == 0)
     return {e["name"]: e["state"] for e in data["exercises"]}, data
 
@@ -81,7 +81,7 @@ def test_unsolved_is_to_do(toy):
 
 def test_a_module_level_blank_is_to_do(toy):
     toy.tito("start", "second")
-    data = json.loads(toy.run("test", "second", "--json").stdout)
+    data = json.loads(toy.tito("test", "second", "--json", status=1))
     assert [e["state"] for e in data["exercises"]] == ["to do"] and not data["problems"]
     toy.edit(SECOND, '# rule("four", lambda x: ...)', 'rule("four", lambda x: 4 * x)')
     toy.tito("test", "second")
