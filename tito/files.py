@@ -16,7 +16,6 @@ def replace_all(texts: dict[Path, str]) -> None:
     waiting: list[tuple[str, Path]] = []
     try:
         for path, text in texts.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
             waiting.append((_write_beside(path, text), path))
         for temporary, path in waiting:
             os.replace(temporary, path)
@@ -33,7 +32,11 @@ def read(path: Path) -> str:
 def _write_beside(path: Path, text: str) -> str:
     import tempfile
 
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".new")
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from error
     with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
         file.write(text)
         file.flush()

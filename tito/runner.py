@@ -93,8 +93,12 @@ def run(course: Course, module: Module, select: str = "", extra: bool = True) ->
 
 def copy_package(course: Course, scratch: Path) -> None:
     """A copy of the package that the tests may do with as they like."""
-    ignored = shutil.ignore_patterns("__pycache__", ".*")
-    shutil.copytree(course.package, scratch / course.package.name, ignore=ignored)
+    for file in course.package.rglob("*"):
+        parts = file.relative_to(course.package.parent).parts
+        if file.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in parts):
+            copy = scratch.joinpath(*parts)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)  # the text alone: the checkout may be read-only
 
 
 def environment(course: Course, scratch: Path) -> dict[str, str]:
