@@ -1,5 +1,6 @@
 """Peak memory of one workload for one contestant: ``python -m benchmarks.memory WORKLOAD CONTESTANT``."""
 
+import ctypes
 import sys
 
 from benchmarks.timing import one_thread
@@ -19,7 +20,11 @@ def peak_megabytes() -> float:
 
 
 def forget_peak() -> None:
-    """Start the count of the peak anew, where the system can (Linux)."""
+    """Give freed memory back and start the count of the peak anew, where the system can (Linux)."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):
+        pass
     try:
         with open("/proc/self/clear_refs", "w") as control:
             control.write("5")

@@ -56,6 +56,8 @@ def peak_memory(workload: str, contestant: str) -> float | None:
 
 def import_seconds(module: str, runs: int = 7) -> float:
     """Fastest of some imports of a module by a fresh interpreter, less the interpreter's own start."""
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     code = f"import time; s = time.perf_counter(); import {module}; print(time.perf_counter() - s)"
-    times = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout for _ in range(runs)]
+    command = [sys.executable, "-c", code]
+    times = [subprocess.run(command, capture_output=True, text=True, env=env).stdout for _ in range(runs)]
     return min(float(t) for t in times if t)

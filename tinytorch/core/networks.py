@@ -197,7 +197,7 @@ def init_before(activation) -> Callable:
     return he_normal if isinstance(activation, (ReLU, LeakyReLU, GELU)) else glorot_uniform
 
 # %% ../../modules/source/05_networks/networks_dev.py #L355
-def mlp_layers(sizes: list[int], activation, output_activation, rng: np.random.Generator) -> list:
+def mlp_layers(sizes: list[int], activation, output_activation, rng: "np.random.Generator") -> list:
     """The layers of a multilayer perceptron.
 
     Parameters
@@ -238,7 +238,7 @@ def create_mlp(
     output_size: int,
     activation: Callable = ReLU,
     output_activation: Callable | None = None,
-    rng: np.random.Generator | int | None = None,
+    rng: "np.random.Generator | int | None" = None,
 ) -> Sequential:
     """A multilayer perceptron: Dense, activation, ..., Dense.
 

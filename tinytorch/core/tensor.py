@@ -4,15 +4,15 @@
 __all__ = ['recorder', 'ARRAYS', 'NUMBERS', 'NUMBER', 'NUMPY', 'REQUIRED', 'LETTERS', 'CONSTANT', 'carries_dtype', 'unboxed',
            'explain_data', 'to_array', 'Tensor', 'wrap', 'from_numpy', 'set_recorder', 'lift_one', 'agree',
            'agree_number', 'as_operand', 'unwrap_two', 'broadcast_shape', 'explain', 'lift_two', 'signature',
-           'lift_many', 'agree_all', 'operation', 'add', 'subtract', 'multiply', 'divide', 'negative', 'power_number',
-           'power_tensor', 'power', 'exp', 'log', 'sqrt', 'absolute', 'tanh', 'sin', 'cos', 'maximum', 'minimum',
-           'where', 'clip', 'square', 'comparison', 'broadcast_error', 'getitem', 'plain_index', 'refuse_change',
-           'set_entries', 'in_place', 'contiguous_strides', 'reshape', 'transpose', 'swapaxes', 'broadcast_to',
-           'expand_dims', 'squeeze', 'ravel', 'explain_empty', 'reduce_sum', 'reduce_max', 'reduce_min', 'count',
-           'mean', 'var', 'std', 'argmax', 'argmin', 'astype', 'copy', 'explain_matmul', 'matrix_product', 'matmul',
-           'explain_join', 'join', 'concatenate', 'stack', 'contract', 'einsum', 'parse_subscripts', 'numpy_function',
-           'tensors_in', 'unwrapped', 'wrapped', 'array_ufunc', 'array_function', 'as_array', 'checked_shape', 'zeros',
-           'ones', 'full', 'arange', 'randn']
+           'lift_many', 'split', 'as_tensor', 'agree_all', 'operation', 'add', 'subtract', 'multiply', 'divide',
+           'negative', 'power_number', 'power_tensor', 'power', 'exp', 'log', 'sqrt', 'absolute', 'tanh', 'sin', 'cos',
+           'maximum', 'minimum', 'where', 'clip', 'square', 'comparison', 'broadcast_error', 'getitem', 'plain_index',
+           'refuse_change', 'set_entries', 'in_place', 'contiguous_strides', 'reshape', 'transpose', 'swapaxes',
+           'broadcast_to', 'expand_dims', 'squeeze', 'ravel', 'explain_empty', 'reduce_sum', 'reduce_max', 'reduce_min',
+           'count', 'mean', 'var', 'std', 'argmax', 'argmin', 'astype', 'copy', 'explain_matmul', 'matrix_product',
+           'matmul', 'explain_join', 'join', 'concatenate', 'stack', 'contract', 'einsum', 'parse_subscripts',
+           'numpy_function', 'tensors_in', 'unwrapped', 'wrapped', 'array_ufunc', 'array_function', 'as_array',
+           'checked_shape', 'zeros', 'ones', 'full', 'arange', 'randn']
 
 # %% ../../modules/source/02_tensor/tensor_dev.py #L34
 from functools import update_wrapper
@@ -383,30 +383,20 @@ def signature(function) -> tuple[list[str], dict, bool]:
 def lift_many(function):
     """`function` of any number of arrays, with options, for Tensors."""
     inputs, defaults, any_number = signature(function)
-
-    def split(args, named):
-        """Arrays and options as they were given, in the order of the signature."""
-        count = len(args) if any_number else len(inputs)
-        options = dict(zip(defaults, args[count:]))
-        unknown = [k for k in named if k not in defaults] or ["so many"] * (len(args) - count > len(defaults))
-        options = {**defaults, **options, **named}
-        missing = len(args) < count or any(value is REQUIRED for value in options.values())
-        if unknown or missing:
-            takes = ", ".join([*inputs, *defaults])
-            problem = f"does not take {unknown[0]}" if unknown else "is given too little"
-            raise TypeError(f"{function.__name__}: {problem}. It takes {takes}.")
-        return args[:count], tuple(options.values())
+    usual = tuple(defaults.values())
 
     def lifted(*args, **named):
-        xs, options = split(args, named)
-        if not any(isinstance(x, Tensor) for x in xs):
-            if all(isinstance(x, (*ARRAYS, int, float)) for x in xs):
+        if not named and (any_number or len(args) == len(inputs)) and REQUIRED not in usual:
+            xs, options = args, usual
+        else:
+            xs, options = split(function, inputs, defaults, any_number, args, named)
+        if not all([isinstance(x, Tensor) for x in xs]):
+            if all([isinstance(x, (*ARRAYS, int, float)) for x in xs]):
                 out = call(xs, options)
                 return out[0] if type(out) is tuple else out
-            xs = tuple(x if isinstance(x, ARRAYS) else Tensor(x) for x in xs)
-        xs = tuple(x if isinstance(x, Tensor) else wrap(x) if isinstance(x, ARRAYS) else Tensor(x) for x in xs)
-        arrays = tuple(x.data for x in xs)
-        if len(arrays) > 1:
+            xs = tuple([as_tensor(x) for x in xs])
+        arrays = tuple([x.data for x in xs])
+        if len(xs) > 1:
             arrays = agree_all(arrays)
         try:
             out = call(arrays, options)
@@ -425,8 +415,27 @@ def lift_many(function):
     return lifted
 
 
+def split(function, inputs, defaults, any_number, args, named):
+    """Arrays and options of a call, in the order of the signature."""
+    count = len(args) if any_number else len(inputs)
+    options = {**defaults, **dict(zip(defaults, args[count:])), **named}
+    unknown = [k for k in named if k not in defaults] or ["so many"] * (len(args) - count > len(defaults))
+    missing = len(args) < count or any(value is REQUIRED for value in options.values())
+    if unknown or missing:
+        problem = f"does not take {unknown[0]}" if unknown else "is given too little"
+        raise TypeError(f"{function.__name__}: {problem}. It takes {', '.join([*inputs, *defaults])}.")
+    return args[:count], tuple(options.values())
+
+
+def as_tensor(x) -> Tensor:
+    """x as a Tensor: an array is wrapped, a number or list converted."""
+    return x if isinstance(x, Tensor) else wrap(x) if isinstance(x, ARRAYS) else Tensor(x)
+
+
 def agree_all(arrays):
     """`arrays` with every number in the dtype of the first array that has axes and holds floats."""
+    if all([type(a) is np.ndarray for a in arrays]):
+        return arrays
     main = next((a for a in arrays if isinstance(a, np.ndarray) and a.dtype.kind == "f"), None)
     if main is None:
         return arrays
@@ -474,7 +483,7 @@ def operation(function=None, *, numpy=(), explain=None):
         NUMPY[name] = lifted
     return lifted
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L823
+# %% ../../modules/source/02_tensor/tensor_dev.py #L832
 # fmt: off
 @operation(numpy=np.add)
 def add(x, y, /):
@@ -530,7 +539,7 @@ Tensor.__rmul__ = lambda self, other: multiply(other, self)
 Tensor.__rtruediv__ = lambda self, other: divide(other, self)
 Tensor.__rpow__ = lambda self, other: power_tensor(as_operand(other), self)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L890
+# %% ../../modules/source/02_tensor/tensor_dev.py #L899
 # fmt: off
 @operation(numpy=np.exp)
 def exp(x, /):
@@ -596,7 +605,7 @@ NUMPY[np.square] = square
 Tensor.__abs__ = absolute
 Tensor.clip = clip
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L961
+# %% ../../modules/source/02_tensor/tensor_dev.py #L970
 def comparison(function):
     """The method that compares a Tensor with a Tensor, an array or a number."""
     def compare(self, other):
@@ -628,7 +637,7 @@ Tensor.__le__ = comparison(np.less_equal)
 Tensor.__gt__ = comparison(np.greater)
 Tensor.__ge__ = comparison(np.greater_equal)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1024
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1033
 @operation
 def getitem(x, /, index):
     """x[index]: a view for slices and integers, a copy for masks and lists of integers."""
@@ -683,7 +692,7 @@ Tensor.__isub__ = in_place(subtract, "-=")
 Tensor.__imul__ = in_place(multiply, "*=")
 Tensor.__itruediv__ = in_place(divide, "/=")
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1092
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1101
 def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     """Strides of a new array of `shape`, in bytes: the last axis is the densest.
 
@@ -707,7 +716,7 @@ def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]
     return tuple(reversed(strides))
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1170
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1179
 @operation(numpy=np.reshape, explain=None)
 def reshape(x, /, shape):
     """The same entries in another shape; one size may be -1, for what is left."""
@@ -757,7 +766,7 @@ Tensor.squeeze = squeeze
 Tensor.T = property(transpose, doc="The axes in reverse order.")
 Tensor.mT = property(lambda self: swapaxes(self, -1, -2), doc="The last two axes exchanged.")
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1232
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1241
 def explain_empty(name):
     def message(shape):
         empty = f"{name}: a Tensor of shape {shape} has an axis without entries, and so no {name[-3:]}imum."
@@ -788,7 +797,7 @@ def count(shape: tuple[int, ...], axis=None) -> int:
     axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     return int(np.prod([shape[i] for i in axes], dtype=np.int64))
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1269
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1278
 def mean(x, axis=None, keepdims=False):
     """Mean over `axis`.
 
@@ -827,7 +836,7 @@ def var(x, axis=None, ddof=0, keepdims=False):
     return reduce_sum(distance * distance, axis, keepdims) / (count(x.shape, axis) - ddof)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1392
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1401
 NUMPY[np.mean], NUMPY[np.var] = mean, var
 
 
@@ -861,7 +870,7 @@ Tensor.sum, Tensor.max, Tensor.min = reduce_sum, reduce_max, reduce_min
 Tensor.mean, Tensor.var, Tensor.std = mean, var, std
 Tensor.argmax, Tensor.argmin, Tensor.astype, Tensor.copy = argmax, argmin, astype, copy
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1438
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1447
 def explain_matmul(x, w):
     if len(x) > 1 and len(w) > 1 and x[-1] != w[-2]:
         hint = "Did you store the weights as (out, in)? Try x @ w.mT." if x[-1] == w[-1] else (
@@ -879,7 +888,7 @@ def matrix_product(x, y, /):
     """x @ y for arrays with at least two axes."""
     return x @ y
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1458
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1467
 def matmul(x, y):
     """Matrix product over the last axis of x and the last but one of y.
 
@@ -916,14 +925,14 @@ def matmul(x, y):
     return reshape(out, front)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1548
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1557
 NUMPY[np.matmul], NUMPY[np.dot] = matmul, matmul
 
 
 Tensor.__matmul__ = lambda self, other: matmul(self, as_operand(other))
 Tensor.__rmatmul__ = lambda self, other: matmul(as_operand(other), self)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1562
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1571
 def explain_join(*shapes):
     return (
         f"concatenate: the shapes {', '.join(map(str, shapes))} do not fit together.\n"
@@ -949,7 +958,7 @@ def concatenate(xs, axis: int = 0):
         raise ValueError("concatenate: the list is empty. Give it at least one Tensor.")
     return join(*xs, axis=axis)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1590
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1599
 def stack(xs, axis: int = 0):
     """Tensors of one shape side by side along a new axis.
 
@@ -971,7 +980,7 @@ def stack(xs, axis: int = 0):
     return concatenate([expand_dims(x, axis) for x in xs], axis)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1658
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1667
 @operation
 def contract(*xs, subscripts):
     """np.einsum with explicit subscripts: no dots, a result, no index twice in one input."""
@@ -1037,7 +1046,7 @@ def parse_subscripts(subscripts: str, ndims: list[int]) -> tuple[list[str], str]
 
 NUMPY[np.concatenate], NUMPY[np.stack], NUMPY[np.einsum] = concatenate, stack, einsum
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1741
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1750
 CONSTANT = {
     np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal, np.sign, np.isnan, np.isinf,
     np.isfinite, np.argmax, np.argmin, np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.allclose,
@@ -1107,7 +1116,7 @@ Tensor.__array_ufunc__ = array_ufunc
 Tensor.__array_function__ = array_function
 Tensor.__array__ = as_array
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1839
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1848
 def checked_shape(shape, name: str) -> tuple[int, ...]:
     """`shape` as a tuple, once its sizes are seen to be integers of at least 0."""
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
@@ -1136,7 +1145,7 @@ def arange(*args, dtype=None) -> Tensor:
     return Tensor(np.arange(*args).tolist(), dtype)
 
 
-def randn(shape, rng: np.random.Generator | int | None = None, dtype=np.float32) -> Tensor:
+def randn(shape, rng: "np.random.Generator | int | None" = None, dtype=np.float32) -> Tensor:
     """Normally distributed entries, mean 0 and variance 1.
 
     Parameters

@@ -696,30 +696,20 @@ def signature(function) -> tuple[list[str], dict, bool]:
 def lift_many(function):
     """`function` of any number of arrays, with options, for Tensors."""
     inputs, defaults, any_number = signature(function)
-
-    def split(args, named):
-        """Arrays and options as they were given, in the order of the signature."""
-        count = len(args) if any_number else len(inputs)
-        options = dict(zip(defaults, args[count:]))
-        unknown = [k for k in named if k not in defaults] or ["so many"] * (len(args) - count > len(defaults))
-        options = {**defaults, **options, **named}
-        missing = len(args) < count or any(value is REQUIRED for value in options.values())
-        if unknown or missing:
-            takes = ", ".join([*inputs, *defaults])
-            problem = f"does not take {unknown[0]}" if unknown else "is given too little"
-            raise TypeError(f"{function.__name__}: {problem}. It takes {takes}.")
-        return args[:count], tuple(options.values())
+    usual = tuple(defaults.values())
 
     def lifted(*args, **named):
-        xs, options = split(args, named)
-        if not any(isinstance(x, Tensor) for x in xs):
-            if all(isinstance(x, (*ARRAYS, int, float)) for x in xs):
+        if not named and (any_number or len(args) == len(inputs)) and REQUIRED not in usual:
+            xs, options = args, usual
+        else:
+            xs, options = split(function, inputs, defaults, any_number, args, named)
+        if not all([isinstance(x, Tensor) for x in xs]):
+            if all([isinstance(x, (*ARRAYS, int, float)) for x in xs]):
                 out = call(xs, options)
                 return out[0] if type(out) is tuple else out
-            xs = tuple(x if isinstance(x, ARRAYS) else Tensor(x) for x in xs)
-        xs = tuple(x if isinstance(x, Tensor) else wrap(x) if isinstance(x, ARRAYS) else Tensor(x) for x in xs)
-        arrays = tuple(x.data for x in xs)
-        if len(arrays) > 1:
+            xs = tuple([as_tensor(x) for x in xs])
+        arrays = tuple([x.data for x in xs])
+        if len(xs) > 1:
             arrays = agree_all(arrays)
         try:
             out = call(arrays, options)
@@ -738,8 +728,27 @@ def lift_many(function):
     return lifted
 
 
+def split(function, inputs, defaults, any_number, args, named):
+    """Arrays and options of a call, in the order of the signature."""
+    count = len(args) if any_number else len(inputs)
+    options = {**defaults, **dict(zip(defaults, args[count:])), **named}
+    unknown = [k for k in named if k not in defaults] or ["so many"] * (len(args) - count > len(defaults))
+    missing = len(args) < count or any(value is REQUIRED for value in options.values())
+    if unknown or missing:
+        problem = f"does not take {unknown[0]}" if unknown else "is given too little"
+        raise TypeError(f"{function.__name__}: {problem}. It takes {', '.join([*inputs, *defaults])}.")
+    return args[:count], tuple(options.values())
+
+
+def as_tensor(x) -> Tensor:
+    """x as a Tensor: an array is wrapped, a number or list converted."""
+    return x if isinstance(x, Tensor) else wrap(x) if isinstance(x, ARRAYS) else Tensor(x)
+
+
 def agree_all(arrays):
     """`arrays` with every number in the dtype of the first array that has axes and holds floats."""
+    if all([type(a) is np.ndarray for a in arrays]):
+        return arrays
     main = next((a for a in arrays if isinstance(a, np.ndarray) and a.dtype.kind == "f"), None)
     if main is None:
         return arrays
@@ -1864,7 +1873,7 @@ def arange(*args, dtype=None) -> Tensor:
     return Tensor(np.arange(*args).tolist(), dtype)
 
 
-def randn(shape, rng: np.random.Generator | int | None = None, dtype=np.float32) -> Tensor:
+def randn(shape, rng: "np.random.Generator | int | None" = None, dtype=np.float32) -> Tensor:
     """Normally distributed entries, mean 0 and variance 1.
 
     Parameters

@@ -352,7 +352,7 @@ def init_before(activation) -> Callable:
 
 # %% nbgrader={"grade": false, "grade_id": "mlp_layers", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
-def mlp_layers(sizes: list[int], activation, output_activation, rng: np.random.Generator) -> list:
+def mlp_layers(sizes: list[int], activation, output_activation, rng: "np.random.Generator") -> list:
     """The layers of a multilayer perceptron.
 
     Parameters
@@ -393,7 +393,7 @@ def create_mlp(
     output_size: int,
     activation: Callable = ReLU,
     output_activation: Callable | None = None,
-    rng: np.random.Generator | int | None = None,
+    rng: "np.random.Generator | int | None" = None,
 ) -> Sequential:
     """A multilayer perceptron: Dense, activation, ..., Dense.
 

@@ -1509,7 +1509,7 @@ for name, loader in (("sorted", DataLoader(by_class, shuffle=False)), ("shuffled
 
 # %% nbgrader={"grade": false, "grade_id": "random_shift", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
-def random_shift(images: np.ndarray, max_shift: int = 1, rng: np.random.Generator | int | None = None) -> np.ndarray:
+def random_shift(images: np.ndarray, max_shift: int = 1, rng: "np.random.Generator | int | None" = None) -> np.ndarray:
     """Shift every picture by up to `max_shift` pixels in each direction, each by chance its own way.
 
     Parameters
@@ -1542,7 +1542,7 @@ def random_shift(images: np.ndarray, max_shift: int = 1, rng: np.random.Generato
     ### END SOLUTION
 
 
-def random_flip(images: np.ndarray, rng: np.random.Generator | int | None = None) -> np.ndarray:
+def random_flip(images: np.ndarray, rng: "np.random.Generator | int | None" = None) -> np.ndarray:
     """A copy in which every picture is mirrored left to right with probability one half."""
     images = np.array(images)
     mirrored = np.random.default_rng(rng).random(len(images)) < 0.5
@@ -1550,7 +1550,7 @@ def random_flip(images: np.ndarray, rng: np.random.Generator | int | None = None
     return images
 
 
-def random_noise(features: np.ndarray, scale: float = 0.1, rng: np.random.Generator | int | None = None) -> np.ndarray:
+def random_noise(features: np.ndarray, scale: float = 0.1, rng: "np.random.Generator | int | None" = None) -> np.ndarray:
     """A copy with normally distributed noise of standard deviation `scale` added to every entry."""
     features = np.asarray(features)
     return (features + scale * np.random.default_rng(rng).standard_normal(features.shape)).astype(features.dtype)
