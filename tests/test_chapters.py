@@ -1,10 +1,12 @@
 """Each chapter, as it is handed out: its cells run, its blanks import, and its package stands on earlier chapters."""
 
 import ast
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -73,3 +75,16 @@ def test_the_package_is_what_the_chapters_say():
     from tito import derived
 
     assert derived.check(COURSE, []) == 0
+
+
+@each_chapter
+def test_recorded_misconceptions_fail_each_in_its_own_way(module):
+    """A wrong solution that passes, or that cannot be told from another, teaches nobody."""
+    variables = {**os.environ, "PYTHONPATH": str(COURSE.root), "PYTHONSAFEPATH": "1", "MPLBACKEND": "Agg"}
+    command = [sys.executable, "-m", "tito.misconceptions", module.name]
+    done = subprocess.run(command, cwd=COURSE.root, env=variables, capture_output=True, encoding="utf-8", timeout=300)
+    assert done.returncode == 0, done.stderr[-4000:]
+    found = json.loads(done.stdout)
+    assert [wrong["name"] for wrong in found if not wrong["fails"]] == []
+    ways = Counter((wrong["exercise"], wrong["call"], wrong["actual"]) for wrong in found)
+    assert [way for way, count in ways.items() if count > 1] == []

@@ -144,11 +144,11 @@ def _job(course: Course, report: Report, reference: Chapter, scratch: Path, sele
         if report.started and mine is not None and not same:
             report.changed_tests.append(test.name)
         path, cell = (module.dev_path, mine) if same else (reference.path, test.cell)
-        tests.append(_cell_job(course, path, cell) | {"name": test.name})
+        tests.append(cell_job(course, path, cell) | {"name": test.name})
     return {
         "root": str(course.root),
         "module": f"{course.package.name}.core.{module.name}",
-        "imports": [_cell_job(course, reference.path, cell) for cell in reference.import_cells],
+        "imports": [cell_job(course, reference.path, cell) for cell in reference.import_cells],
         "tests": tests,
         "select": select,
         "seconds": course.number("limits", "test_seconds"),
@@ -159,7 +159,7 @@ def _job(course: Course, report: Report, reference: Chapter, scratch: Path, sele
     }
 
 
-def _cell_job(course: Course, path: str, cell: Cell) -> dict:
+def cell_job(course: Course, path: str, cell: Cell) -> dict:
     last = cell.first + cell.source.count("\n")
     return {"path": str(course.root / path), "line": cell.first, "last": last, "source": cell.source}
 

@@ -1,0 +1,83 @@
+"""Runs a chapter's recorded wrong solutions: `python -m tito.misconceptions NAME`.
+
+Each `code` in the notes takes its exercise's place, the exercise's tests are run, and the first check that
+fails, with the value that came out, is the misconception's fingerprint. Prints a JSON list. All of this
+happens in one process, on the package that is imported there.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+import types
+
+from tito import inside, runner, workspace
+from tito.chapter import Region
+from tito.course import Course, Module
+
+SECONDS = 10
+
+
+def fingerprints(course: Course, module: Module) -> list[dict]:
+    """What each misconception's code fails with; `call` is empty where it passes."""
+    chapter = workspace.reference_chapter(course, module)
+    return [
+        fingerprint(course, module, chapter.exercises[exercise], wrong)
+        for exercise, note in chapter.notes().items()
+        for wrong in note.get("misconceptions") or ()
+    ]
+
+
+def fingerprint(course: Course, module: Module, region: Region, wrong: dict) -> dict:
+    """The first check that fails with this code, and what came out."""
+    chapter = workspace.reference_chapter(course, module)
+    tests = [t for t in chapter.tests if t.exercise == region.name]
+    job = {
+        "root": str(course.root),
+        "module": f"{course.package.name}.core.{module.name}",
+        "imports": [runner.cell_job(course, chapter.path, cell) for cell in chapter.import_cells],
+        "tests": [runner.cell_job(course, chapter.path, test.cell) for test in tests],
+        "seconds": SECONDS,
+        "memory_mb": course.number("limits", "memory_mb"),
+    }
+    source = (course.package / "core" / f"{module.name}.py").read_text(encoding="utf-8")
+    failure = first_failure(job, with_code(source, region, wrong["code"])) or {}
+    found = {key: failure.get(key, "") for key in ("call", "actual", "type")}
+    return {"exercise": region.name, "name": wrong["name"], "fails": bool(failure), **found}
+
+
+def with_code(source: str, region: Region, code: str) -> str:
+    """The exported module with other lines in an exercise's region."""
+    before, marker, rest = source.partition(f"{region.indent}### BEGIN SOLUTION {region.name}\n")
+    _, end, after = rest.partition(f"{region.indent}### END SOLUTION")
+    if not (marker and end):
+        raise ValueError(f"{region.name} is not in the package: tito export first.")
+    return before + marker + textwrap.indent(code.rstrip() + "\n", region.indent) + end + after
+
+
+def first_failure(job: dict, source: str) -> dict | None:
+    """Put the source in the module's place and run the tests up to the first that fails."""
+    module = types.ModuleType(job["module"])
+    module.__package__ = job["module"].rpartition(".")[0]
+    sys.modules[job["module"]] = module
+    cell = job["tests"][0]
+    try:
+        with inside.time_limit(SECONDS):
+            exec(compile(source, f"<{job['module']}>", "exec"), vars(module))
+        names = inside.namespace(job)
+        for cell in job["tests"]:
+            with inside.time_limit(SECONDS):
+                exec(inside.compile_cell(cell), dict(names))
+    except Exception as error:
+        return inside.describe(error, cell, job)
+    return None
+
+
+def main(name: str) -> None:
+    course = Course.find()
+    print(json.dumps(fingerprints(course, course.module(name)), indent=1))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
