@@ -624,12 +624,13 @@ def again(node, g):
 
 def revive(node) -> dict:
     """What a node saved, by name, with Variables in the place of inputs and result."""
-    saved_names, names, edges = node.plan.names, node.operation.inputs, node.edges
-    values = dict(zip(saved_names, node.saved if len(saved_names) > 1 else (node.saved,)))
-    if node.operation.any_number and names[0] in values:
-        values[names[0]] = tuple(linked(x, edge) for x, edge in zip(values[names[0]], edges))
-    elif not node.operation.any_number:
-        values.update({name: linked(values[name], edge) for name, edge in zip(names, edges) if name in values})
+    names, edges, operation = node.plan.names, node.edges, node.operation
+    values = dict(zip(names, (node.saved,) if len(names) == 1 else node.saved or ()))
+    for i, name in enumerate(operation.inputs):
+        if name in values and operation.any_number:
+            values[name] = tuple(linked(x, edge) for x, edge in zip(values[name], edges))
+        elif name in values:
+            values[name] = linked(values[name], edges[i])
     if "out" in values:
         values["out"] = linked(values["out"], node)
     return values
@@ -655,7 +656,7 @@ def identity(x, /):
 
 gradient(identity, x=lambda g: g)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1152
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1153
 # fmt: off
 ### BEGIN SOLUTION elementary_rows
 gradient(exp,          x=lambda g, out: g * out)
@@ -668,7 +669,7 @@ gradient(power_number, x=lambda g, x, exponent: g * exponent * x ** (exponent - 
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1251
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1252
 def share(x, y):
     """1 where x > y, a half where they are equal, 0 elsewhere, in x's dtype. A constant of the derivative."""
     x, y = plain(x), plain(y)
@@ -707,7 +708,7 @@ gradient(clip,         x=lambda g, x, low, high: g * between(x, low, high))
 gradient(power_tensor, x=lambda g, x, y: g * power_slope(x, y), y=lambda g, x, y, out: g * out * log_or_zero(x, y))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1298
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1299
 @operation
 def put(g, /, index, shape):
     """Zeros of `shape` with g added at `index`: what indexing is undone by."""
@@ -735,7 +736,7 @@ def kept_shape(shape, axis):
 
 def spread(g, shape, axis):
     """The gradient of a reduction, back to the shape that was reduced."""
-    return np.broadcast_to(g.reshape(kept_shape(shape, axis)), shape)
+    return np.broadcast_to(g if g.ndim in (0, len(shape)) else g.reshape(kept_shape(shape, axis)), shape)
 
 
 def extremum_share(x, out, axis):
@@ -789,7 +790,7 @@ gradient(join,         xs=lambda g, xs_shape, axis: split(g, xs_shape, axis))
 gradient(contract,     xs=lambda g, xs, subscripts: contract_pieces(g, xs, subscripts))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1387
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1388
 def mT(x):
     """The last two axes exchanged."""
     return np.swapaxes(x, -1, -2)
@@ -799,7 +800,7 @@ def mT(x):
 gradient(matrix_product, x=lambda g, y: g @ mT(y), y=lambda g, x: mT(x) @ g)
 ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1452
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1453
 def flat(x):
     """x as a matrix: all axes but the last in one."""
     return x if x.ndim == 2 else x.reshape((-1, x.shape[-1]))
@@ -837,7 +838,7 @@ gradient(layer_norm,  x=lambda g, kept, gain: layer_norm_slope(g, kept, gain),
                       composition=layer_norm_composed)
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1528
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1529
 def no_grad():
     """A context in which nothing is recorded.
 
@@ -850,7 +851,7 @@ def no_grad():
     """
     return recording(False)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1555
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1556
 def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None) -> list:
     """Gradients of `out` with respect to each of `inputs`, as a list; no `.grad` is touched.
 
@@ -881,7 +882,7 @@ def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None)
     del g, gradient
     return [wrap(owned(collected, edge, x.data)) if edge in collected else None for edge, x in zip(edges, inputs)]
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1600
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1601
 class Step:
     """One traced operation: its `operation`, `inputs`, `arrays`, `options`, `out`, `site`, and from backward `gradient`, `pieces`."""
 
@@ -958,7 +959,7 @@ def call_site() -> list[tuple[str, int]]:
         frame = frame.f_back
     return site
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1683
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1684
 def traced_run(f, *inputs, backward=True) -> tuple[Trace, list[Variable], Tensor]:
     """Run f, and backward from its result, on copies of the inputs."""
     copies = [Variable(x.detach() if isinstance(x, Tensor) else x) for x in inputs]
@@ -1028,7 +1029,7 @@ def explain_backward(f, *inputs) -> str:
     t, copies, out = traced_run(f, *inputs)
     return "\n".join(backward_lines(t, dict(zip(input_names(f, inputs), copies)), out))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1771
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1772
 def first_nonfinite(f, *inputs) -> str | None:
     """The first operation of f, forward or backward, that made a NaN or an infinity out of finite numbers.
 
@@ -1061,7 +1062,7 @@ def describe(step, where, bad, given) -> str:
         lines.append(f"  {name}: shape {value.shape}, {span}")
     return "\n".join(lines)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1816
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1817
 def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-6) -> float:
     """Slope of f along one entry of one of its inputs.
 
@@ -1092,7 +1093,7 @@ def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-
     return float((above - below) / (2 * step))
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1905
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1906
 class GradientError(AssertionError):
     """A gradient that differs from the measured slope."""
 
@@ -1202,7 +1203,7 @@ def blame(t: Trace, rtol, h, rng) -> str:
                     )
     return "Each operation's row is right by itself: does the function leave the graph (detach, .data) or draw at random?"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2067
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2068
 def grad(f, argument: int | tuple[int, ...] = 0):
     """The function that computes the gradient of f.
 
@@ -1244,7 +1245,7 @@ def zeros_like(x) -> Tensor:
     """Zeros of x's shape and dtype: the gradient of something that does not depend on x."""
     return wrap(np.zeros_like(x.data)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2120
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2121
 def hvp(f, x, v) -> Tensor:
     """The product of the Hessian of f at x with v, without building the Hessian.
 
@@ -1275,7 +1276,7 @@ def hvp(f, x, v) -> Tensor:
         return zeros_like(x) if product is None else product
         ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2215
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2216
 def jacobian(f, x) -> Tensor:
     """All derivatives of f at x.
 
@@ -1324,7 +1325,7 @@ def rows_of_derivatives(out, x) -> Tensor:
                 rows[i] = row.data.reshape(-1)
     return wrap(rows.reshape(out.shape + x.shape)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2280
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2281
 def checkpoint(f, *inputs):
     """f(*inputs), saving only the inputs: backward runs f again.
 
@@ -1374,7 +1375,7 @@ def checkpoint(f, *inputs):
 
 PLACEHOLDER = make_node(checkpoint, (), Plan(None, None, None), None)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2392
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2393
 def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | None = None) -> float:
     """Limit the gradients of `variables`, in place.
 

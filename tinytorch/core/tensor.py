@@ -383,10 +383,13 @@ def signature(function) -> tuple[list[str], dict, bool]:
 def lift_many(function):
     """`function` of any number of arrays, with options, for Tensors."""
     inputs, defaults, any_number = signature(function)
-    usual = tuple(defaults.values())
+    count, usual = len(inputs), tuple(defaults.values())
+    whole, optional = count + len(defaults), REQUIRED not in usual
 
     def lifted(*args, **named):
-        if not named and (any_number or len(args) == len(inputs)) and REQUIRED not in usual:
+        if not named and not any_number and len(args) == whole:
+            xs, options = args[:count], args[count:]
+        elif not named and optional and (any_number or len(args) == count):
             xs, options = args, usual
         else:
             xs, options = split(function, inputs, defaults, any_number, args, named)
@@ -483,7 +486,7 @@ def operation(function=None, *, numpy=(), explain=None):
         NUMPY[name] = lifted
     return lifted
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L832
+# %% ../../modules/source/02_tensor/tensor_dev.py #L835
 # fmt: off
 @operation(numpy=np.add)
 def add(x, y, /):
@@ -539,7 +542,7 @@ Tensor.__rmul__ = lambda self, other: multiply(other, self)
 Tensor.__rtruediv__ = lambda self, other: divide(other, self)
 Tensor.__rpow__ = lambda self, other: power_tensor(as_operand(other), self)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L899
+# %% ../../modules/source/02_tensor/tensor_dev.py #L902
 # fmt: off
 @operation(numpy=np.exp)
 def exp(x, /):
@@ -605,7 +608,7 @@ NUMPY[np.square] = square
 Tensor.__abs__ = absolute
 Tensor.clip = clip
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L970
+# %% ../../modules/source/02_tensor/tensor_dev.py #L973
 def comparison(function):
     """The method that compares a Tensor with a Tensor, an array or a number."""
     def compare(self, other):
@@ -637,7 +640,7 @@ Tensor.__le__ = comparison(np.less_equal)
 Tensor.__gt__ = comparison(np.greater)
 Tensor.__ge__ = comparison(np.greater_equal)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1033
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1036
 @operation
 def getitem(x, /, index):
     """x[index]: a view for slices and integers, a copy for masks and lists of integers."""
@@ -692,7 +695,7 @@ Tensor.__isub__ = in_place(subtract, "-=")
 Tensor.__imul__ = in_place(multiply, "*=")
 Tensor.__itruediv__ = in_place(divide, "/=")
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1101
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1104
 def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     """Strides of a new array of `shape`, in bytes: the last axis is the densest.
 
@@ -716,7 +719,7 @@ def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]
     return tuple(reversed(strides))
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1179
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1182
 @operation(numpy=np.reshape, explain=None)
 def reshape(x, /, shape):
     """The same entries in another shape; one size may be -1, for what is left."""
@@ -766,7 +769,7 @@ Tensor.squeeze = squeeze
 Tensor.T = property(transpose, doc="The axes in reverse order.")
 Tensor.mT = property(lambda self: swapaxes(self, -1, -2), doc="The last two axes exchanged.")
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1241
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1244
 def explain_empty(name):
     def message(shape):
         empty = f"{name}: a Tensor of shape {shape} has an axis without entries, and so no {name[-3:]}imum."
@@ -797,7 +800,7 @@ def count(shape: tuple[int, ...], axis=None) -> int:
     axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     return int(np.prod([shape[i] for i in axes], dtype=np.int64))
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1278
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1281
 def mean(x, axis=None, keepdims=False):
     """Mean over `axis`.
 
@@ -836,7 +839,7 @@ def var(x, axis=None, ddof=0, keepdims=False):
     return reduce_sum(distance * distance, axis, keepdims) / (count(x.shape, axis) - ddof)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1401
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1404
 NUMPY[np.mean], NUMPY[np.var] = mean, var
 
 
@@ -870,7 +873,7 @@ Tensor.sum, Tensor.max, Tensor.min = reduce_sum, reduce_max, reduce_min
 Tensor.mean, Tensor.var, Tensor.std = mean, var, std
 Tensor.argmax, Tensor.argmin, Tensor.astype, Tensor.copy = argmax, argmin, astype, copy
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1447
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1450
 def explain_matmul(x, w):
     if len(x) > 1 and len(w) > 1 and x[-1] != w[-2]:
         hint = "Did you store the weights as (out, in)? Try x @ w.mT." if x[-1] == w[-1] else (
@@ -888,7 +891,7 @@ def matrix_product(x, y, /):
     """x @ y for arrays with at least two axes."""
     return x @ y
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1467
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1470
 def matmul(x, y):
     """Matrix product over the last axis of x and the last but one of y.
 
@@ -925,14 +928,14 @@ def matmul(x, y):
     return reshape(out, front)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1557
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1560
 NUMPY[np.matmul], NUMPY[np.dot] = matmul, matmul
 
 
 Tensor.__matmul__ = lambda self, other: matmul(self, as_operand(other))
 Tensor.__rmatmul__ = lambda self, other: matmul(as_operand(other), self)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1571
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1574
 def explain_join(*shapes):
     return (
         f"concatenate: the shapes {', '.join(map(str, shapes))} do not fit together.\n"
@@ -958,7 +961,7 @@ def concatenate(xs, axis: int = 0):
         raise ValueError("concatenate: the list is empty. Give it at least one Tensor.")
     return join(*xs, axis=axis)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1599
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1602
 def stack(xs, axis: int = 0):
     """Tensors of one shape side by side along a new axis.
 
@@ -980,7 +983,7 @@ def stack(xs, axis: int = 0):
     return concatenate([expand_dims(x, axis) for x in xs], axis)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1667
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1670
 @operation
 def contract(*xs, subscripts):
     """np.einsum with explicit subscripts: no dots, a result, no index twice in one input."""
@@ -1046,7 +1049,7 @@ def parse_subscripts(subscripts: str, ndims: list[int]) -> tuple[list[str], str]
 
 NUMPY[np.concatenate], NUMPY[np.stack], NUMPY[np.einsum] = concatenate, stack, einsum
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1750
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1753
 CONSTANT = {
     np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal, np.sign, np.isnan, np.isinf,
     np.isfinite, np.argmax, np.argmin, np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.allclose,
@@ -1116,7 +1119,7 @@ Tensor.__array_ufunc__ = array_ufunc
 Tensor.__array_function__ = array_function
 Tensor.__array__ = as_array
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1848
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1851
 def checked_shape(shape, name: str) -> tuple[int, ...]:
     """`shape` as a tuple, once its sizes are seen to be integers of at least 0."""
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)

@@ -696,10 +696,13 @@ def signature(function) -> tuple[list[str], dict, bool]:
 def lift_many(function):
     """`function` of any number of arrays, with options, for Tensors."""
     inputs, defaults, any_number = signature(function)
-    usual = tuple(defaults.values())
+    count, usual = len(inputs), tuple(defaults.values())
+    whole, optional = count + len(defaults), REQUIRED not in usual
 
     def lifted(*args, **named):
-        if not named and (any_number or len(args) == len(inputs)) and REQUIRED not in usual:
+        if not named and not any_number and len(args) == whole:
+            xs, options = args[:count], args[count:]
+        elif not named and optional and (any_number or len(args) == count):
             xs, options = args, usual
         else:
             xs, options = split(function, inputs, defaults, any_number, args, named)

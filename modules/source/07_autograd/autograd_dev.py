@@ -1066,12 +1066,13 @@ def again(node, g):
 
 def revive(node) -> dict:
     """What a node saved, by name, with Variables in the place of inputs and result."""
-    saved_names, names, edges = node.plan.names, node.operation.inputs, node.edges
-    values = dict(zip(saved_names, node.saved if len(saved_names) > 1 else (node.saved,)))
-    if node.operation.any_number and names[0] in values:
-        values[names[0]] = tuple(linked(x, edge) for x, edge in zip(values[names[0]], edges))
-    elif not node.operation.any_number:
-        values.update({name: linked(values[name], edge) for name, edge in zip(names, edges) if name in values})
+    names, edges, operation = node.plan.names, node.edges, node.operation
+    values = dict(zip(names, (node.saved,) if len(names) == 1 else node.saved or ()))
+    for i, name in enumerate(operation.inputs):
+        if name in values and operation.any_number:
+            values[name] = tuple(linked(x, edge) for x, edge in zip(values[name], edges))
+        elif name in values:
+            values[name] = linked(values[name], edges[i])
     if "out" in values:
         values["out"] = linked(values["out"], node)
     return values
@@ -1322,7 +1323,7 @@ def kept_shape(shape, axis):
 
 def spread(g, shape, axis):
     """The gradient of a reduction, back to the shape that was reduced."""
-    return np.broadcast_to(g.reshape(kept_shape(shape, axis)), shape)
+    return np.broadcast_to(g if g.ndim in (0, len(shape)) else g.reshape(kept_shape(shape, axis)), shape)
 
 
 def extremum_share(x, out, axis):
