@@ -7,6 +7,7 @@ happens in one process, on the package that is imported there.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import textwrap
@@ -76,7 +77,9 @@ def first_failure(job: dict, source: str) -> dict | None:
 
 def main(name: str) -> None:
     course = Course.find()
-    print(json.dumps(fingerprints(course, course.module(name)), indent=1))
+    with contextlib.redirect_stdout(sys.stderr):  # what the code itself prints
+        found = fingerprints(course, course.module(name))
+    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":
