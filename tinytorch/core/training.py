@@ -454,7 +454,7 @@ def train_step(model, optimizer, loss_function, x, y, max_norm: float | None = N
     return loss.item(), y_pred.detach()
     ### END SOLUTION
 
-# %% ../../modules/source/08_training/training_dev.py #L1122
+# %% ../../modules/source/08_training/training_dev.py #L1123
 def parts_of(model) -> list:
     """The modules in a model and the random generators that they own, each once, in a fixed order."""
     found, waiting = {}, [model]
@@ -488,7 +488,7 @@ def number(value) -> float:
     """A Python float from a number or a Tensor of one entry."""
     return value.item() if isinstance(value, Tensor) else float(value)
 
-# %% ../../modules/source/08_training/training_dev.py #L1158
+# %% ../../modules/source/08_training/training_dev.py #L1159
 def evaluate(model, dataloader, functions: dict) -> dict[str, float]:
     """Mean of each function over all samples of a dataloader.
 
@@ -523,12 +523,12 @@ def evaluate(model, dataloader, functions: dict) -> dict[str, float]:
         raise ValueError("evaluate: the dataloader gave no samples. A generator is used up after one round; use a DataLoader.")
     return {name: total / count for name, total in totals.items()}
 
-# %% ../../modules/source/08_training/training_dev.py #L1281
+# %% ../../modules/source/08_training/training_dev.py #L1282
 def snapshot(model) -> dict[str, np.ndarray]:
     """A copy of everything that `model.state_dict()` names."""
     return {name: np.array(plain(value)) for name, value in model.state_dict().items()}
 
-# %% ../../modules/source/08_training/training_dev.py #L1288
+# %% ../../modules/source/08_training/training_dev.py #L1289
 class EarlyStopping:
     """Says when a number has not become smaller for some time, and keeps the weights from its best epoch.
 
@@ -589,7 +589,7 @@ class EarlyStopping:
         """Take over what `state_dict` gave."""
         self.best, self.best_epoch, self.best_state = state["best"], state["best_epoch"], state["best_state"]
 
-# %% ../../modules/source/08_training/training_dev.py #L1428
+# %% ../../modules/source/08_training/training_dev.py #L1429
 class History:
     """The numbers of every epoch of a training run.
 
@@ -647,7 +647,7 @@ class History:
         ax.set(xlabel="epoch", ylabel="loss", yscale="log", xlim=(0, 1.25 * len(self)))
         return ax
 
-# %% ../../modules/source/08_training/training_dev.py #L1492
+# %% ../../modules/source/08_training/training_dev.py #L1493
 class Progress:
     """What is shown while training: a bar on a terminal, one line an epoch elsewhere.
 
@@ -699,7 +699,7 @@ class Progress:
             self.stream.write("\r" + text[:width].ljust(width) + ("" if text else "\r"))
             self.stream.flush()
 
-# %% ../../modules/source/08_training/training_dev.py #L1561
+# %% ../../modules/source/08_training/training_dev.py #L1562
 CHECKPOINT = "TinyTorch checkpoint, version 1"
 
 
@@ -768,7 +768,7 @@ def restored(described, arrays: dict):
         return [restored(v, arrays) for v in described]
     return described
 
-# %% ../../modules/source/08_training/training_dev.py #L1638
+# %% ../../modules/source/08_training/training_dev.py #L1639
 class Trainer:
     """Trains a model, and measures it.
 
@@ -1006,7 +1006,7 @@ def batch_count(dataloader) -> int | None:
     """Number of batches, where it is known."""
     return len(dataloader) if hasattr(dataloader, "__len__") else None
 
-# %% ../../modules/source/08_training/training_dev.py #L1984
+# %% ../../modules/source/08_training/training_dev.py #L1983
 def loss_gradients(model, loss_function, x, y) -> dict[str, np.ndarray]:
     """The gradient of the loss on a batch for every parameter, by name, computed afresh; `.grad` is left alone."""
     names, parameters = zip(*model.named_parameters())
