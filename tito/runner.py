@@ -112,7 +112,10 @@ def environment(course: Course, scratch: Path) -> dict[str, str]:
 
 def _run_cells(course: Course, report: Report, scratch: Path, select: str) -> None:
     reference = workspace.reference_chapter(course, report.module)
-    job, job_file = _job(course, report, reference, scratch, select), scratch / "chapter-tests.json"
+    job, job_file = (
+        _job(course, report, reference, scratch, select),
+        scratch / f"{report.module.name}.json",
+    )  # -k sees this name
     job_file.write_text(json.dumps(job), encoding="utf-8")
     (scratch / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     status, report.output, stopped = _python(course, scratch, job_file, job["chapter_seconds"])
