@@ -72,7 +72,7 @@ print(f"scalar * scalar        {1e9 * seconds(lambda: scalar * scalar):5.0f} ns"
 print(f"0-d array * 0-d array  {1e9 * seconds(lambda: zero_dim * zero_dim):5.0f} ns")
 
 # %% [markdown]
-# Three helpers come with the exercise. `carries_dtype` looks for a dtype in the first entry of nested lists, `unboxed` makes
+# Some helpers come with the exercise. `carries_dtype` looks for a dtype in the first entry of nested lists, `unboxed` makes
 # a scalar of an array without axes, and `explain_data` turns NumPy's complaint about lists of unequal length into a sentence that names the row.
 
 # %%
@@ -91,19 +91,54 @@ def unboxed(array: np.ndarray | np.generic) -> np.ndarray | np.generic:
 
 def explain_data(data) -> Exception:
     """The error for data that is no array of numbers."""
-    if isinstance(data, (list, tuple)):
-        lengths = [len(row) if isinstance(row, (list, tuple, np.ndarray)) else None for row in data]
-        for i, n in enumerate(lengths):
-            if n != lengths[0]:
-                this, first = (f"{k} entries" if k is not None else "a single number" for k in (n, lengths[0]))
-                return ValueError(
-                    f"Tensor: the rows differ: row 0 has {first}, row {i} has {this}.\n"
-                    "  Every row of a Tensor needs the same length. Pad the short rows or drop them."
-                )
+    if any(x.requires_grad for x in tensors_in(data)):
+        return TypeError(
+            "Tensor: an entry requires a gradient, and a new Tensor would forget how it was computed.\n"
+            "  Use stack([a, b]) or concatenate([a, b]), which remember, or a.detach()."
+        )
+    uneven = uneven_rows(data)
+    if uneven:
+        return ValueError(
+            f"Tensor: the rows differ: {uneven}.\n"
+            "  Every row of a Tensor needs the same length. Pad the short rows or drop them."
+        )
     return TypeError(
         f"Tensor: {data!r:.60} is not made of numbers.\n"
         "  Expected a number, nested lists of numbers, or a NumPy array of bools, integers or floats."
     )
+
+
+def uneven_rows(data, place: str = "row ") -> str:
+    """Which two rows of nested lists differ in length, as in "row 0 has 3 entries, row 1 has 2 entries"; or nothing."""
+    if not isinstance(data, (list, tuple)):
+        return ""
+    lengths = [len(row) if isinstance(row, (list, tuple, np.ndarray)) else None for row in data]
+    for i, n in enumerate(lengths):
+        if n != lengths[0]:
+            this, first = (f"{k} entries" if k is not None else "a single number" for k in (n, lengths[0]))
+            return f"{place}0 has {first}, {place}{i} has {this}"
+    return next(filter(None, (uneven_rows(row, f"{place}{i}, ") for i, row in enumerate(data))), "")
+
+
+def checked_dtype(dtype) -> np.dtype:
+    """`dtype` as NumPy's dtype, once it is seen to be one of bools, integers or floats."""
+    try:
+        known = np.dtype(dtype)
+    except TypeError:
+        known = None
+    if known is None or known.kind not in "biuf":
+        hint = "\n  Several sizes go into one tuple, as in zeros((2, 3))." if isinstance(dtype, int) else ""
+        raise TypeError(f"dtype: {dtype!r:.60} is no type of numbers. Expected one such as np.float32.{hint}")
+    return known
+
+
+def tensors_in(value):
+    """All Tensors in nested tuples, lists and dictionaries."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [t for v in value for t in tensors_in(v)] if isinstance(value, (list, tuple)) else []
 
 
 # %% nbgrader={"grade": false, "grade_id": "to_array", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -139,6 +174,7 @@ def to_array(data, dtype=None) -> np.ndarray | np.generic:
     """
     if isinstance(data, Tensor):
         data = data.numpy()
+    dtype = None if dtype is None else checked_dtype(dtype)
     ### BEGIN SOLUTION to_array
     try:
         array = np.array(data, dtype=dtype)
@@ -559,7 +595,10 @@ test_broadcast_shape()
 #| export
 def explain(lifted, error: Exception, arrays) -> Exception:
     """The error that a failed operation raises: its name, the shapes, and what to do."""
-    name, shapes = lifted.__name__, [np.shape(a) for a in arrays]
+    name, shapes = lifted.__name__.removeprefix("reduce_"), [np.shape(a) for a in arrays]
+    given = ", ".join(f"{s} {np.asarray(a).dtype}" for s, a in zip(shapes, arrays))
+    if isinstance(error, IndexError):
+        return type(error)(f"{name}: {error} (given {given})")
     if lifted.explain is not None:
         message = lifted.explain(*shapes)
         if message:
@@ -571,7 +610,6 @@ def explain(lifted, error: Exception, arrays) -> Exception:
                 shape = broadcast_shape(shape, other)
         except ValueError as misfit:
             return ValueError(f"{name}: {misfit}")
-    given = ", ".join(f"{s} {np.asarray(a).dtype}" for s, a in zip(shapes, arrays))
     return type(error)(f"{name}: {error} (given {given})") if type(error) in (TypeError, ValueError) else error
 
 
@@ -716,10 +754,12 @@ def lift_many(function):
             arrays = agree_all(arrays)
         try:
             out = call(arrays, options)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, IndexError) as error:
             raise explain(lifted, error, arrays) from error
         out, kept = out if type(out) is tuple else (out, None)
         out = unboxed(out)
+        if isinstance(out, Tensor):
+            raise TypeError(f"{function.__name__}: {', '.join(defaults)} cannot be a Tensor here; it would not be differentiated.")
         if recorder is not None and any([x.requires_grad for x in xs]):
             return recorder(lifted, out, xs, arrays, options, kept)
         return wrap(out)
@@ -749,15 +789,14 @@ def as_tensor(x) -> Tensor:
 
 
 def agree_all(arrays):
-    """`arrays` with every number in the dtype of the first array that has axes and holds floats."""
+    """`arrays` with every number in the dtype of the first array that holds floats; bools, which are conditions, stay."""
     if all([type(a) is np.ndarray for a in arrays]):
         return arrays
-    main = next((a for a in arrays if isinstance(a, np.ndarray) and a.dtype.kind == "f"), None)
-    if main is None:
-        return arrays
-    return tuple(
-        a if isinstance(a, np.ndarray) or a.dtype.kind != "f" else main.dtype.type(a) for a in arrays
-    )
+    floats = [a for a in arrays if a.dtype.kind == "f"]
+    main = next((a for a in floats if a.ndim), None)
+    if main is None and floats:  # a single float beside integers
+        return tuple(a.astype(floats[0].dtype) if a.dtype.kind in "iu" else a for a in arrays)
+    return tuple(a if a.ndim or a.dtype.kind == "b" else main.dtype.type(a) for a in arrays) if floats else arrays
 
 
 def operation(function=None, *, numpy=(), explain=None):
@@ -871,7 +910,7 @@ def power_tensor(x, y, /):
 
 def power(x, y):
     """x to the power y, a Tensor or a number. A number costs less, and x may then be negative."""
-    return power_number(x, y) if isinstance(y, (int, float)) else power_tensor(x, y)
+    return power_number(x, y) if type(y) in NUMBERS else power_tensor(x, y)
 
 NUMPY[np.power] = power
 
@@ -953,8 +992,14 @@ def where(condition, x, y, /):
 @operation(numpy=np.clip)
 def clip(x, /, low, high):
     """x, but at least `low` and at most `high`; None for no bound."""
-    return np.clip(x, low, high)
+    return np.clip(x, bound(low, x), bound(high, x))
 # fmt: on
+
+def bound(value, x):
+    """A bound of `clip` as an array, or as a number in the dtype of floats x. Derivatives pass it by."""
+    if isinstance(value, Tensor):
+        value = value.numpy()
+    return x.dtype.type(value) if x.dtype.kind == "f" and isinstance(value, (float, np.generic)) else value
 
 def square(x):
     """x * x, entry by entry."""
@@ -1000,6 +1045,9 @@ Tensor.__lt__ = comparison(np.less)
 Tensor.__le__ = comparison(np.less_equal)
 Tensor.__gt__ = comparison(np.greater)
 Tensor.__ge__ = comparison(np.greater_equal)
+Tensor.__and__ = Tensor.__rand__ = comparison(np.bitwise_and)
+Tensor.__or__ = Tensor.__ror__ = comparison(np.bitwise_or)
+Tensor.__invert__ = lambda self: wrap(~self.data)
 
 # %% nbgrader={"grade": true, "grade_id": "test_arithmetic", "locked": true, "points": 0, "schema_version": 3, "solution": false, "task": false}
 def test_arithmetic():
@@ -1062,10 +1110,11 @@ def set_entries(self, index, value):
     if isinstance(value, Tensor):
         refuse_change(value, "x[index] = value")
         value = value.data
-    if self.ndim == 0:
-        self.data = self.dtype.type(value)
-    else:
-        self.data[plain_index(index)] = value
+    if value is None:
+        raise explain_data(value)
+    array = np.array(self.data) if self.ndim == 0 else self.data
+    array[plain_index(index)] = value
+    self.data = unboxed(array)
 
 
 def in_place(function, symbol):
@@ -1074,7 +1123,13 @@ def in_place(function, symbol):
         refuse_change(self, f"x {symbol} y")
         if isinstance(other, Tensor):
             refuse_change(other, f"x {symbol} y")
-        set_entries(self, ..., function(self, other))
+        result = function(self, other)
+        if result.shape != self.shape or not np.can_cast(result.dtype, self.dtype, "same_kind"):
+            raise ValueError(
+                f"x {symbol} y: the result is {result.shape} {result.dtype} and does not fit into x, {self.shape} {self.dtype}.\n"
+                f"  Write x = x {symbol[:-1]} y for a new Tensor."
+            )
+        set_entries(self, ..., result)
         return self
 
     return change
@@ -1086,6 +1141,8 @@ Tensor.__iadd__ = in_place(add, "+=")
 Tensor.__isub__ = in_place(subtract, "-=")
 Tensor.__imul__ = in_place(multiply, "*=")
 Tensor.__itruediv__ = in_place(divide, "/=")
+Tensor.__ipow__ = in_place(power, "**=")
+Tensor.__imatmul__ = in_place(lambda x, y: x @ y, "@=")
 
 # %% [markdown]
 # ## Shapes, and the memory behind them
@@ -1205,7 +1262,7 @@ def broadcast_to(x, /, shape):
 
 def expand_dims(x, axis: int):
     """x with a new axis of length 1 at `axis`."""
-    return reshape(x, np.expand_dims(np.empty(np.shape(x), bool), axis).shape)
+    return reshape(as_operand(x), np.expand_dims(np.empty(np.shape(x), bool), axis).shape)
 
 
 def squeeze(x, axis: int | tuple[int, ...] | None = None):
@@ -1243,7 +1300,7 @@ print(x.T.shape, x.reshape(3, -1).shape, x.reshape(-1).shape, x[1], x[:, 0], x[x
 #| export
 def explain_empty(name):
     def message(shape):
-        empty = f"{name}: a Tensor of shape {shape} has an axis without entries, and so no {name[-3:]}imum."
+        empty = f"{name}: a Tensor of shape {shape} has an axis without entries, and so no {name}imum."
         return empty if 0 in shape else ""
     return message
 
@@ -1254,13 +1311,13 @@ def reduce_sum(x, /, axis=None, keepdims=False):
     return x.sum(axis=axis, keepdims=keepdims)
 
 
-@operation(numpy=(np.max, np.amax), explain=explain_empty("reduce_max"))
+@operation(numpy=(np.max, np.amax), explain=explain_empty("max"))
 def reduce_max(x, /, axis=None, keepdims=False):
     """Largest entry along `axis` (an int, a tuple, or None for all)."""
     return x.max(axis=axis, keepdims=keepdims)
 
 
-@operation(numpy=(np.min, np.amin), explain=explain_empty("reduce_min"))
+@operation(numpy=(np.min, np.amin), explain=explain_empty("min"))
 def reduce_min(x, /, axis=None, keepdims=False):
     """Smallest entry along `axis` (an int, a tuple, or None for all)."""
     return x.min(axis=axis, keepdims=keepdims)
@@ -1268,7 +1325,7 @@ def reduce_min(x, /, axis=None, keepdims=False):
 
 def count(shape: tuple[int, ...], axis=None) -> int:
     """Number of entries that a reduction over `axis` joins into one."""
-    axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = range(len(shape)) if axis is None or not shape else axis if isinstance(axis, tuple) else (axis,)
     return int(np.prod([shape[i] for i in axes], dtype=np.int64))
 
 
@@ -1421,7 +1478,7 @@ def argmin(x, axis: int | None = None) -> Tensor:
 
 def astype(x, dtype) -> Tensor:
     """A copy with entries of another dtype; outside any derivative, so x must not require one."""
-    return wrap(x.numpy().astype(dtype))
+    return wrap(x.numpy().astype(checked_dtype(dtype)))
 
 
 def copy(x) -> Tensor:
@@ -1448,6 +1505,12 @@ Tensor.argmax, Tensor.argmin, Tensor.astype, Tensor.copy = argmax, argmin, astyp
 # %%
 #| export
 def explain_matmul(x, w):
+    if len(x) == 1 or len(w) == 1:
+        return (
+            f"matmul: inner sizes differ: x is {x}, w is {w}.\n"
+            f"  x @ w multiplies the last axis of x, {x[-1]} here, with {'the' if len(w) == 1 else 'the last but one'} axis of w, "
+            f"{w[max(-2, -len(w))]} here."
+        )
     if len(x) > 1 and len(w) > 1 and x[-1] != w[-2]:
         hint = "Did you store the weights as (out, in)? Try x @ w.mT." if x[-1] == w[-1] else (
             f"Reshape one of them so that both sizes are {x[-1]} or both {w[-2]}."
@@ -1493,6 +1556,8 @@ def matmul(x, y):
     """
     if x.ndim == 0 or y.ndim == 0:
         raise ValueError("matmul: an input is a single number. Use * to scale.")
+    if (x.ndim == 1 or y.ndim == 1) and x.shape[-1] != y.shape[max(-2, -y.ndim)]:
+        raise ValueError(explain_matmul(x.shape, y.shape))
     ### BEGIN SOLUTION matmul
     if x.ndim > 1 and y.ndim > 1:
         return matrix_product(x, y)
@@ -1557,7 +1622,15 @@ test_matmul()
 
 # %%
 #| export
-NUMPY[np.matmul], NUMPY[np.dot] = matmul, matmul
+def dot(x, y):
+    """np.dot where it is a product with a number, a vector or a matrix."""
+    x, y = as_operand(x), as_operand(y)
+    if y.ndim > 2:
+        raise ValueError(f"np.dot: y has shape {y.shape}. Use x @ y for batches of matrices, or einsum.")
+    return matmul(x, y) if x.ndim and y.ndim else multiply(x, y)
+
+
+NUMPY[np.matmul], NUMPY[np.dot] = matmul, dot
 
 
 Tensor.__matmul__ = lambda self, other: matmul(self, as_operand(other))
@@ -1592,8 +1665,13 @@ def concatenate(xs, axis: int = 0):
     xs : sequence of Tensors, at least one, equal in every size but that of `axis`
     axis : int
     """
-    if len(xs) == 0:
+    xs = [as_operand(x) for x in xs]
+    if not xs:
         raise ValueError("concatenate: the list is empty. Give it at least one Tensor.")
+    if axis is None:
+        xs, axis = [reshape(x, -1) for x in xs], 0
+    if not all(x.ndim for x in xs):
+        raise ValueError("concatenate: a single number has no axis to join along. Use stack.")
     return join(*xs, axis=axis)
 
 
@@ -1613,6 +1691,7 @@ def stack(xs, axis: int = 0):
     ValueError
         Where the shapes differ. The message holds "same shape".
     """
+    xs = list(xs)
     ### BEGIN SOLUTION stack
     shapes = [np.shape(x) for x in xs]
     if len(set(shapes)) > 1:
@@ -1690,13 +1769,22 @@ def einsum(subscripts: str, *xs):
     ValueError
         Where subscripts and inputs do not fit together.
     """
+    if not isinstance(subscripts, str):
+        raise TypeError(f"einsum: the first argument is a string such as 'ij,jk->ik', not {subscripts!r:.60}.")
     xs = [as_operand(x) for x in xs]
     terms, result = parse_subscripts(subscripts, [x.ndim for x in xs])
+    sizes = {}
+    for c, n in ((c, n) for term, x in zip(terms, xs) for c, n in zip(term, x.shape)):
+        if sizes.setdefault(c, n) != n and 1 not in (n, sizes[c]):
+            raise ValueError(f"einsum: in {subscripts!r} index {c!r} has the sizes {sizes[c]} and {n}.")
+        sizes[c] = max(n, sizes[c]) if n else 0
     for i, (term, x) in enumerate(zip(list(terms), list(xs))):
         while len(set(terms[i])) < len(terms[i]):  # x_ii is x_ij times the identity
             twice = next(c for c in terms[i] if terms[i].count(c) > 1)
             fresh = next(c for c in LETTERS if c not in "".join(terms) + result)
             n = x.shape[terms[i].index(twice)]
+            if x.shape[terms[i].rindex(twice)] != n:
+                raise ValueError(f"einsum: {subscripts!r} takes a diagonal along {twice!r}, and {x.shape} has none there.")
             terms[i] = terms[i].replace(twice, fresh, 1)
             terms.append(twice + fresh)
             xs.append(np.eye(n, dtype=x.dtype))
@@ -1757,6 +1845,9 @@ CONSTANT = {
 }  # fmt: skip
 
 
+REDUCTIONS = {np.sum, np.max, np.amax, np.min, np.amin, np.mean, np.var, np.std}  # NumPy's third argument is not ours
+
+
 def numpy_function(function, args, named):
     """Answer a call of a NumPy function in which a Tensor takes part."""
     for option in ("out", "where"):
@@ -1771,15 +1862,6 @@ def numpy_function(function, args, named):
             "  table of derivatives."
         )
     return wrapped(function(*unwrapped(args), **unwrapped(named)))
-
-
-def tensors_in(value):
-    """All Tensors in nested tuples, lists and dictionaries."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    return [t for v in value for t in tensors_in(v)] if isinstance(value, (list, tuple)) else []
 
 
 def unwrapped(value):
@@ -1807,6 +1889,8 @@ def array_ufunc(self, ufunc, method, *args, **named):
 
 def array_function(self, function, types, args, named):
     """Answer for all other NumPy functions."""
+    if len(args) > 2 and function in REDUCTIONS:
+        raise TypeError(f"np.{function.__name__}: give what comes after the axis by name, as in keepdims=True.")
     return numpy_function(function, args, named)
 
 
@@ -1858,17 +1942,17 @@ def checked_shape(shape, name: str) -> tuple[int, ...]:
 
 def zeros(shape, dtype=np.float32) -> Tensor:
     """A Tensor of zeros."""
-    return wrap(unboxed(np.zeros(checked_shape(shape, "zeros"), dtype)))
+    return wrap(unboxed(np.zeros(checked_shape(shape, "zeros"), checked_dtype(dtype))))
 
 
 def ones(shape, dtype=np.float32) -> Tensor:
     """A Tensor of ones."""
-    return wrap(unboxed(np.ones(checked_shape(shape, "ones"), dtype)))
+    return wrap(unboxed(np.ones(checked_shape(shape, "ones"), checked_dtype(dtype))))
 
 
 def full(shape, value: float, dtype=np.float32) -> Tensor:
     """A Tensor of which every entry is `value`."""
-    return wrap(unboxed(np.full(checked_shape(shape, "full"), value, dtype)))
+    return wrap(unboxed(np.full(checked_shape(shape, "full"), to_array(value), checked_dtype(dtype))))
 
 
 def arange(*args, dtype=None) -> Tensor:
@@ -1886,7 +1970,7 @@ def randn(shape, rng: "np.random.Generator | int | None" = None, dtype=np.float3
         Where the numbers come from; None for numbers that no run repeats.
     dtype : float32 or float64
     """
-    return wrap(np.random.default_rng(rng).standard_normal(checked_shape(shape, "randn"), dtype))
+    return wrap(unboxed(np.random.default_rng(rng).standard_normal(checked_shape(shape, "randn"), dtype)))
 
 
 # %% [markdown]

@@ -135,6 +135,9 @@ class Node:
 
     __slots__ = ("operation", "edges", "plan", "saved", "shapes", "number", "gradient")
 
+    def __reduce__(self):
+        raise TypeError("A value that was computed cannot be pickled or deep-copied with its graph. Use x.detach().")
+
 
 class Plan:
     """What a node of one kind saves, and how it goes back.
