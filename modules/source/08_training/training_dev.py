@@ -1499,34 +1499,44 @@ class Progress:
     batches : int or None
         In an epoch, where it is known.
     quiet : bool
+    begun : int
+        Epochs that an earlier run has completed.
     stream : file, optional
         The error stream by default.
     """
 
-    def __init__(self, epochs: int, batches: int | None, quiet: bool = False, stream=None):
-        self.epochs, self.batches, self.quiet = epochs, batches, quiet
+    def __init__(self, epochs: int, batches: int | None, quiet: bool = False, begun: int = 0, stream=None):
+        self.epochs, self.batches, self.quiet, self.begun = epochs, batches, quiet, begun
         self.stream = sys.stderr if stream is None else stream
         self.live = not quiet and self.stream.isatty()
-        self.drawn, self.epoch_start = 0.0, time.perf_counter()
+        self.start = self.epoch_start = time.perf_counter()
+        self.drawn, self.numbers = 0.0, {}
 
     def batch(self, epoch: int, done: int, loss: float) -> None:
         """Redraw the bar, at most ten times a second."""
-        now = time.perf_counter()
-        if not self.live or now - self.drawn < 0.1:
-            return
-        self.drawn = now
-        part = done / self.batches if self.batches else 0.0
-        filled = "#" * round(20 * part)
-        left = f"{(now - self.epoch_start) * (1 - part) / part:4.0f} s left in it" if part else ""
-        self.show(f"epoch {epoch:{len(str(self.epochs))}d} of {self.epochs} [{filled:20s}] loss {loss:.4f} {left}")
+        if self.live and time.perf_counter() - self.drawn > 0.1:
+            self.bar(epoch, epoch - 1 + (done / self.batches if self.batches else 0), {"loss": loss} | self.numbers)
 
     def epoch(self, epoch: int, numbers: dict[str, float]) -> None:
-        """One line for a finished epoch."""
+        """Show the numbers of a finished epoch: in the bar, or as a line."""
         now = time.perf_counter()
-        if not self.quiet:
-            told = "   ".join(f"{name} {value:.4f}" for name, value in numbers.items())
-            self.line(f"epoch {epoch:{len(str(self.epochs))}d} of {self.epochs}   {told}   {now - self.epoch_start:.2f} s")
-        self.epoch_start = time.perf_counter()
+        self.numbers = {name: value for name, value in numbers.items() if name != "loss"}
+        if self.live and now - self.drawn > 0.1:
+            self.bar(epoch, epoch, numbers)
+        elif not self.live:
+            self.line(f"epoch {epoch:{len(str(self.epochs))}d} of {self.epochs}   {self.told(numbers)}   {now - self.epoch_start:.2f} s")
+        self.epoch_start = now
+
+    def bar(self, epoch: int, done: float, numbers: dict[str, float]) -> None:
+        """How much of all epochs is done, and how long the rest will take."""
+        self.drawn = time.perf_counter()
+        left = (self.drawn - self.start) * (self.epochs - done) / max(done - self.begun, 1e-9)
+        filled = "#" * int(20 * done / self.epochs)
+        self.show(f"epoch {epoch} of {self.epochs} [{filled:20s}] {left:3.0f} s left   {self.told(numbers)}")
+
+    def told(self, numbers: dict[str, float]) -> str:
+        """Names and numbers in a line."""
+        return "   ".join(f"{name} {value:.4f}" for name, value in numbers.items())
 
     def line(self, text: str) -> None:
         """A line that stays."""
@@ -1716,7 +1726,7 @@ class Trainer:
             self.load_state(load_checkpoint(checkpoint), loaders, keepers)
         elif checkpoint is not None:
             save_checkpoint(checkpoint, self.state(loaders, keepers))
-        progress = Progress(epochs, batch_count(train_dataloader), quiet)
+        progress = Progress(epochs, batch_count(train_dataloader), quiet, len(history))
         for epoch in range(len(history) + 1, 0 if history.stopped else epochs + 1):
             numbers = self.train_epoch(train_dataloader, epoch, progress)
             if val_dataloader is not None:
