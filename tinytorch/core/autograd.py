@@ -3,15 +3,14 @@
 # %% auto #0
 __all__ = ['NUMBER', 'new', 'ndarray', 'ALONE', 'ENGINE', 'PLACEHOLDER', 'Node', 'Plan', 'make_node', 'Variable', 'float_array',
            'hand_made_node', 'edge_of', 'plan_source', 'needs', 'shape_source', 'gradient', 'plan_for', 'unsolved',
-           'slopes', 'record', 'wanted_bits', 'stretched_shapes', 'topological_order', 'freed_error', 'unbroadcast',
-           'walk', 'fitted', 'needed_for', 'backward', 'first_gradient', 'owned', 'holders', 'count_alone', 'recording',
-           'zero_grad', 'again', 'revive', 'linked', 'identity', 'share', 'plain', 'between', 'log_or_zero',
-           'power_slope', 'put', 'is_basic', 'kept_shape', 'spread', 'extremum_share', 'inverse_axes', 'split',
-           'contract_pieces', 'mT', 'flat', 'gelu_slope', 'layer_norm_slope', 'no_grad', 'gradients', 'Step', 'Trace',
-           'trace', 'call_site', 'traced_run', 'parameters_in', 'input_names', 'draw_graph', 'explain_backward',
-           'first_nonfinite', 'describe', 'central_difference', 'GradientError', 'check_gradients', 'in_float64',
-           'drawn', 'blame', 'grad', 'zeros_like', 'hvp', 'jacobian', 'hessian', 'rows_of_derivatives', 'checkpoint',
-           'clip_gradients']
+           'slopes', 'record', 'stretched_shapes', 'topological_order', 'freed_error', 'unbroadcast', 'walk', 'fitted',
+           'needed_for', 'backward', 'first_gradient', 'owned', 'holders', 'count_alone', 'recording', 'zero_grad',
+           'again', 'revive', 'linked', 'identity', 'share', 'plain', 'between', 'log_or_zero', 'power_slope', 'put',
+           'is_basic', 'kept_shape', 'spread', 'extremum_share', 'inverse_axes', 'split', 'contract_pieces', 'mT',
+           'flat', 'gelu_slope', 'layer_norm_slope', 'no_grad', 'gradients', 'Step', 'Trace', 'trace', 'call_site',
+           'traced_run', 'parameters_in', 'input_names', 'draw_graph', 'explain_backward', 'first_nonfinite',
+           'describe', 'central_difference', 'GradientError', 'check_gradients', 'in_float64', 'drawn', 'blame', 'grad',
+           'zeros_like', 'hvp', 'jacobian', 'hessian', 'rows_of_derivatives', 'checkpoint', 'clip_gradients']
 
 # %% ../../modules/source/07_autograd/autograd_dev.py #L33
 import sys
@@ -316,12 +315,13 @@ def record(operation, out, inputs, arrays, options=(), kept=None):
     elif len(inputs) == 1:
         wanted, node.edges = 1, (inputs[0]._node or inputs[0],)
     else:
-        wanted, node.edges = wanted_bits(inputs), tuple(map(edge_of, inputs))
+        node.edges = tuple([(x._node or x) if x.requires_grad else None for x in inputs])
+        wanted = sum([1 << i for i, edge in enumerate(node.edges) if edge is not None])
         node.shapes = stretched_shapes(arrays, out.shape)
     if operation.any_number:
         wanted, arrays = 1, (arrays,)
     plan = node.plan = operation.plans.get(wanted) or plan_for(operation, wanted)
-    if options or len(arrays) > 2:
+    if options or len(arrays) > 2 or kept is not None:
         node.saved = plan.save(*arrays, *options, out, kept)
     elif len(arrays) == 2:
         node.saved = plan.save(arrays[0], arrays[1], out)
@@ -332,23 +332,18 @@ def record(operation, out, inputs, arrays, options=(), kept=None):
     return variable
 
 
-def wanted_bits(inputs) -> int:
-    """Which inputs want a gradient, as the bits of a number: 1 for the first, 2 for the second, 4, ..."""
-    return sum(1 << i for i, x in enumerate(inputs) if x.requires_grad)
-
-
 def stretched_shapes(arrays, shape):
     """The inputs' shapes where one of them differs from the result's; None where there is nothing to undo."""
     for a in arrays:
-        if type(a) is not np.ndarray or a.shape != shape:
-            return tuple([np.shape(a) for a in arrays])
+        if type(a) is not ndarray or a.shape != shape:
+            return tuple([a.shape if type(a) is ndarray else () for a in arrays])
     return None
 
 
 new, ndarray = object.__new__, np.ndarray
 set_recorder(record)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L588
+# %% ../../modules/source/07_autograd/autograd_dev.py #L584
 def topological_order(root: Node) -> list[Node]:
     """All nodes that `root` came from, and itself, each after every node that used its result.
 
@@ -393,7 +388,7 @@ def freed_error(node) -> RuntimeError:
         "  Compute the forward pass again, or keep the graph: backward(retain_graph=True)."
     )
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L714
+# %% ../../modules/source/07_autograd/autograd_dev.py #L710
 def unbroadcast(g, shape: tuple[int, ...]):
     """Sum `g` over the axes along which an input of shape `shape` was broadcast.
 
@@ -420,7 +415,7 @@ def unbroadcast(g, shape: tuple[int, ...]):
     return g.sum(axis=(*range(extra), *stretched)).reshape(shape)
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L803
+# %% ../../modules/source/07_autograd/autograd_dev.py #L799
 def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
     """Carry the gradient `g` of the root's result back through the graph.
 
@@ -456,7 +451,7 @@ def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
             if not retain:
                 node.edges = node.plan = node.saved = None
             if shapes is not None:
-                pieces = [p if p is None else fitted(p, shape, node) for p, shape in zip(pieces, shapes)]
+                pieces = [p if p is None or p.shape == s else fitted(p, s, node) for p, s in zip(pieces, shapes)]
             for edge, piece in zip(edges, pieces):
                 if edge is None or piece is None:
                     continue
@@ -474,9 +469,7 @@ def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
 
 
 def fitted(piece, shape, node):
-    """`piece` summed down to `shape`, where it differs."""
-    if piece.shape == shape:
-        return piece
+    """`piece` summed down to `shape`."""
     try:
         return unbroadcast(piece, shape)
     except ValueError as error:
@@ -493,7 +486,7 @@ def needed_for(targets, order) -> set[Node]:
             needed.add(node)
     return needed
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L934
+# %% ../../modules/source/07_autograd/autograd_dev.py #L928
 def backward(self, gradient=None, retain_graph=None, create_graph=False):
     """Add to the `grad` of every leaf its gradient of this Tensor.
 
@@ -563,9 +556,9 @@ def owned(collected, edge, like):
         return g
     if g.shape != like.shape:
         raise ValueError(f"backward: a rule gave a gradient of shape {g.shape} for an input of shape {like.shape}.")
-    if not like.shape:
+    if type(like) is not ndarray:
         return like.dtype.type(g)
-    if g.dtype != like.dtype or g.base is not None or not g.flags.writeable or holders(collected, edge) > ALONE:
+    if g.base is not None or g.dtype != like.dtype or holders(collected, edge) > ALONE:
         return np.array(g, dtype=like.dtype)
     return g
 
@@ -604,7 +597,7 @@ def zero_grad(self):
 Tensor.backward = backward
 Tensor.zero_grad = zero_grad
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1050
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1044
 def again(node, g):
     """The gradients of a node's inputs as Variables, recorded by the rules as they compute."""
     plan, edges = node.plan, node.edges
@@ -659,7 +652,7 @@ def identity(x, /):
 
 gradient(identity, x=lambda g: g)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1156
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1150
 # fmt: off
 ### BEGIN SOLUTION elementary_rows
 gradient(exp,          x=lambda g, out: g * out)
@@ -672,7 +665,7 @@ gradient(power_number, x=lambda g, x, exponent: g * exponent * x ** (exponent - 
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1255
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1249
 def share(x, y):
     """1 where x > y, a half where they are equal, 0 elsewhere, in x's dtype. A constant of the derivative."""
     x, y = plain(x), plain(y)
@@ -705,13 +698,13 @@ def power_slope(x, y):
 # fmt: off
 gradient(absolute,     x=lambda g, x: g * np.sign(plain(x)))
 gradient(maximum,      x=lambda g, x, y: g * share(x, y), y=lambda g, x, y: g * share(y, x))
-gradient(minimum,      x=lambda g, x, y: g * share(y, x), y=lambda g, x, y: g * share(x, y))
+gradient(minimum,      x=lambda g, x, y: g * (1 - share(x, y)), y=lambda g, x, y: g * (1 - share(y, x)))
 gradient(where,        x=lambda g, condition: np.where(condition, g, 0), y=lambda g, condition: np.where(condition, 0, g))
 gradient(clip,         x=lambda g, x, low, high: g * between(x, low, high))
 gradient(power_tensor, x=lambda g, x, y: g * power_slope(x, y), y=lambda g, x, y, out: g * out * log_or_zero(x, y))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1302
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1296
 @operation
 def put(g, /, index, shape):
     """Zeros of `shape` with g added at `index`: what indexing is undone by."""
@@ -751,7 +744,10 @@ def extremum_share(x, out, axis):
 
 def inverse_axes(axes):
     """The order of axes that undoes the order `axes`."""
-    return None if axes is None else tuple(int(i) for i in np.argsort(axes))
+    if axes is None:
+        return None
+    axes = np.atleast_1d(axes)
+    return tuple(int(i) for i in np.argsort(axes % len(axes)))
 
 
 def split(g, shapes, axis):
@@ -772,9 +768,11 @@ def contract_pieces(g, xs, subscripts):
     pieces = []
     for i, (term, x) in enumerate(zip(terms, xs)):
         others = [(t, o) for j, (t, o) in enumerate(zip(terms, xs)) if j != i] + [(result, g)]
-        known = "".join(t for t, _ in others)
-        lonely = [c for c in term if c not in known]  # summed over in this input alone
-        others.append(("".join(lonely), np.ones([x.shape[term.index(c)] for c in lonely], plain(x).dtype)))
+        known = {}
+        for c, n in ((c, n) for t, o in others for c, n in zip(t, o.shape)):
+            known[c] = max(n, known.get(c, 0))
+        lonely = {c: n for c, n in zip(term, x.shape) if known.get(c) != n}  # summed over in this input alone
+        others.append(("".join(lonely), np.ones(tuple(lonely.values()), plain(x).dtype)))
         pieces.append(einsum(",".join(t for t, _ in others) + "->" + term, *(o for _, o in others)))
     return pieces
 
@@ -793,17 +791,17 @@ gradient(join,         xs=lambda g, xs_shape, axis: split(g, xs_shape, axis))
 gradient(contract,     xs=lambda g, xs, subscripts: contract_pieces(g, xs, subscripts))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1391
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1390
 def mT(x):
     """The last two axes exchanged."""
-    return np.swapaxes(x, -1, -2)
+    return x.mT
 
 
 ### BEGIN SOLUTION matrix_row
 gradient(matrix_product, x=lambda g, y: g @ mT(y), y=lambda g, x: mT(x) @ g)
 ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1456
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1455
 def flat(x):
     """x as a matrix: all axes but the last in one."""
     return x if x.ndim == 2 else x.reshape((-1, x.shape[-1]))
@@ -841,7 +839,7 @@ gradient(layer_norm,  x=lambda g, kept, gain: layer_norm_slope(g, kept, gain),
                       composition=layer_norm_composed)
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1532
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1531
 def no_grad():
     """A context in which nothing is recorded.
 
@@ -854,7 +852,7 @@ def no_grad():
     """
     return recording(False)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1559
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1558
 def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None) -> list:
     """Gradients of `out` with respect to each of `inputs`, as a list; no `.grad` is touched.
 
@@ -885,7 +883,7 @@ def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None)
     del g, gradient
     return [wrap(owned(collected, edge, x.data)) if edge in collected else None for edge, x in zip(edges, inputs)]
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1604
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1603
 class Step:
     """One traced operation: its `operation`, `inputs`, `arrays`, `options`, `out`, `site`, and from backward `gradient`, `pieces`."""
 
@@ -962,7 +960,7 @@ def call_site() -> list[tuple[str, int]]:
         frame = frame.f_back
     return site
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1687
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1686
 def traced_run(f, *inputs, backward=True) -> tuple[Trace, list[Variable], Tensor]:
     """Run f, and backward from its result, on copies of the inputs."""
     copies = [Variable(x.detach() if isinstance(x, Tensor) else x) for x in inputs]
@@ -1032,7 +1030,7 @@ def explain_backward(f, *inputs) -> str:
     t, copies, out = traced_run(f, *inputs)
     return "\n".join(backward_lines(t, dict(zip(input_names(f, inputs), copies)), out))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1775
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1774
 def first_nonfinite(f, *inputs) -> str | None:
     """The first operation of f, forward or backward, that made a NaN or an infinity out of finite numbers.
 
@@ -1065,7 +1063,7 @@ def describe(step, where, bad, given) -> str:
         lines.append(f"  {name}: shape {value.shape}, {span}")
     return "\n".join(lines)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1820
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1819
 def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-6) -> float:
     """Slope of f along one entry of one of its inputs.
 
@@ -1096,7 +1094,7 @@ def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-
     return float((above - below) / (2 * step))
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1909
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1908
 class GradientError(AssertionError):
     """A gradient that differs from the measured slope."""
 
@@ -1195,7 +1193,7 @@ def blame(t: Trace, rtol, h, rng) -> str:
         for i, (name, x, piece) in enumerate(zip(names, step.arrays, pieces)):
             if piece is None or np.asarray(x).dtype.kind != "f" or not step.inputs[i].requires_grad:
                 continue
-            piece = np.asarray(fitted(piece, np.shape(x), step.node))
+            piece = np.asarray(piece if np.shape(piece) == np.shape(x) else fitted(piece, np.shape(x), step.node))
             for entry in drawn(np.shape(x), 50, rng):
                 slope = central_difference(combined, list(step.arrays), i, entry, h)
                 if not abs(slope - piece[entry]) <= 1e-6 + 10 * rtol * max(abs(slope), abs(piece[entry])):
@@ -1206,7 +1204,7 @@ def blame(t: Trace, rtol, h, rng) -> str:
                     )
     return "Each operation's row is right by itself: does the function leave the graph (detach, .data) or draw at random?"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2071
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2070
 def grad(f, argument: int | tuple[int, ...] = 0):
     """The function that computes the gradient of f.
 
@@ -1248,7 +1246,7 @@ def zeros_like(x) -> Tensor:
     """Zeros of x's shape and dtype: the gradient of something that does not depend on x."""
     return wrap(np.zeros_like(x.data)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2124
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2123
 def hvp(f, x, v) -> Tensor:
     """The product of the Hessian of f at x with v, without building the Hessian.
 
@@ -1279,7 +1277,7 @@ def hvp(f, x, v) -> Tensor:
         return zeros_like(x) if product is None else product
         ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2219
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2218
 def jacobian(f, x) -> Tensor:
     """All derivatives of f at x.
 
@@ -1328,7 +1326,7 @@ def rows_of_derivatives(out, x) -> Tensor:
                 rows[i] = row.data.reshape(-1)
     return wrap(rows.reshape(out.shape + x.shape)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2284
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2283
 def checkpoint(f, *inputs):
     """f(*inputs), saving only the inputs: backward runs f again.
 
@@ -1378,7 +1376,7 @@ def checkpoint(f, *inputs):
 
 PLACEHOLDER = make_node(checkpoint, (), Plan(None, None, None), None)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2396
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2395
 def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | None = None) -> float:
     """Limit the gradients of `variables`, in place.
 

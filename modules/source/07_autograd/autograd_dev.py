@@ -535,12 +535,13 @@ def record(operation, out, inputs, arrays, options=(), kept=None):
     elif len(inputs) == 1:
         wanted, node.edges = 1, (inputs[0]._node or inputs[0],)
     else:
-        wanted, node.edges = wanted_bits(inputs), tuple(map(edge_of, inputs))
+        node.edges = tuple([(x._node or x) if x.requires_grad else None for x in inputs])
+        wanted = sum([1 << i for i, edge in enumerate(node.edges) if edge is not None])
         node.shapes = stretched_shapes(arrays, out.shape)
     if operation.any_number:
         wanted, arrays = 1, (arrays,)
     plan = node.plan = operation.plans.get(wanted) or plan_for(operation, wanted)
-    if options or len(arrays) > 2:
+    if options or len(arrays) > 2 or kept is not None:
         node.saved = plan.save(*arrays, *options, out, kept)
     elif len(arrays) == 2:
         node.saved = plan.save(arrays[0], arrays[1], out)
@@ -551,16 +552,11 @@ def record(operation, out, inputs, arrays, options=(), kept=None):
     return variable
 
 
-def wanted_bits(inputs) -> int:
-    """Which inputs want a gradient, as the bits of a number: 1 for the first, 2 for the second, 4, ..."""
-    return sum(1 << i for i, x in enumerate(inputs) if x.requires_grad)
-
-
 def stretched_shapes(arrays, shape):
     """The inputs' shapes where one of them differs from the result's; None where there is nothing to undo."""
     for a in arrays:
-        if type(a) is not np.ndarray or a.shape != shape:
-            return tuple([np.shape(a) for a in arrays])
+        if type(a) is not ndarray or a.shape != shape:
+            return tuple([a.shape if type(a) is ndarray else () for a in arrays])
     return None
 
 
@@ -835,7 +831,7 @@ def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
             if not retain:
                 node.edges = node.plan = node.saved = None
             if shapes is not None:
-                pieces = [p if p is None else fitted(p, shape, node) for p, shape in zip(pieces, shapes)]
+                pieces = [p if p is None or p.shape == s else fitted(p, s, node) for p, s in zip(pieces, shapes)]
             for edge, piece in zip(edges, pieces):
                 if edge is None or piece is None:
                     continue
@@ -853,9 +849,7 @@ def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
 
 
 def fitted(piece, shape, node):
-    """`piece` summed down to `shape`, where it differs."""
-    if piece.shape == shape:
-        return piece
+    """`piece` summed down to `shape`."""
     try:
         return unbroadcast(piece, shape)
     except ValueError as error:
@@ -1000,9 +994,9 @@ def owned(collected, edge, like):
         return g
     if g.shape != like.shape:
         raise ValueError(f"backward: a rule gave a gradient of shape {g.shape} for an input of shape {like.shape}.")
-    if not like.shape:
+    if type(like) is not ndarray:
         return like.dtype.type(g)
-    if g.dtype != like.dtype or g.base is not None or not g.flags.writeable or holders(collected, edge) > ALONE:
+    if g.base is not None or g.dtype != like.dtype or holders(collected, edge) > ALONE:
         return np.array(g, dtype=like.dtype)
     return g
 
@@ -1284,7 +1278,7 @@ def power_slope(x, y):
 # fmt: off
 gradient(absolute,     x=lambda g, x: g * np.sign(plain(x)))
 gradient(maximum,      x=lambda g, x, y: g * share(x, y), y=lambda g, x, y: g * share(y, x))
-gradient(minimum,      x=lambda g, x, y: g * share(y, x), y=lambda g, x, y: g * share(x, y))
+gradient(minimum,      x=lambda g, x, y: g * (1 - share(x, y)), y=lambda g, x, y: g * (1 - share(y, x)))
 gradient(where,        x=lambda g, condition: np.where(condition, g, 0), y=lambda g, condition: np.where(condition, 0, g))
 gradient(clip,         x=lambda g, x, low, high: g * between(x, low, high))
 gradient(power_tensor, x=lambda g, x, y: g * power_slope(x, y), y=lambda g, x, y, out: g * out * log_or_zero(x, y))
@@ -1338,7 +1332,10 @@ def extremum_share(x, out, axis):
 
 def inverse_axes(axes):
     """The order of axes that undoes the order `axes`."""
-    return None if axes is None else tuple(int(i) for i in np.argsort(axes))
+    if axes is None:
+        return None
+    axes = np.atleast_1d(axes)
+    return tuple(int(i) for i in np.argsort(axes % len(axes)))
 
 
 def split(g, shapes, axis):
@@ -1359,9 +1356,11 @@ def contract_pieces(g, xs, subscripts):
     pieces = []
     for i, (term, x) in enumerate(zip(terms, xs)):
         others = [(t, o) for j, (t, o) in enumerate(zip(terms, xs)) if j != i] + [(result, g)]
-        known = "".join(t for t, _ in others)
-        lonely = [c for c in term if c not in known]  # summed over in this input alone
-        others.append(("".join(lonely), np.ones([x.shape[term.index(c)] for c in lonely], plain(x).dtype)))
+        known = {}
+        for c, n in ((c, n) for t, o in others for c, n in zip(t, o.shape)):
+            known[c] = max(n, known.get(c, 0))
+        lonely = {c: n for c, n in zip(term, x.shape) if known.get(c) != n}  # summed over in this input alone
+        others.append(("".join(lonely), np.ones(tuple(lonely.values()), plain(x).dtype)))
         pieces.append(einsum(",".join(t for t, _ in others) + "->" + term, *(o for _, o in others)))
     return pieces
 
@@ -1390,7 +1389,7 @@ gradient(contract,     xs=lambda g, xs, subscripts: contract_pieces(g, xs, subsc
 #| export
 def mT(x):
     """The last two axes exchanged."""
-    return np.swapaxes(x, -1, -2)
+    return x.mT
 
 
 ### BEGIN SOLUTION matrix_row
@@ -2004,7 +2003,7 @@ def blame(t: Trace, rtol, h, rng) -> str:
         for i, (name, x, piece) in enumerate(zip(names, step.arrays, pieces)):
             if piece is None or np.asarray(x).dtype.kind != "f" or not step.inputs[i].requires_grad:
                 continue
-            piece = np.asarray(fitted(piece, np.shape(x), step.node))
+            piece = np.asarray(piece if np.shape(piece) == np.shape(x) else fitted(piece, np.shape(x), step.node))
             for entry in drawn(np.shape(x), 50, rng):
                 slope = central_difference(combined, list(step.arrays), i, entry, h)
                 if not abs(slope - piece[entry]) <= 1e-6 + 10 * rtol * max(abs(slope), abs(piece[entry])):
