@@ -744,13 +744,14 @@ def lift_many(function):
             xs, options = args, usual
         else:
             xs, options = split(function, inputs, defaults, any_number, args, named)
-        if not all([isinstance(x, Tensor) for x in xs]):
+        arrays = tuple([x.data for x in xs if isinstance(x, Tensor)])
+        if len(arrays) < len(xs):
             if all([isinstance(x, (*ARRAYS, int, float)) for x in xs]):
                 out = call(xs, options)
                 return out[0] if type(out) is tuple else out
             xs = tuple([as_tensor(x) for x in xs])
-        arrays = tuple([x.data for x in xs])
-        if len(xs) > 1:
+            arrays = tuple([x.data for x in xs])
+        if len(xs) > 1 and {*map(type, arrays)} != ONLY_ARRAYS:
             arrays = agree_all(arrays)
         try:
             out = call(arrays, options)
@@ -786,6 +787,9 @@ def split(function, inputs, defaults, any_number, args, named):
 def as_tensor(x) -> Tensor:
     """x as a Tensor: an array is wrapped, a number or list converted."""
     return x if isinstance(x, Tensor) else wrap(x) if isinstance(x, ARRAYS) else Tensor(x)
+
+
+ONLY_ARRAYS = {np.ndarray}
 
 
 def agree_all(arrays):
