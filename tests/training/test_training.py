@@ -440,13 +440,11 @@ def test_memory_stays_flat():
     gc.collect()
     gc.disable()
     try:
-        for _ in range(100):
-            train_step(model, optimizer, loss_function, x, y)
         tracemalloc.start()
-        for _ in range(500):
+        for _ in range(3000):  # Python keeps some small blocks for later; then it has enough of them
             train_step(model, optimizer, loss_function, x, y)
         early, _ = tracemalloc.get_traced_memory()
-        for _ in range(9400):
+        for _ in range(7000):
             train_step(model, optimizer, loss_function, x, y)
         late, _ = tracemalloc.get_traced_memory()
     finally:
