@@ -22,8 +22,9 @@ def report(course: Course, report: Report, verbose: bool = False) -> None:
         click.echo(indent(line, "  "))
     if not report.broken:
         for outcome in report.everything:
-            _outcome(report, outcome, verbose)
-        _to_do(report)
+            if _fails(outcome):
+                _outcome(report, outcome, verbose)
+        _waiting(report)
     if report.extra:
         click.echo(f"  the exercises pass, tests/{report.module.name} does not:\n{indent(report.extra, '  ')}")
     if report.changed_tests:
@@ -63,13 +64,8 @@ def _numbers(report: Report) -> str:
 
 
 def _outcome(report: Report, outcome: Outcome, verbose: bool) -> None:
-    if outcome.state != "failing":
-        return
     failure = outcome.failure
     click.echo(f"\n  {colour('failing', 'red')}  {outcome.name}  (0 of {outcome.points:g} points)")
-    if outcome.needs:
-        click.echo(f"    needs the exercise {outcome.needs}, which is still to do")
-        return
     for label, text in (("tried", failure["call"]), ("gave", failure["actual"]), ("expected", failure["expected"])):
         if text:
             click.echo(f"    {label:<9} {indent(text, ' ' * 14).lstrip()}")
@@ -84,10 +80,14 @@ def _outcome(report: Report, outcome: Outcome, verbose: bool) -> None:
         click.echo(indent(failure["text"], "    "))
 
 
-def _to_do(report: Report) -> None:
-    names = [o.name for o in report.outcomes if o.state == "to do"]
-    if names:
-        click.echo(f"\n  {colour('to do', 'yellow')}    {', '.join(names)}")
+def _waiting(report: Report) -> None:
+    """What is still to do, and what cannot pass before it is done."""
+    todo = [o.name for o in report.outcomes if o.state == "to do"]
+    later = [f"{o.name} ({o.needs})" for o in report.everything if o.needs]
+    if todo:
+        click.echo(f"\n  {colour('to do', 'yellow')}    {', '.join(todo)}")
+    if later:
+        click.echo(f"  {colour('needs', 'yellow')}    {', '.join(later)}")
 
 
 def _package(course: Course, report: Report) -> None:

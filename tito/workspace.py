@@ -119,7 +119,14 @@ def unsolved(chapter: Chapter, handed_out: Chapter | None = None) -> set[str]:
 
 def _is_blank(region: Region, handed_out: Chapter) -> bool:
     raises = f'raise NotImplementedError("exercise {region.name}")' in region.text
-    return raises or not region.indent and region.text.split() == blank(handed_out, region, "").split()
+    if region.indent or raises:
+        return raises
+    if all(line.lstrip().startswith("#") for line in region.text.split("\n") if line.strip()):
+        return True  # comments alone; told without reading the notes, which takes longer than all else here
+    solved = handed_out.exercises.get(region.name)
+    if solved is not None and solved is not region and solved.text == region.text:
+        return False
+    return region.text.split() == blank(handed_out, region, "").split()
 
 
 def attempts(course: Course, module: Module) -> list[Path]:

@@ -218,9 +218,16 @@ def test_a_read_only_checkout(toy):
     assert "cannot be written here" in toy.tito("start", "first", status=1)
 
 
-def test_starts_fast():
+def test_starts_fast(toy):
     """Neither NumPy, nor pytest, nor what reads notebooks is imported to say hello."""
+    toy.tito("start", "second")
     code = "import sys\nfrom tito import cli\nfrom tito.commands import where, status, start, test\nwhere.show()\n"
     code += "heavy = {'numpy', 'pytest', 'jupytext', 'nbdev', 'yaml', 'rich', 'tempfile'} & set(sys.modules)\n"
     code += "assert not heavy, heavy"
-    subprocess.run([sys.executable, "-c", code], cwd=toy_root(), check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=toy.root,
+        env={**os.environ, "PYTHONPATH": str(toy_root())},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )

@@ -93,7 +93,7 @@ def test_blank_exercise_that_another_needs(toy):
     _, data = states(toy)
     box = next(e for e in data["exercises"] if e["name"] == "Box_doubled")
     assert box["state"] == "failing" and box["needs"] == "double"
-    assert "needs the exercise double, which is still to do" in toy.tito("test", "first", status=1)
+    assert "needs    Box_doubled (double)" in toy.tito("test", "first", status=1)
 
 
 def test_a_wrong_solution(toy):
