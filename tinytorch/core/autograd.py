@@ -442,10 +442,13 @@ def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
     try:
         for node in order:
             g, node.gradient = node.gradient, None
-            if g is None or (needed is not None and node not in needed):
+            if g is None:
                 continue
-            if needed is not None and node in targets:
-                collected[node] = g
+            if needed is not None:
+                if node in targets:
+                    collected[node] = g
+                if node not in needed:
+                    continue
             edges, shapes = node.edges, node.shapes
             pieces = again(node, g) if create else node.plan.back(g, node.saved)
             if not retain:
@@ -479,14 +482,14 @@ def fitted(piece, shape, node):
 
 
 def needed_for(targets, order) -> set[Node]:
-    """The nodes of `order` that are targets or lie on the way to one."""
+    """The nodes of `order` that lie on the way to a target; what comes before a target stays as it is."""
     needed = set()
     for node in reversed(order):
-        if node in targets or any(edge in targets or edge in needed for edge in node.edges if edge is not None):
+        if any(edge in targets or edge in needed for edge in node.edges if edge is not None):
             needed.add(node)
     return needed
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L928
+# %% ../../modules/source/07_autograd/autograd_dev.py #L931
 def backward(self, gradient=None, retain_graph=None, create_graph=False):
     """Add to the `grad` of every leaf its gradient of this Tensor.
 
@@ -597,7 +600,7 @@ def zero_grad(self):
 Tensor.backward = backward
 Tensor.zero_grad = zero_grad
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1044
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1047
 def again(node, g):
     """The gradients of a node's inputs as Variables, recorded by the rules as they compute."""
     plan, edges = node.plan, node.edges
@@ -652,7 +655,7 @@ def identity(x, /):
 
 gradient(identity, x=lambda g: g)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1150
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1153
 # fmt: off
 ### BEGIN SOLUTION elementary_rows
 gradient(exp,          x=lambda g, out: g * out)
@@ -665,7 +668,7 @@ gradient(power_number, x=lambda g, x, exponent: g * exponent * x ** (exponent - 
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1249
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1252
 def share(x, y):
     """1 where x > y, a half where they are equal, 0 elsewhere, in x's dtype. A constant of the derivative."""
     x, y = plain(x), plain(y)
@@ -704,7 +707,7 @@ gradient(clip,         x=lambda g, x, low, high: g * between(x, low, high))
 gradient(power_tensor, x=lambda g, x, y: g * power_slope(x, y), y=lambda g, x, y, out: g * out * log_or_zero(x, y))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1296
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1299
 @operation
 def put(g, /, index, shape):
     """Zeros of `shape` with g added at `index`: what indexing is undone by."""
@@ -791,7 +794,7 @@ gradient(join,         xs=lambda g, xs_shape, axis: split(g, xs_shape, axis))
 gradient(contract,     xs=lambda g, xs, subscripts: contract_pieces(g, xs, subscripts))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1390
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1393
 def mT(x):
     """The last two axes exchanged."""
     return x.mT
@@ -801,7 +804,7 @@ def mT(x):
 gradient(matrix_product, x=lambda g, y: g @ mT(y), y=lambda g, x: mT(x) @ g)
 ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1455
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1458
 def flat(x):
     """x as a matrix: all axes but the last in one."""
     return x if x.ndim == 2 else x.reshape((-1, x.shape[-1]))
@@ -839,7 +842,7 @@ gradient(layer_norm,  x=lambda g, kept, gain: layer_norm_slope(g, kept, gain),
                       composition=layer_norm_composed)
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1531
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1534
 def no_grad():
     """A context in which nothing is recorded.
 
@@ -852,7 +855,7 @@ def no_grad():
     """
     return recording(False)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1558
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1561
 def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None) -> list:
     """Gradients of `out` with respect to each of `inputs`, as a list; no `.grad` is touched.
 
@@ -883,7 +886,7 @@ def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None)
     del g, gradient
     return [wrap(owned(collected, edge, x.data)) if edge in collected else None for edge, x in zip(edges, inputs)]
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1603
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1606
 class Step:
     """One traced operation: its `operation`, `inputs`, `arrays`, `options`, `out`, `site`, and from backward `gradient`, `pieces`."""
 
@@ -960,7 +963,7 @@ def call_site() -> list[tuple[str, int]]:
         frame = frame.f_back
     return site
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1686
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1689
 def traced_run(f, *inputs, backward=True) -> tuple[Trace, list[Variable], Tensor]:
     """Run f, and backward from its result, on copies of the inputs."""
     copies = [Variable(x.detach() if isinstance(x, Tensor) else x) for x in inputs]
@@ -1030,7 +1033,7 @@ def explain_backward(f, *inputs) -> str:
     t, copies, out = traced_run(f, *inputs)
     return "\n".join(backward_lines(t, dict(zip(input_names(f, inputs), copies)), out))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1774
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1777
 def first_nonfinite(f, *inputs) -> str | None:
     """The first operation of f, forward or backward, that made a NaN or an infinity out of finite numbers.
 
@@ -1063,7 +1066,7 @@ def describe(step, where, bad, given) -> str:
         lines.append(f"  {name}: shape {value.shape}, {span}")
     return "\n".join(lines)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1819
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1822
 def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-6) -> float:
     """Slope of f along one entry of one of its inputs.
 
@@ -1094,7 +1097,7 @@ def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-
     return float((above - below) / (2 * step))
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1908
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1911
 class GradientError(AssertionError):
     """A gradient that differs from the measured slope."""
 
@@ -1204,7 +1207,7 @@ def blame(t: Trace, rtol, h, rng) -> str:
                     )
     return "Each operation's row is right by itself: does the function leave the graph (detach, .data) or draw at random?"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2070
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2073
 def grad(f, argument: int | tuple[int, ...] = 0):
     """The function that computes the gradient of f.
 
@@ -1246,7 +1249,7 @@ def zeros_like(x) -> Tensor:
     """Zeros of x's shape and dtype: the gradient of something that does not depend on x."""
     return wrap(np.zeros_like(x.data)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2123
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2126
 def hvp(f, x, v) -> Tensor:
     """The product of the Hessian of f at x with v, without building the Hessian.
 
@@ -1277,7 +1280,7 @@ def hvp(f, x, v) -> Tensor:
         return zeros_like(x) if product is None else product
         ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2218
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2221
 def jacobian(f, x) -> Tensor:
     """All derivatives of f at x.
 
@@ -1326,7 +1329,7 @@ def rows_of_derivatives(out, x) -> Tensor:
                 rows[i] = row.data.reshape(-1)
     return wrap(rows.reshape(out.shape + x.shape)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2283
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2286
 def checkpoint(f, *inputs):
     """f(*inputs), saving only the inputs: backward runs f again.
 
@@ -1376,7 +1379,7 @@ def checkpoint(f, *inputs):
 
 PLACEHOLDER = make_node(checkpoint, (), Plan(None, None, None), None)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2395
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2398
 def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | None = None) -> float:
     """Limit the gradients of `variables`, in place.
 

@@ -527,7 +527,7 @@ def explain_layer_norm(x: tuple, gain: tuple, bias: tuple) -> str:
     return ""
 
 
-@operation(explain=explain_layer_norm)
+@operation(explain=explain_layer_norm, keeps=True)
 def layer_norm(x, gain, bias, /, epsilon=1e-5):
     """Each row with mean 0 and variance 1, then times `gain` plus `bias` (Ba et al. 2016).
 

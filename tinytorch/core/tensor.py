@@ -419,7 +419,7 @@ def signature(function) -> tuple[list[str], dict, bool]:
     return list(names[:count]), {name: given.get(name, REQUIRED) for name in names[count:]}, False
 
 
-def lift_many(function):
+def lift_many(function, keeps=False):
     """`function` of any number of arrays, with options, for Tensors."""
     inputs, defaults, any_number = signature(function)
     count, usual = len(inputs), tuple(defaults.values())
@@ -436,7 +436,7 @@ def lift_many(function):
         if len(arrays) < len(xs):
             if all([isinstance(x, (*ARRAYS, int, float)) for x in xs]):
                 out = call(xs, options)
-                return out[0] if type(out) is tuple else out
+                return out[0] if keeps else out
             xs = tuple([as_tensor(x) for x in xs])
             arrays = tuple([x.data for x in xs])
         if len(xs) > 1 and {*map(type, arrays)} != ONLY_ARRAYS:
@@ -445,7 +445,7 @@ def lift_many(function):
             out = call(arrays, options)
         except (TypeError, ValueError, IndexError) as error:
             raise explain(lifted, error, arrays) from error
-        out, kept = out if type(out) is tuple else (out, None)
+        out, kept = out if keeps else (out, None)
         out = unboxed(out)
         if isinstance(out, Tensor):
             raise TypeError(f"{function.__name__}: {', '.join(defaults)} cannot be a Tensor here; it would not be differentiated.")
@@ -491,18 +491,20 @@ def agree_all(arrays):
     return tuple(a if a.ndim or a.dtype.kind == "b" else main.dtype.type(a) for a in arrays) if floats else arrays
 
 
-def operation(function=None, *, numpy=(), explain=None):
+def operation(function=None, *, numpy=(), explain=None, keeps=False):
     """Lift a function of arrays to Tensors.
 
     Parameters
     ----------
     function : callable
         Takes arrays (before the slash, or without a default) and options (after it),
-        and returns an array, or a pair of an array and what its derivative wants kept.
+        and returns an array.
     numpy : NumPy function or tuple of these, optional
         NumPy's functions that mean this operation when they are given a Tensor.
     explain : callable ``(*shapes) -> str``, optional
         Writes the error message for shapes that do not fit.
+    keeps : bool
+        Whether `function` returns a pair: the result, and what its derivative wants kept.
 
     Returns
     -------
@@ -519,10 +521,10 @@ def operation(function=None, *, numpy=(), explain=None):
     Tensor([1., 8.])
     """
     if function is None:
-        return lambda f: operation(f, numpy=numpy, explain=explain)
+        return lambda f: operation(f, numpy=numpy, explain=explain, keeps=keeps)
     inputs, options, any_number = signature(function)
-    short = {1: lift_one, 2: lift_two}.get(len(inputs))
-    lifted = short(function) if short and not options and not any_number else lift_many(function)
+    short = None if options or any_number or keeps else {1: lift_one, 2: lift_two}.get(len(inputs))
+    lifted = short(function) if short else lift_many(function, keeps)
     update_wrapper(lifted, function)
     lifted.inputs, lifted.options, lifted.any_number = inputs, list(options), any_number
     lifted.explain, lifted.rules, lifted.composition, lifted.plans = explain, None, None, {}
@@ -530,7 +532,7 @@ def operation(function=None, *, numpy=(), explain=None):
         NUMPY[name] = lifted
     return lifted
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L878
+# %% ../../modules/source/02_tensor/tensor_dev.py #L880
 # fmt: off
 @operation(numpy=np.add)
 def add(x, y, /):
@@ -586,7 +588,7 @@ Tensor.__rmul__ = lambda self, other: multiply(other, self)
 Tensor.__rtruediv__ = lambda self, other: divide(other, self)
 Tensor.__rpow__ = lambda self, other: power_tensor(as_operand(other), self)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L945
+# %% ../../modules/source/02_tensor/tensor_dev.py #L947
 # fmt: off
 @operation(numpy=np.exp)
 def exp(x, /):
@@ -658,7 +660,7 @@ NUMPY[np.square] = square
 Tensor.__abs__ = absolute
 Tensor.clip = clip
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1022
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1024
 def comparison(function):
     """The method that compares a Tensor with a Tensor, an array or a number."""
     def compare(self, other):
@@ -693,7 +695,7 @@ Tensor.__and__ = Tensor.__rand__ = comparison(np.bitwise_and)
 Tensor.__or__ = Tensor.__ror__ = comparison(np.bitwise_or)
 Tensor.__invert__ = lambda self: wrap(~self.data)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1088
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1090
 @operation
 def getitem(x, /, index):
     """x[index]: a view for slices and integers, a copy for masks and lists of integers."""
@@ -757,7 +759,7 @@ Tensor.__itruediv__ = in_place(divide, "/=")
 Tensor.__ipow__ = in_place(power, "**=")
 Tensor.__imatmul__ = in_place(lambda x, y: x @ y, "@=")
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1165
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1167
 def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     """Strides of a new array of `shape`, in bytes: the last axis is the densest.
 
@@ -781,7 +783,7 @@ def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]
     return tuple(reversed(strides))
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1243
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1245
 @operation(numpy=np.reshape, explain=None)
 def reshape(x, /, shape):
     """The same entries in another shape; one size may be -1, for what is left."""
@@ -831,7 +833,7 @@ Tensor.squeeze = squeeze
 Tensor.T = property(transpose, doc="The axes in reverse order.")
 Tensor.mT = property(lambda self: swapaxes(self, -1, -2), doc="The last two axes exchanged.")
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1305
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1307
 def explain_empty(name):
     def message(shape):
         empty = f"{name}: a Tensor of shape {shape} has an axis without entries, and so no {name}imum."
@@ -862,7 +864,7 @@ def count(shape: tuple[int, ...], axis=None) -> int:
     axes = range(len(shape)) if axis is None or not shape else axis if isinstance(axis, tuple) else (axis,)
     return int(np.prod([shape[i] for i in axes], dtype=np.int64))
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1342
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1344
 def mean(x, axis=None, keepdims=False):
     """Mean over `axis`.
 
@@ -901,7 +903,7 @@ def var(x, axis=None, ddof=0, keepdims=False):
     return reduce_sum(distance * distance, axis, keepdims) / (count(x.shape, axis) - ddof)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1465
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1467
 NUMPY[np.mean], NUMPY[np.var] = mean, var
 
 
@@ -935,7 +937,7 @@ Tensor.sum, Tensor.max, Tensor.min = reduce_sum, reduce_max, reduce_min
 Tensor.mean, Tensor.var, Tensor.std = mean, var, std
 Tensor.argmax, Tensor.argmin, Tensor.astype, Tensor.copy = argmax, argmin, astype, copy
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1511
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1513
 def explain_matmul(x, w):
     if len(x) == 1 or len(w) == 1:
         return (
@@ -959,7 +961,7 @@ def matrix_product(x, y, /):
     """x @ y for arrays with at least two axes."""
     return x @ y
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1537
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1539
 def matmul(x, y):
     """Matrix product over the last axis of x and the last but one of y.
 
@@ -998,7 +1000,7 @@ def matmul(x, y):
     return reshape(out, front)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1629
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1631
 def dot(x, y):
     """np.dot where it is a product with a number, a vector or a matrix."""
     x, y = as_operand(x), as_operand(y)
@@ -1013,7 +1015,7 @@ NUMPY[np.matmul], NUMPY[np.dot] = matmul, dot
 Tensor.__matmul__ = lambda self, other: matmul(self, as_operand(other))
 Tensor.__rmatmul__ = lambda self, other: matmul(as_operand(other), self)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1651
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1653
 def explain_join(*shapes):
     return (
         f"concatenate: the shapes {', '.join(map(str, shapes))} do not fit together.\n"
@@ -1044,7 +1046,7 @@ def concatenate(xs, axis: int = 0):
         raise ValueError("concatenate: a single number has no axis to join along. Use stack.")
     return join(*xs, axis=axis)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1684
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1686
 def stack(xs, axis: int = 0):
     """Tensors of one shape side by side along a new axis.
 
@@ -1067,7 +1069,7 @@ def stack(xs, axis: int = 0):
     return concatenate([expand_dims(x, axis) for x in xs], axis)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1753
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1755
 @operation
 def contract(*xs, subscripts):
     """np.einsum with explicit subscripts: no dots, a result, no index twice in one input."""
@@ -1142,7 +1144,7 @@ def parse_subscripts(subscripts: str, ndims: list[int]) -> tuple[list[str], str]
 
 NUMPY[np.concatenate], NUMPY[np.stack], NUMPY[np.einsum] = concatenate, stack, einsum
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1845
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1847
 CONSTANT = {
     np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal, np.sign, np.isnan, np.isinf,
     np.isfinite, np.argmax, np.argmin, np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.allclose,
@@ -1208,7 +1210,7 @@ Tensor.__array_ufunc__ = array_ufunc
 Tensor.__array_function__ = array_function
 Tensor.__array__ = as_array
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1939
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1941
 def checked_shape(shape, name: str) -> tuple[int, ...]:
     """`shape` as a tuple, once its sizes are seen to be integers of at least 0."""
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)

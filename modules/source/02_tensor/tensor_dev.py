@@ -731,7 +731,7 @@ def signature(function) -> tuple[list[str], dict, bool]:
     return list(names[:count]), {name: given.get(name, REQUIRED) for name in names[count:]}, False
 
 
-def lift_many(function):
+def lift_many(function, keeps=False):
     """`function` of any number of arrays, with options, for Tensors."""
     inputs, defaults, any_number = signature(function)
     count, usual = len(inputs), tuple(defaults.values())
@@ -748,7 +748,7 @@ def lift_many(function):
         if len(arrays) < len(xs):
             if all([isinstance(x, (*ARRAYS, int, float)) for x in xs]):
                 out = call(xs, options)
-                return out[0] if type(out) is tuple else out
+                return out[0] if keeps else out
             xs = tuple([as_tensor(x) for x in xs])
             arrays = tuple([x.data for x in xs])
         if len(xs) > 1 and {*map(type, arrays)} != ONLY_ARRAYS:
@@ -757,7 +757,7 @@ def lift_many(function):
             out = call(arrays, options)
         except (TypeError, ValueError, IndexError) as error:
             raise explain(lifted, error, arrays) from error
-        out, kept = out if type(out) is tuple else (out, None)
+        out, kept = out if keeps else (out, None)
         out = unboxed(out)
         if isinstance(out, Tensor):
             raise TypeError(f"{function.__name__}: {', '.join(defaults)} cannot be a Tensor here; it would not be differentiated.")
@@ -803,18 +803,20 @@ def agree_all(arrays):
     return tuple(a if a.ndim or a.dtype.kind == "b" else main.dtype.type(a) for a in arrays) if floats else arrays
 
 
-def operation(function=None, *, numpy=(), explain=None):
+def operation(function=None, *, numpy=(), explain=None, keeps=False):
     """Lift a function of arrays to Tensors.
 
     Parameters
     ----------
     function : callable
         Takes arrays (before the slash, or without a default) and options (after it),
-        and returns an array, or a pair of an array and what its derivative wants kept.
+        and returns an array.
     numpy : NumPy function or tuple of these, optional
         NumPy's functions that mean this operation when they are given a Tensor.
     explain : callable ``(*shapes) -> str``, optional
         Writes the error message for shapes that do not fit.
+    keeps : bool
+        Whether `function` returns a pair: the result, and what its derivative wants kept.
 
     Returns
     -------
@@ -831,10 +833,10 @@ def operation(function=None, *, numpy=(), explain=None):
     Tensor([1., 8.])
     """
     if function is None:
-        return lambda f: operation(f, numpy=numpy, explain=explain)
+        return lambda f: operation(f, numpy=numpy, explain=explain, keeps=keeps)
     inputs, options, any_number = signature(function)
-    short = {1: lift_one, 2: lift_two}.get(len(inputs))
-    lifted = short(function) if short and not options and not any_number else lift_many(function)
+    short = None if options or any_number or keeps else {1: lift_one, 2: lift_two}.get(len(inputs))
+    lifted = short(function) if short else lift_many(function, keeps)
     update_wrapper(lifted, function)
     lifted.inputs, lifted.options, lifted.any_number = inputs, list(options), any_number
     lifted.explain, lifted.rules, lifted.composition, lifted.plans = explain, None, None, {}

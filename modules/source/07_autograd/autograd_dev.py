@@ -822,10 +822,13 @@ def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
     try:
         for node in order:
             g, node.gradient = node.gradient, None
-            if g is None or (needed is not None and node not in needed):
+            if g is None:
                 continue
-            if needed is not None and node in targets:
-                collected[node] = g
+            if needed is not None:
+                if node in targets:
+                    collected[node] = g
+                if node not in needed:
+                    continue
             edges, shapes = node.edges, node.shapes
             pieces = again(node, g) if create else node.plan.back(g, node.saved)
             if not retain:
@@ -859,10 +862,10 @@ def fitted(piece, shape, node):
 
 
 def needed_for(targets, order) -> set[Node]:
-    """The nodes of `order` that are targets or lie on the way to one."""
+    """The nodes of `order` that lie on the way to a target; what comes before a target stays as it is."""
     needed = set()
     for node in reversed(order):
-        if node in targets or any(edge in targets or edge in needed for edge in node.edges if edge is not None):
+        if any(edge in targets or edge in needed for edge in node.edges if edge is not None):
             needed.add(node)
     return needed
 
