@@ -59,7 +59,8 @@ def network(seed=0, dropout=0.0):
 
 def make_trainer(seed=0, learning_rate=0.3, dropout=0.0, **options):
     model = network(seed, dropout)
-    return Trainer(model, GradientDescent(model.parameters(), learning_rate), CrossEntropyLoss(), [Accuracy()], **options)
+    optimizer = GradientDescent(model.parameters(), learning_rate)
+    return Trainer(model, optimizer, CrossEntropyLoss(), [Accuracy()], **options)
 
 
 PAIRS = [
@@ -401,7 +402,8 @@ def test_nothing_goes_to_stdout(capsys):
 def test_max_norm_limits_the_step():
     w = Variable(np.zeros(4))
     data = [(Tensor(np.full((1, 4), 100.0)), Tensor([[0.0]]))]
-    trainer = Trainer(lambda x: (w * x).sum(axis=1, keepdims=True) + 1, GradientDescent([w], 1.0), MeanSquaredError(), max_norm=1.0)
+    model = lambda x: (w * x).sum(axis=1, keepdims=True) + 1
+    trainer = Trainer(model, GradientDescent([w], 1.0), MeanSquaredError(), max_norm=1.0)
     trainer.train_epoch(data)
     assert np.linalg.norm(w.data) == pytest.approx(1.0)
 
@@ -422,7 +424,8 @@ def test_predict_in_parts():
     trainer, x = make_trainer(dropout=0.5), problem().features
     whole = trainer.predict(x)
     assert not whole.requires_grad and whole.shape == (50, 2)
-    np.testing.assert_allclose(trainer.predict(x.astype(np.float64), batch_size=7).data, whole.data, rtol=1e-5, atol=1e-6)
+    in_parts = trainer.predict(x.astype(np.float64), batch_size=7)
+    np.testing.assert_allclose(in_parts.data, whole.data, rtol=1e-5, atol=1e-6)
     with pytest.raises(ValueError, match="no samples"):
         trainer.predict(x[:0])
 
