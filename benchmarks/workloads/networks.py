@@ -25,26 +25,23 @@ def mlp_numpy(batch):
         rows = np.arange(batch)
 
         def run():
-            h = x @ w1
-            h += b1
-            np.maximum(h, 0, out=h)
-            p = h @ w2
-            p += b2
-            p -= p.max(axis=1, keepdims=True)
-            picked = p[rows, labels]
-            np.exp(p, out=p)
+            nonlocal w1, b1, w2, b2
+            h = np.maximum(x @ w1 + b1, 0)
+            z = h @ w2 + b2
+            z -= z.max(axis=1, keepdims=True)
+            p = np.exp(z)
             s = p.sum(axis=1, keepdims=True)
-            loss = (np.log(s[:, 0]) - picked).mean()
+            loss = (np.log(s[:, 0]) - z[rows, labels]).mean()
             p /= s
             p[rows, labels] -= 1
             p /= batch
             g_w2, g_b2 = h.T @ p, p.sum(axis=0)
-            g_h = p @ w2.T
-            g_h *= h > 0
+            g_h = (p @ w2.T) * (h > 0)
             g_w1, g_b1 = x.T @ g_h, g_h.sum(axis=0)
-            for w, g in ((w1, g_w1), (b1, g_b1), (w2, g_w2), (b2, g_b2)):
-                g *= RATE
-                w -= g
+            w1 -= RATE * g_w1
+            b1 -= RATE * g_b1
+            w2 -= RATE * g_w2
+            b2 -= RATE * g_b2
             return loss
 
         return run

@@ -449,8 +449,10 @@ def lift_many(function, keeps=False):
         out = unboxed(out)
         if isinstance(out, Tensor):
             raise TypeError(f"{function.__name__}: {', '.join(defaults)} cannot be a Tensor here; it would not be differentiated.")
-        if recorder is not None and any([x.requires_grad for x in xs]):
-            return recorder(lifted, out, xs, arrays, options, kept)
+        if recorder is not None:
+            for x in xs:
+                if x.requires_grad:
+                    return recorder(lifted, out, xs, arrays, options, kept)
         return wrap(out)
 
     if any_number:
@@ -532,7 +534,7 @@ def operation(function=None, *, numpy=(), explain=None, keeps=False):
         NUMPY[name] = lifted
     return lifted
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L880
+# %% ../../modules/source/02_tensor/tensor_dev.py #L882
 # fmt: off
 @operation(numpy=np.add)
 def add(x, y, /):
@@ -588,7 +590,7 @@ Tensor.__rmul__ = lambda self, other: multiply(other, self)
 Tensor.__rtruediv__ = lambda self, other: divide(other, self)
 Tensor.__rpow__ = lambda self, other: power_tensor(as_operand(other), self)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L947
+# %% ../../modules/source/02_tensor/tensor_dev.py #L949
 # fmt: off
 @operation(numpy=np.exp)
 def exp(x, /):
@@ -660,7 +662,7 @@ NUMPY[np.square] = square
 Tensor.__abs__ = absolute
 Tensor.clip = clip
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1024
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1026
 def comparison(function):
     """The method that compares a Tensor with a Tensor, an array or a number."""
     def compare(self, other):
@@ -695,7 +697,7 @@ Tensor.__and__ = Tensor.__rand__ = comparison(np.bitwise_and)
 Tensor.__or__ = Tensor.__ror__ = comparison(np.bitwise_or)
 Tensor.__invert__ = lambda self: wrap(~self.data)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1090
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1092
 @operation
 def getitem(x, /, index):
     """x[index]: a view for slices and integers, a copy for masks and lists of integers."""
@@ -759,7 +761,7 @@ Tensor.__itruediv__ = in_place(divide, "/=")
 Tensor.__ipow__ = in_place(power, "**=")
 Tensor.__imatmul__ = in_place(lambda x, y: x @ y, "@=")
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1167
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1169
 def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     """Strides of a new array of `shape`, in bytes: the last axis is the densest.
 
@@ -783,7 +785,7 @@ def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]
     return tuple(reversed(strides))
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1245
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1247
 @operation(numpy=np.reshape, explain=None)
 def reshape(x, /, shape):
     """The same entries in another shape; one size may be -1, for what is left."""
@@ -833,7 +835,7 @@ Tensor.squeeze = squeeze
 Tensor.T = property(transpose, doc="The axes in reverse order.")
 Tensor.mT = property(lambda self: swapaxes(self, -1, -2), doc="The last two axes exchanged.")
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1307
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1309
 def explain_empty(name):
     def message(shape):
         empty = f"{name}: a Tensor of shape {shape} has an axis without entries, and so no {name}imum."
@@ -864,7 +866,7 @@ def count(shape: tuple[int, ...], axis=None) -> int:
     axes = range(len(shape)) if axis is None or not shape else axis if isinstance(axis, tuple) else (axis,)
     return int(np.prod([shape[i] for i in axes], dtype=np.int64))
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1344
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1346
 def mean(x, axis=None, keepdims=False):
     """Mean over `axis`.
 
@@ -903,7 +905,7 @@ def var(x, axis=None, ddof=0, keepdims=False):
     return reduce_sum(distance * distance, axis, keepdims) / (count(x.shape, axis) - ddof)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1467
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1469
 NUMPY[np.mean], NUMPY[np.var] = mean, var
 
 
@@ -937,7 +939,7 @@ Tensor.sum, Tensor.max, Tensor.min = reduce_sum, reduce_max, reduce_min
 Tensor.mean, Tensor.var, Tensor.std = mean, var, std
 Tensor.argmax, Tensor.argmin, Tensor.astype, Tensor.copy = argmax, argmin, astype, copy
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1513
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1515
 def explain_matmul(x, w):
     if len(x) == 1 or len(w) == 1:
         return (
@@ -961,7 +963,7 @@ def matrix_product(x, y, /):
     """x @ y for arrays with at least two axes."""
     return x @ y
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1539
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1541
 def matmul(x, y):
     """Matrix product over the last axis of x and the last but one of y.
 
@@ -1000,7 +1002,7 @@ def matmul(x, y):
     return reshape(out, front)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1631
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1633
 def dot(x, y):
     """np.dot where it is a product with a number, a vector or a matrix."""
     x, y = as_operand(x), as_operand(y)
@@ -1015,7 +1017,7 @@ NUMPY[np.matmul], NUMPY[np.dot] = matmul, dot
 Tensor.__matmul__ = lambda self, other: matmul(self, as_operand(other))
 Tensor.__rmatmul__ = lambda self, other: matmul(as_operand(other), self)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1653
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1655
 def explain_join(*shapes):
     return (
         f"concatenate: the shapes {', '.join(map(str, shapes))} do not fit together.\n"
@@ -1046,7 +1048,7 @@ def concatenate(xs, axis: int = 0):
         raise ValueError("concatenate: a single number has no axis to join along. Use stack.")
     return join(*xs, axis=axis)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1686
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1688
 def stack(xs, axis: int = 0):
     """Tensors of one shape side by side along a new axis.
 
@@ -1069,7 +1071,7 @@ def stack(xs, axis: int = 0):
     return concatenate([expand_dims(x, axis) for x in xs], axis)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1755
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1757
 @operation
 def contract(*xs, subscripts):
     """np.einsum with explicit subscripts: no dots, a result, no index twice in one input."""
@@ -1144,7 +1146,7 @@ def parse_subscripts(subscripts: str, ndims: list[int]) -> tuple[list[str], str]
 
 NUMPY[np.concatenate], NUMPY[np.stack], NUMPY[np.einsum] = concatenate, stack, einsum
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1847
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1849
 CONSTANT = {
     np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal, np.sign, np.isnan, np.isinf,
     np.isfinite, np.argmax, np.argmin, np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.allclose,
@@ -1210,7 +1212,7 @@ Tensor.__array_ufunc__ = array_ufunc
 Tensor.__array_function__ = array_function
 Tensor.__array__ = as_array
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1941
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1943
 def checked_shape(shape, name: str) -> tuple[int, ...]:
     """`shape` as a tuple, once its sizes are seen to be integers of at least 0."""
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)

@@ -85,7 +85,7 @@ def softmax_cross_entropy_composed(logits, targets) -> Tensor:
     return -mean(rows[np.arange(len(classes)), classes])
 
 # %% ../../modules/source/08_training/training_dev.py #L235
-@operation
+@operation(keeps=True)
 def softmax_cross_entropy(logits, targets, /):
     """The mean of -log softmax(logits)[target] over a batch, in one go.
 
@@ -98,52 +98,56 @@ def softmax_cross_entropy(logits, targets, /):
 
     Returns
     -------
-    number of the dtype of `logits`
+    loss : number of the dtype of `logits`
+    p : array, shape (N, K)
+        The softmax of each row. It is kept for the slope; who calls the operation gets the loss alone.
 
     Notes
     -----
-    `as_rows(logits, targets)` gives ``z (N, K)`` and ``t (N,)``. For each row it is
-    ``log(sum(exp(z))) - z[t]``, after the row's largest score has been subtracted from all its scores.
-    ``z[np.arange(len(t)), t]`` takes one score from each row. `CrossEntropyLoss` takes scores up to 1e4.
+    `as_rows(logits, targets)` gives ``z (N, K)`` and ``t (N,)``. Below, each row's largest score has been subtracted
+    from all its scores, and ``p`` holds the exponentials. For each row the loss is ``log(sum(exp(z))) - z[t]``; ``z[np.arange(len(t)), t]``
+    takes one score from each row. Divide ``p`` in place by the sums, after they have been used. `CrossEntropyLoss` takes scores up
+    to 1e4.
     """
     z, t = as_rows(logits, targets)
-    ### BEGIN SOLUTION softmax_cross_entropy
     z = z - z.max(axis=1, keepdims=True)
-    total = np.exp(z).sum(axis=1)
-    return (np.log(total) - z[np.arange(len(t)), t]).mean()
+    p = np.exp(z)
+    ### BEGIN SOLUTION softmax_cross_entropy
+    total = p.sum(axis=1, keepdims=True)
+    loss = (np.log(total[:, 0]) - z[np.arange(len(t)), t]).mean()
+    p /= total
+    return loss, p
     ### END SOLUTION
 
-# %% ../../modules/source/08_training/training_dev.py #L334
-def cross_entropy_slope(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+# %% ../../modules/source/08_training/training_dev.py #L351
+def cross_entropy_slope(p: np.ndarray, t: np.ndarray) -> np.ndarray:
     """The slope of `softmax_cross_entropy` with respect to the logits.
 
     Parameters
     ----------
-    logits : array, shape (..., K)
-    targets : array of integers, shape (...)
+    p : array, shape (N, K)
+        The softmax of each row. Not changed: a graph may be walked twice.
+    t : array of integers, shape (N,)
+        The right classes.
 
     Returns
     -------
-    array of the shape of `logits`
-
-    Notes
-    -----
-    ``p`` below is a new array with the softmax of each row. Change it in place: no other array as large is needed.
+    array, shape (N, K)
     """
-    z, t = as_rows(logits, targets)
-    p = np.exp(z - z.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
     ### BEGIN SOLUTION cross_entropy_slope
-    p[np.arange(len(t)), t] -= 1
-    p /= len(t)
-    return p.reshape(logits.shape)
+    slope = p / len(t)
+    slope[np.arange(len(t)), t] -= 1 / len(t)
+    return slope
     ### END SOLUTION
 
 
-gradient(softmax_cross_entropy, composition=softmax_cross_entropy_composed,
-         logits=lambda g, logits, targets: g * cross_entropy_slope(logits, targets))  # fmt: skip
+gradient(
+    softmax_cross_entropy,
+    composition=softmax_cross_entropy_composed,
+    logits=lambda g, kept, targets, logits_shape: (g * cross_entropy_slope(kept, targets.reshape(-1))).reshape(logits_shape),
+)
 
-# %% ../../modules/source/08_training/training_dev.py #L462
+# %% ../../modules/source/08_training/training_dev.py #L485
 def binary_cross_entropy_composed(logits, targets) -> Tensor:
     """What `binary_cross_entropy_with_logits` equals, up to rounding, written with operations."""
     return mean(softplus(logits) - logits * plain(targets).astype(logits.dtype))
@@ -175,7 +179,7 @@ def binary_cross_entropy_with_logits(logits, targets, /):
 gradient(binary_cross_entropy_with_logits, composition=binary_cross_entropy_composed,
          logits=lambda g, logits, targets: g * (sigmoid(logits) - targets).astype(logits.dtype) / logits.size)  # fmt: skip
 
-# %% ../../modules/source/08_training/training_dev.py #L561
+# %% ../../modules/source/08_training/training_dev.py #L584
 class NotFiniteError(ArithmeticError):
     """A loss, a prediction or a gradient is NaN or infinite, and training cannot go on."""
 
@@ -281,7 +285,7 @@ class MeanSquaredError:
         y_pred, y_true = as_tensor(y_pred), as_tensor(y_true)
         return checked_loss("MeanSquaredError", mean_squared_error(y_pred, y_true), y_pred, y_true)
 
-# %% ../../modules/source/08_training/training_dev.py #L692
+# %% ../../modules/source/08_training/training_dev.py #L715
 def predicted_classes(y_pred, y_true) -> np.ndarray:
     """Class numbers from scores (..., K), from yes-or-no scores, or as they are where they are integers."""
     y_pred = plain(y_pred) if isinstance(y_pred, Tensor) else np.asarray(y_pred)
@@ -308,7 +312,7 @@ class Accuracy:
             raise ValueError("Accuracy: there are no samples.")
         return float((classes == y_true).mean())
 
-# %% ../../modules/source/08_training/training_dev.py #L725
+# %% ../../modules/source/08_training/training_dev.py #L748
 def confusion_matrix(y_pred, y_true, classes: int | None = None) -> np.ndarray:
     """How many samples of each class were taken for which.
 
@@ -341,7 +345,7 @@ def confusion_matrix(y_pred, y_true, classes: int | None = None) -> np.ndarray:
     return matrix
     ### END SOLUTION
 
-# %% ../../modules/source/08_training/training_dev.py #L811
+# %% ../../modules/source/08_training/training_dev.py #L834
 def checked_parameters(name: str, parameters) -> list[Tensor]:
     """`parameters` as a list of distinct Tensors that require a gradient."""
     if isinstance(parameters, Tensor):
@@ -382,7 +386,7 @@ def checked_rate(name: str, learning_rate) -> float:
         raise ValueError(f"{name}: learning_rate is {learning_rate!r}, but it has to be a number of at least 0, such as 0.01.")
     return rate
 
-# %% ../../modules/source/08_training/training_dev.py #L854
+# %% ../../modules/source/08_training/training_dev.py #L877
 class GradientDescent:
     """Moves parameters against their gradients.
 
@@ -423,7 +427,7 @@ class GradientDescent:
         """Take over what `state_dict` gave."""
         self.learning_rate = float(state["learning_rate"])
 
-# %% ../../modules/source/08_training/training_dev.py #L977
+# %% ../../modules/source/08_training/training_dev.py #L1000
 def train_step(model, optimizer, loss_function, x, y, max_norm: float | None = None) -> tuple[float, Tensor]:
     """One step of training on one batch.
 
@@ -454,7 +458,7 @@ def train_step(model, optimizer, loss_function, x, y, max_norm: float | None = N
     return loss.item(), y_pred.detach()
     ### END SOLUTION
 
-# %% ../../modules/source/08_training/training_dev.py #L1123
+# %% ../../modules/source/08_training/training_dev.py #L1146
 def parts_of(model) -> list:
     """The modules in a model and the random generators that they own, each once, in a fixed order."""
     found, waiting = {}, [model]
@@ -488,7 +492,7 @@ def number(value) -> float:
     """A Python float from a number or a Tensor of one entry."""
     return value.item() if isinstance(value, Tensor) else float(value)
 
-# %% ../../modules/source/08_training/training_dev.py #L1159
+# %% ../../modules/source/08_training/training_dev.py #L1182
 def evaluate(model, dataloader, functions: dict) -> dict[str, float]:
     """Mean of each function over all samples of a dataloader.
 
@@ -523,12 +527,12 @@ def evaluate(model, dataloader, functions: dict) -> dict[str, float]:
         raise ValueError("evaluate: the dataloader gave no samples. A generator is used up after one round; use a DataLoader.")
     return {name: total / count for name, total in totals.items()}
 
-# %% ../../modules/source/08_training/training_dev.py #L1282
+# %% ../../modules/source/08_training/training_dev.py #L1305
 def snapshot(model) -> dict[str, np.ndarray]:
     """A copy of everything that `model.state_dict()` names."""
     return {name: np.array(plain(value)) for name, value in model.state_dict().items()}
 
-# %% ../../modules/source/08_training/training_dev.py #L1289
+# %% ../../modules/source/08_training/training_dev.py #L1312
 class EarlyStopping:
     """Says when a number has not become smaller for some time, and keeps the weights from its best epoch.
 
@@ -589,7 +593,7 @@ class EarlyStopping:
         """Take over what `state_dict` gave."""
         self.best, self.best_epoch, self.best_state = state["best"], state["best_epoch"], state["best_state"]
 
-# %% ../../modules/source/08_training/training_dev.py #L1429
+# %% ../../modules/source/08_training/training_dev.py #L1452
 class History:
     """The numbers of every epoch of a training run.
 
@@ -647,7 +651,7 @@ class History:
         ax.set(xlabel="epoch", ylabel="loss", yscale="log", xlim=(0, 1.25 * len(self)))
         return ax
 
-# %% ../../modules/source/08_training/training_dev.py #L1493
+# %% ../../modules/source/08_training/training_dev.py #L1516
 class Progress:
     """What is shown while training: a bar on a terminal, one line an epoch elsewhere.
 
@@ -709,7 +713,7 @@ class Progress:
             self.stream.write("\r" + text[:width].ljust(width) + ("" if text else "\r"))
             self.stream.flush()
 
-# %% ../../modules/source/08_training/training_dev.py #L1572
+# %% ../../modules/source/08_training/training_dev.py #L1595
 CHECKPOINT = "TinyTorch checkpoint, version 1"
 
 
@@ -778,7 +782,7 @@ def restored(described, arrays: dict):
         return [restored(v, arrays) for v in described]
     return described
 
-# %% ../../modules/source/08_training/training_dev.py #L1649
+# %% ../../modules/source/08_training/training_dev.py #L1672
 class Trainer:
     """Trains a model, and measures it.
 
@@ -1016,7 +1020,7 @@ def batch_count(dataloader) -> int | None:
     """Number of batches, where it is known."""
     return len(dataloader) if hasattr(dataloader, "__len__") else None
 
-# %% ../../modules/source/08_training/training_dev.py #L1993
+# %% ../../modules/source/08_training/training_dev.py #L2016
 def loss_gradients(model, loss_function, x, y) -> dict[str, np.ndarray]:
     """The gradient of the loss on a batch for every parameter, by name, computed afresh; `.grad` is left alone."""
     names, parameters = zip(*model.named_parameters())

@@ -761,8 +761,10 @@ def lift_many(function, keeps=False):
         out = unboxed(out)
         if isinstance(out, Tensor):
             raise TypeError(f"{function.__name__}: {', '.join(defaults)} cannot be a Tensor here; it would not be differentiated.")
-        if recorder is not None and any([x.requires_grad for x in xs]):
-            return recorder(lifted, out, xs, arrays, options, kept)
+        if recorder is not None:
+            for x in xs:
+                if x.requires_grad:
+                    return recorder(lifted, out, xs, arrays, options, kept)
         return wrap(out)
 
     if any_number:

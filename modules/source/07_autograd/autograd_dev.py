@@ -158,6 +158,7 @@ class Plan:
 
 
 NUMBER = counter()
+by_number = attrgetter("number")
 
 
 def make_node(operation, edges, plan, saved, shapes=None) -> Node:
@@ -535,8 +536,13 @@ def record(operation, out, inputs, arrays, options=(), kept=None):
     elif len(inputs) == 1:
         wanted, node.edges = 1, (inputs[0]._node or inputs[0],)
     else:
-        node.edges = tuple([(x._node or x) if x.requires_grad else None for x in inputs])
-        wanted = sum([1 << i for i, edge in enumerate(node.edges) if edge is not None])
+        wanted, bit, edges = 0, 1, []
+        for x in inputs:
+            if x.requires_grad:
+                wanted += bit
+            edges.append((x._node or x) if x.requires_grad else None)
+            bit += bit
+        node.edges = edges
         node.shapes = stretched_shapes(arrays, out.shape)
     if operation.any_number:
         wanted, arrays = 1, (arrays,)
@@ -603,7 +609,7 @@ def topological_order(root: Node) -> list[Node]:
     -----
     `node.edges` is a tuple of Nodes, leaves and None, or None where the node was freed.
     Keep a list of what is still to be looked at; do not recurse. A set of the nodes
-    seen so far keeps a shared value from being walked twice.
+    seen so far keeps a shared value from being walked twice. `by_number(node)` is a node's number, for sorting.
     """
     ### BEGIN SOLUTION topological_order
     nodes, seen = [root], {root}
@@ -614,7 +620,7 @@ def topological_order(root: Node) -> list[Node]:
             if type(edge) is Node and edge not in seen:
                 seen.add(edge)
                 nodes.append(edge)
-    return sorted(nodes, key=attrgetter("number"), reverse=True)
+    return sorted(nodes, key=by_number, reverse=True)
     ### END SOLUTION
 
 
@@ -632,7 +638,7 @@ def freed_error(node) -> RuntimeError:
 #   hints:
 #     - Which number does a node have, compared with the nodes that it used? What is then left to do?
 #     - Collect all nodes that can be reached from the root with a list that you go through while it grows, and a set of those seen. Then sort by number, largest first.
-#     - "return sorted(nodes, key=lambda node: node.number, reverse=True)"
+#     - "return sorted(nodes, key=by_number, reverse=True)"
 #   misconceptions:
 #     - name: order of discovery
 #       says: >-
@@ -848,7 +854,7 @@ def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
         for node in order:
             node.gradient = None
         raise
-    return collected
+    return collected if targets is None else {key: g for key, g in collected.items() if key in targets}
 
 
 def fitted(piece, shape, node):

@@ -232,7 +232,7 @@ def softmax_cross_entropy_composed(logits, targets) -> Tensor:
 
 # %% nbgrader={"grade": false, "grade_id": "softmax_cross_entropy", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
-@operation
+@operation(keeps=True)
 def softmax_cross_entropy(logits, targets, /):
     """The mean of -log softmax(logits)[target] over a batch, in one go.
 
@@ -245,19 +245,25 @@ def softmax_cross_entropy(logits, targets, /):
 
     Returns
     -------
-    number of the dtype of `logits`
+    loss : number of the dtype of `logits`
+    p : array, shape (N, K)
+        The softmax of each row. It is kept for the slope; who calls the operation gets the loss alone.
 
     Notes
     -----
-    `as_rows(logits, targets)` gives ``z (N, K)`` and ``t (N,)``. For each row it is
-    ``log(sum(exp(z))) - z[t]``, after the row's largest score has been subtracted from all its scores.
-    ``z[np.arange(len(t)), t]`` takes one score from each row. `CrossEntropyLoss` takes scores up to 1e4.
+    `as_rows(logits, targets)` gives ``z (N, K)`` and ``t (N,)``. Below, each row's largest score has been subtracted
+    from all its scores, and ``p`` holds the exponentials. For each row the loss is ``log(sum(exp(z))) - z[t]``; ``z[np.arange(len(t)), t]``
+    takes one score from each row. Divide ``p`` in place by the sums, after they have been used. `CrossEntropyLoss` takes scores up
+    to 1e4.
     """
     z, t = as_rows(logits, targets)
-    ### BEGIN SOLUTION softmax_cross_entropy
     z = z - z.max(axis=1, keepdims=True)
-    total = np.exp(z).sum(axis=1)
-    return (np.log(total) - z[np.arange(len(t)), t]).mean()
+    p = np.exp(z)
+    ### BEGIN SOLUTION softmax_cross_entropy
+    total = p.sum(axis=1, keepdims=True)
+    loss = (np.log(total[:, 0]) - z[np.arange(len(t)), t]).mean()
+    p /= total
+    return loss, p
     ### END SOLUTION
 
 
@@ -265,48 +271,58 @@ def softmax_cross_entropy(logits, targets, /):
 # softmax_cross_entropy:
 #   title: Cross-entropy from scores
 #   hints:
-#     - Three quantities for each row, its largest score, the logarithm of a sum, and the score of the right class. Which of them need the shifted scores?
-#     - Shift every row by its maximum (keepdims=True keeps the shapes fit). Sum the exponentials of each row and take the logarithm. Subtract the shifted score of the right class, and average over the rows.
-#     - "(np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(t)), t]).mean(), with the shifted z"
+#     - Three quantities for each row, the sum of its exponentials, the logarithm of that sum, and the score of the right class. Which of them is p still needed for?
+#     - Sum p along each row, with keepdims=True so that the sums can divide p later. Take the logarithm of the sums without their second axis, subtract the score of the right class, average. Then divide p by the sums.
+#     - "loss = (np.log(total[:, 0]) - z[np.arange(len(t)), t]).mean()"
 #   misconceptions:
 #     - name: logarithm of the softmax
 #       says: >-
 #         A probability rounded to 0 before its logarithm was taken, and the loss became infinite. The logarithm of the quotient is a
 #         difference: log of the sum, minus the score.
 #       code: |
-#         e = np.exp(z - z.max(axis=1, keepdims=True))
-#         p = e / e.sum(axis=1, keepdims=True)
+#         p /= p.sum(axis=1, keepdims=True)
 #         with np.errstate(divide="ignore"):
-#             return -np.log(p[np.arange(len(t)), t]).mean()
-#     - name: does not shift
-#       says: >-
-#         exp of a large score is larger than the largest float, and that of a very negative one is 0. Subtract the largest score of each row first.
-#       code: |
-#         with np.errstate(over="ignore", divide="ignore"):
-#             return (np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(t)), t]).mean()
+#             return -np.log(p[np.arange(len(t)), t]).mean(), p
 #     - name: mixes shifted and unshifted scores
 #       says: >-
 #         The sum was taken over shifted scores, but the score of the right class was not shifted. The shift cancels only where it is
 #         applied to both.
 #       code: |
-#         total = np.exp(z - z.max(axis=1, keepdims=True)).sum(axis=1)
-#         return (np.log(total) - z[np.arange(len(t)), t]).mean()
+#         total = p.sum(axis=1, keepdims=True)
+#         rows, _ = as_rows(logits, targets)
+#         loss = (np.log(total[:, 0]) - rows[np.arange(len(t)), t]).mean()
+#         return loss, p / total
+#     - name: lets a column meet a row
+#       says: >-
+#         total has the shape (N, 1) and the scores of the right classes have (N,). Their difference is an (N, N) table of every row against every
+#         other. Take total[:, 0].
+#       code: |
+#         total = p.sum(axis=1, keepdims=True)
+#         loss = (np.log(total) - z[np.arange(len(t)), t]).sum() / len(t)
+#         return loss, p / total
 #     - name: takes whole columns
 #       says: >-
 #         z[:, t] takes the columns t from every row, N times too many scores. One score from each row is
 #         z[np.arange(len(t)), t].
 #       code: |
-#         z = z - z.max(axis=1, keepdims=True)
-#         total = np.exp(z).sum(axis=1)
-#         return (np.log(total)[:, None] - z[:, t]).mean()
+#         total = p.sum(axis=1, keepdims=True)
+#         loss = (np.log(total) - z[:, t]).mean()
+#         return loss, p / total
 #     - name: sums over the batch
 #       says: >-
 #         The losses of the batch were added. With a mean, the size of a gradient does not depend on the size of the
 #         batch.
 #       code: |
-#         z = z - z.max(axis=1, keepdims=True)
-#         total = np.exp(z).sum(axis=1)
-#         return (np.log(total) - z[np.arange(len(t)), t]).sum()
+#         total = p.sum(axis=1, keepdims=True)
+#         loss = (np.log(total[:, 0]) - z[np.arange(len(t)), t]).sum()
+#         return loss, p / total
+#     - name: keeps the exponentials
+#       says: >-
+#         The loss is right, but what is kept for the slope are the exponentials, whose rows do not add up to 1. Divide p by the sums.
+#       code: |
+#         total = p.sum(axis=1, keepdims=True)
+#         loss = (np.log(total[:, 0]) - z[np.arange(len(t)), t]).mean()
+#         return loss, p
 
 # %% nbgrader={"grade": true, "grade_id": "test_softmax_cross_entropy", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 def test_softmax_cross_entropy():
@@ -319,6 +335,7 @@ def test_softmax_cross_entropy():
         check(softmax_cross_entropy(np.array([[-1e4, -1e4]], dtype=np.float32), np.array([1])), 0.6931472)
         check(softmax_cross_entropy(np.array([[1e4, 0.0]], dtype=np.float32), np.array([1])), 10000.0)
     check(str(softmax_cross_entropy(np.zeros((2, 3), dtype=np.float32), np.array([0, 1])).dtype), "float32")
+    check(softmax_cross_entropy.__wrapped__(np.log([[1.0, 3.0]]), np.array([0]))[1], [[0.25, 0.75]])
 
 test_softmax_cross_entropy()
 
@@ -331,82 +348,88 @@ test_softmax_cross_entropy()
 
 # %% nbgrader={"grade": false, "grade_id": "cross_entropy_slope", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
-def cross_entropy_slope(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def cross_entropy_slope(p: np.ndarray, t: np.ndarray) -> np.ndarray:
     """The slope of `softmax_cross_entropy` with respect to the logits.
 
     Parameters
     ----------
-    logits : array, shape (..., K)
-    targets : array of integers, shape (...)
+    p : array, shape (N, K)
+        The softmax of each row. Not changed: a graph may be walked twice.
+    t : array of integers, shape (N,)
+        The right classes.
 
     Returns
     -------
-    array of the shape of `logits`
-
-    Notes
-    -----
-    ``p`` below is a new array with the softmax of each row. Change it in place: no other array as large is needed.
+    array, shape (N, K)
     """
-    z, t = as_rows(logits, targets)
-    p = np.exp(z - z.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
     ### BEGIN SOLUTION cross_entropy_slope
-    p[np.arange(len(t)), t] -= 1
-    p /= len(t)
-    return p.reshape(logits.shape)
+    slope = p / len(t)
+    slope[np.arange(len(t)), t] -= 1 / len(t)
+    return slope
     ### END SOLUTION
 
 
-gradient(softmax_cross_entropy, composition=softmax_cross_entropy_composed,
-         logits=lambda g, logits, targets: g * cross_entropy_slope(logits, targets))  # fmt: skip
+gradient(
+    softmax_cross_entropy,
+    composition=softmax_cross_entropy_composed,
+    logits=lambda g, kept, targets, logits_shape: (g * cross_entropy_slope(kept, targets.reshape(-1))).reshape(logits_shape),
+)
 
 # %% [raw] tags=["exercise"]
 # cross_entropy_slope:
 #   title: Probability minus truth
 #   hints:
 #     - In which single entry of each row does the slope differ from the softmax, and by how much?
-#     - Subtract 1 from p at the right class of each row, divide everything by the number of rows, and give it the shape of the logits.
-#     - "p[np.arange(len(t)), t] -= 1"
+#     - Divide p by the number of rows, which makes a new array, and subtract the same share of 1 at the right class of each row.
+#     - "slope[np.arange(len(t)), t] -= 1 / len(t)"
 #   misconceptions:
 #     - name: forgets the mean
 #       says: >-
 #         The slope is that of a sum over the batch. The loss is a mean, so each row counts one N-th: divide by the number of
 #         rows.
 #       code: |
-#         p[np.arange(len(t)), t] -= 1
-#         return p.reshape(logits.shape)
+#         slope = p.copy()
+#         slope[np.arange(len(t)), t] -= 1
+#         return slope
 #     - name: truth minus probability
 #       says: >-
 #         The sign is turned. Raising the score of the right class makes the loss smaller, so its slope has to be negative; with this one
 #         every step would go uphill.
 #       code: |
-#         p *= -1
-#         p[np.arange(len(t)), t] += 1
-#         p /= len(t)
-#         return p.reshape(logits.shape)
+#         slope = -p / len(t)
+#         slope[np.arange(len(t)), t] += 1 / len(t)
+#         return slope
 #     - name: subtracts from whole columns
 #       says: >-
-#         p[:, t] changes the columns t in every row. Only the right class of each row is to be changed.
+#         slope[:, t] changes the columns t in every row. Only the right class of each row is to be changed.
 #       code: |
-#         p[:, t] -= 1
-#         p /= len(t)
-#         return p.reshape(logits.shape)
+#         slope = p / len(t)
+#         slope[:, t] -= 1 / len(t)
+#         return slope
 #     - name: divides by all entries
 #       says: >-
 #         The slope was divided by the number of all scores. The mean is over the samples, of which there are as many as
 #         targets.
 #       code: |
-#         p[np.arange(len(t)), t] -= 1
-#         p /= p.size
-#         return p.reshape(logits.shape)
+#         slope = p / p.size
+#         slope[np.arange(len(t)), t] -= 1 / p.size
+#         return slope
+#     - name: changes what was kept
+#       says: >-
+#         p itself was changed. The node still holds it, and a second walk through the same graph would start from a wrong softmax. Make a
+#         new array.
+#       code: |
+#         p /= len(t)
+#         p[np.arange(len(t)), t] -= 1 / len(t)
+#         return p
 
 # %% nbgrader={"grade": true, "grade_id": "test_cross_entropy_slope", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 def test_cross_entropy_slope():
-    check(cross_entropy_slope(np.zeros((1, 2)), np.array([0])), [[-0.5, 0.5]])
-    check(cross_entropy_slope(np.log([[1.0, 3.0], [3.0, 1.0]]), np.array([0, 0])), [[-0.375, 0.375], [-0.125, 0.125]])
-    check(cross_entropy_slope(np.zeros((1, 2, 2)), np.array([[1, 0]])), [[[0.25, -0.25], [-0.25, 0.25]]])
-    with np.errstate(over="raise", invalid="raise"):
-        check(cross_entropy_slope(np.array([[1e4, -1e4]], dtype=np.float32), np.array([1])), [[1.0, -1.0]])
+    p = np.array([[0.25, 0.75], [0.75, 0.25]])
+    check(cross_entropy_slope(np.array([[0.5, 0.5]]), np.array([0])), [[-0.5, 0.5]])
+    check(cross_entropy_slope(p, np.array([0, 0])), [[-0.375, 0.375], [-0.125, 0.125]])
+    check(p, [[0.25, 0.75], [0.75, 0.25]])
+    check(cross_entropy_slope(np.full((2, 2), 0.5), np.array([1, 0])), [[0.25, -0.25], [-0.25, 0.25]])
     x = Variable(np.log([[1.0, 3.0]]))
     softmax_cross_entropy(x, Tensor([1])).backward()
     check(x.grad, [[0.25, -0.25]])
