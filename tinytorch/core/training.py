@@ -76,6 +76,8 @@ def as_tensor(x) -> Tensor:
 # %% ../../modules/source/08_training/training_dev.py #L222
 def as_rows(logits, targets):
     """Logits as a matrix (N, K), with the targets as (N,)."""
+    if logits.ndim == 2:
+        return logits, targets
     return logits.reshape((-1, logits.shape[-1])), targets.reshape(-1)
 
 
@@ -84,7 +86,7 @@ def softmax_cross_entropy_composed(logits, targets) -> Tensor:
     rows, classes = as_rows(log_softmax(logits), plain(targets))
     return -mean(rows[np.arange(len(classes)), classes])
 
-# %% ../../modules/source/08_training/training_dev.py #L235
+# %% ../../modules/source/08_training/training_dev.py #L237
 @operation(keeps=True)
 def softmax_cross_entropy(logits, targets, /):
     """The mean of -log softmax(logits)[target] over a batch, in one go.
@@ -119,7 +121,7 @@ def softmax_cross_entropy(logits, targets, /):
     return loss, p
     ### END SOLUTION
 
-# %% ../../modules/source/08_training/training_dev.py #L351
+# %% ../../modules/source/08_training/training_dev.py #L345
 def cross_entropy_slope(p: np.ndarray, t: np.ndarray) -> np.ndarray:
     """The slope of `softmax_cross_entropy` with respect to the logits.
 
@@ -147,7 +149,7 @@ gradient(
     logits=lambda g, kept, targets, logits_shape: (g * cross_entropy_slope(kept, targets.reshape(-1))).reshape(logits_shape),
 )
 
-# %% ../../modules/source/08_training/training_dev.py #L485
+# %% ../../modules/source/08_training/training_dev.py #L479
 def binary_cross_entropy_composed(logits, targets) -> Tensor:
     """What `binary_cross_entropy_with_logits` equals, up to rounding, written with operations."""
     return mean(softplus(logits) - logits * plain(targets).astype(logits.dtype))
@@ -179,7 +181,7 @@ def binary_cross_entropy_with_logits(logits, targets, /):
 gradient(binary_cross_entropy_with_logits, composition=binary_cross_entropy_composed,
          logits=lambda g, logits, targets: g * (sigmoid(logits) - targets).astype(logits.dtype) / logits.size)  # fmt: skip
 
-# %% ../../modules/source/08_training/training_dev.py #L584
+# %% ../../modules/source/08_training/training_dev.py #L578
 class NotFiniteError(ArithmeticError):
     """A loss, a prediction or a gradient is NaN or infinite, and training cannot go on."""
 
@@ -230,8 +232,10 @@ def explain_classes(y_pred, y_true) -> Exception:
 
 def are_classes(y_true: np.ndarray, shape: tuple[int, ...]) -> bool:
     """Whether targets are class numbers for logits of this shape."""
-    fits = len(shape) > 0 and y_true.shape == shape[:-1] and y_true.dtype.kind in "iu" and y_true.size > 0
-    return fits and bool(y_true.min() >= 0 and y_true.max() < shape[-1])
+    if not shape or y_true.shape != shape[:-1] or y_true.dtype.kind not in "iu" or y_true.size == 0:
+        return False
+    unsigned = y_true.view(f"u{y_true.itemsize}")  # -1 read without a sign is larger than any class
+    return bool(unsigned.max() < shape[-1])
 
 
 class CrossEntropyLoss:
@@ -285,7 +289,7 @@ class MeanSquaredError:
         y_pred, y_true = as_tensor(y_pred), as_tensor(y_true)
         return checked_loss("MeanSquaredError", mean_squared_error(y_pred, y_true), y_pred, y_true)
 
-# %% ../../modules/source/08_training/training_dev.py #L715
+# %% ../../modules/source/08_training/training_dev.py #L711
 def predicted_classes(y_pred, y_true) -> np.ndarray:
     """Class numbers from scores (..., K), from yes-or-no scores, or as they are where they are integers."""
     y_pred = plain(y_pred) if isinstance(y_pred, Tensor) else np.asarray(y_pred)
@@ -312,7 +316,7 @@ class Accuracy:
             raise ValueError("Accuracy: there are no samples.")
         return float((classes == y_true).mean())
 
-# %% ../../modules/source/08_training/training_dev.py #L748
+# %% ../../modules/source/08_training/training_dev.py #L744
 def confusion_matrix(y_pred, y_true, classes: int | None = None) -> np.ndarray:
     """How many samples of each class were taken for which.
 
@@ -345,7 +349,7 @@ def confusion_matrix(y_pred, y_true, classes: int | None = None) -> np.ndarray:
     return matrix
     ### END SOLUTION
 
-# %% ../../modules/source/08_training/training_dev.py #L834
+# %% ../../modules/source/08_training/training_dev.py #L830
 def checked_parameters(name: str, parameters) -> list[Tensor]:
     """`parameters` as a list of distinct Tensors that require a gradient."""
     if isinstance(parameters, Tensor):
@@ -386,7 +390,7 @@ def checked_rate(name: str, learning_rate) -> float:
         raise ValueError(f"{name}: learning_rate is {learning_rate!r}, but it has to be a number of at least 0, such as 0.01.")
     return rate
 
-# %% ../../modules/source/08_training/training_dev.py #L877
+# %% ../../modules/source/08_training/training_dev.py #L873
 class GradientDescent:
     """Moves parameters against their gradients.
 
@@ -427,7 +431,7 @@ class GradientDescent:
         """Take over what `state_dict` gave."""
         self.learning_rate = float(state["learning_rate"])
 
-# %% ../../modules/source/08_training/training_dev.py #L1000
+# %% ../../modules/source/08_training/training_dev.py #L996
 def train_step(model, optimizer, loss_function, x, y, max_norm: float | None = None) -> tuple[float, Tensor]:
     """One step of training on one batch.
 
@@ -458,7 +462,7 @@ def train_step(model, optimizer, loss_function, x, y, max_norm: float | None = N
     return loss.item(), y_pred.detach()
     ### END SOLUTION
 
-# %% ../../modules/source/08_training/training_dev.py #L1146
+# %% ../../modules/source/08_training/training_dev.py #L1142
 def parts_of(model) -> list:
     """The modules in a model and the random generators that they own, each once, in a fixed order."""
     found, waiting = {}, [model]
@@ -492,7 +496,7 @@ def number(value) -> float:
     """A Python float from a number or a Tensor of one entry."""
     return value.item() if isinstance(value, Tensor) else float(value)
 
-# %% ../../modules/source/08_training/training_dev.py #L1182
+# %% ../../modules/source/08_training/training_dev.py #L1178
 def evaluate(model, dataloader, functions: dict) -> dict[str, float]:
     """Mean of each function over all samples of a dataloader.
 
@@ -527,12 +531,12 @@ def evaluate(model, dataloader, functions: dict) -> dict[str, float]:
         raise ValueError("evaluate: the dataloader gave no samples. A generator is used up after one round; use a DataLoader.")
     return {name: total / count for name, total in totals.items()}
 
-# %% ../../modules/source/08_training/training_dev.py #L1305
+# %% ../../modules/source/08_training/training_dev.py #L1301
 def snapshot(model) -> dict[str, np.ndarray]:
     """A copy of everything that `model.state_dict()` names."""
     return {name: np.array(plain(value)) for name, value in model.state_dict().items()}
 
-# %% ../../modules/source/08_training/training_dev.py #L1312
+# %% ../../modules/source/08_training/training_dev.py #L1308
 class EarlyStopping:
     """Says when a number has not become smaller for some time, and keeps the weights from its best epoch.
 
@@ -593,7 +597,7 @@ class EarlyStopping:
         """Take over what `state_dict` gave."""
         self.best, self.best_epoch, self.best_state = state["best"], state["best_epoch"], state["best_state"]
 
-# %% ../../modules/source/08_training/training_dev.py #L1452
+# %% ../../modules/source/08_training/training_dev.py #L1448
 class History:
     """The numbers of every epoch of a training run.
 
@@ -651,7 +655,7 @@ class History:
         ax.set(xlabel="epoch", ylabel="loss", yscale="log", xlim=(0, 1.25 * len(self)))
         return ax
 
-# %% ../../modules/source/08_training/training_dev.py #L1516
+# %% ../../modules/source/08_training/training_dev.py #L1512
 class Progress:
     """What is shown while training: a bar on a terminal, one line an epoch elsewhere.
 
@@ -713,7 +717,7 @@ class Progress:
             self.stream.write("\r" + text[:width].ljust(width) + ("" if text else "\r"))
             self.stream.flush()
 
-# %% ../../modules/source/08_training/training_dev.py #L1595
+# %% ../../modules/source/08_training/training_dev.py #L1591
 CHECKPOINT = "TinyTorch checkpoint, version 1"
 
 
@@ -782,7 +786,7 @@ def restored(described, arrays: dict):
         return [restored(v, arrays) for v in described]
     return described
 
-# %% ../../modules/source/08_training/training_dev.py #L1672
+# %% ../../modules/source/08_training/training_dev.py #L1668
 class Trainer:
     """Trains a model, and measures it.
 
@@ -1020,7 +1024,7 @@ def batch_count(dataloader) -> int | None:
     """Number of batches, where it is known."""
     return len(dataloader) if hasattr(dataloader, "__len__") else None
 
-# %% ../../modules/source/08_training/training_dev.py #L2016
+# %% ../../modules/source/08_training/training_dev.py #L2012
 def loss_gradients(model, loss_function, x, y) -> dict[str, np.ndarray]:
     """The gradient of the loss on a batch for every parameter, by name, computed afresh; `.grad` is left alone."""
     names, parameters = zip(*model.named_parameters())

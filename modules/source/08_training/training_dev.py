@@ -221,6 +221,8 @@ print("on the right side, shifted: ", np.log(np.exp(shifted).sum()) - shifted[0]
 #| export
 def as_rows(logits, targets):
     """Logits as a matrix (N, K), with the targets as (N,)."""
+    if logits.ndim == 2:
+        return logits, targets
     return logits.reshape((-1, logits.shape[-1])), targets.reshape(-1)
 
 
@@ -291,14 +293,6 @@ def softmax_cross_entropy(logits, targets, /):
 #         total = p.sum(axis=1, keepdims=True)
 #         rows, _ = as_rows(logits, targets)
 #         loss = (np.log(total[:, 0]) - rows[np.arange(len(t)), t]).mean()
-#         return loss, p / total
-#     - name: lets a column meet a row
-#       says: >-
-#         total has the shape (N, 1) and the scores of the right classes have (N,). Their difference is an (N, N) table of every row against every
-#         other. Take total[:, 0].
-#       code: |
-#         total = p.sum(axis=1, keepdims=True)
-#         loss = (np.log(total) - z[np.arange(len(t)), t]).sum() / len(t)
 #         return loss, p / total
 #     - name: takes whole columns
 #       says: >-
@@ -631,8 +625,10 @@ def explain_classes(y_pred, y_true) -> Exception:
 
 def are_classes(y_true: np.ndarray, shape: tuple[int, ...]) -> bool:
     """Whether targets are class numbers for logits of this shape."""
-    fits = len(shape) > 0 and y_true.shape == shape[:-1] and y_true.dtype.kind in "iu" and y_true.size > 0
-    return fits and bool(y_true.min() >= 0 and y_true.max() < shape[-1])
+    if not shape or y_true.shape != shape[:-1] or y_true.dtype.kind not in "iu" or y_true.size == 0:
+        return False
+    unsigned = y_true.view(f"u{y_true.itemsize}")  # -1 read without a sign is larger than any class
+    return bool(unsigned.max() < shape[-1])
 
 
 class CrossEntropyLoss:
