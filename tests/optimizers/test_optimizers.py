@@ -75,7 +75,8 @@ def test_equals_pytorch_step_for_step(ours, theirs):
 
 @pytest.mark.parametrize("ours, theirs", TWINS)
 def test_equals_pytorch_in_float32(ours, theirs):
-    """A hundred steps with the very same gradients: only the optimizers' own rounding, once or twice a step, differs."""
+    """A hundred steps with the very same gradients. What differs is rounding, some of it the same way at every step:
+    PyTorch decays by a product with 1 - 1e-5, which float32 holds to three digits of the decay."""
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
     start = rng.standard_normal((10, 10)).astype(np.float32)
@@ -87,7 +88,7 @@ def test_equals_pytorch_in_float32(ours, theirs):
         first.step()
         second.step()
         assert p.dtype == np.float32
-        np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=3e-6, atol=3e-6)
+        np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=1e-5, atol=3e-6)
 
 
 def test_schedules_equal_pytorch():
