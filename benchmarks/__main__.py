@@ -16,14 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tito bench",
-        description="Times forward, backward and update, one thread each, side by side, as ratios to hand-written NumPy.",
+        description="Forward, backward and update, one thread each, side by side, as ratios to hand-written NumPy.",
     )
     parser.add_argument("names", nargs="*", help="workloads to run; all without it")
     parser.add_argument("--list", action="store_true", help="say what workloads there are")
     parser.add_argument("--seconds", type=float, default=1.5, help="time spent on each contestant of a workload")
     parser.add_argument("--json", metavar="FILE", help="write the figures there, - for standard output")
     parser.add_argument("--check", action="store_true", help="exit with 1 where a gate is missed")
-    parser.add_argument("--install-peers", action="store_true", help="make .venv-peers with PyTorch and the others first")
+    parser.add_argument("--install-peers", action="store_true", help="first make .venv-peers with PyTorch and others")
     return parser.parse_args()
 
 
@@ -53,7 +53,8 @@ def row(name, result, contestants) -> str:
     cells = []
     for c in contestants:
         value = result["figures"].get(c)
-        cells.append(f"{'-':>10}" if value is None else f"{value:10.2f}" if result["unit"] == "x" else f"{value:7.1f} MB")
+        figure = "-" if value is None else f"{value:.2f}" if result["unit"] == "x" else f"{value:.1f} MB"
+        cells.append(f"{figure:>10}")
     gate = f"{result['gate']:6g} {result['aim']:6g}" if result["gate"] is not None else " " * 13
     return f"{name:14}{base}{''.join(cells)}  {gate}  {verdict(result)}"
 
@@ -92,8 +93,8 @@ def main() -> int:
 
 
 def write_json(target, results) -> None:
-    report = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count(), "results": results}
-    text = json.dumps(report, indent=1)
+    system = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()}
+    text = json.dumps({**system, "results": results}, indent=1)
     if target == "-":
         print(text)
     else:

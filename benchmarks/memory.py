@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from contextlib import suppress
 
 from benchmarks.timing import one_thread
 
@@ -21,15 +22,10 @@ def peak_megabytes() -> float:
 
 def forget_peak() -> None:
     """Give freed memory back and start the count of the peak anew, where the system can (Linux)."""
-    try:
+    with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
-    except (AttributeError, OSError, TypeError):
-        pass
-    try:
-        with open("/proc/self/clear_refs", "w") as control:
-            control.write("5")
-    except OSError:
-        pass
+    with suppress(OSError), open("/proc/self/clear_refs", "w") as control:
+        control.write("5")
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """A switch for how the C library treats large blocks of memory.
 
 glibc asks the system for every block above a threshold and gives it back as soon as it is freed, so each
-new array of a training step has its pages faulted in again. On large arrays that can cost more than the arithmetic. Freeing one
-block just below 32 MiB raises the threshold to that size for the rest of the process.
+new array of a training step has its pages faulted in again. On large arrays that can cost more than the
+arithmetic. Freeing one block just below 32 MiB raises the threshold to that size for the rest of the process.
 """
 
 import numpy as np

@@ -669,7 +669,7 @@ def comparison(function):
         if not isinstance(other, (Tensor, *ARRAYS, int, float, list, tuple)):
             return NotImplemented
         other = other if isinstance(other, (Tensor, *ARRAYS, int, float)) else Tensor(other)
-        x, y, a, b = unwrap_two(self, other)
+        _, _, a, b = unwrap_two(self, other)
         try:
             return wrap(function(a, b))
         except ValueError as error:
@@ -1104,7 +1104,7 @@ def einsum(subscripts: str, *xs):
         if sizes.setdefault(c, n) != n and 1 not in (n, sizes[c]):
             raise ValueError(f"einsum: in {subscripts!r} index {c!r} has the sizes {sizes[c]} and {n}.")
         sizes[c] = max(n, sizes[c]) if n else 0
-    for i, (term, x) in enumerate(zip(list(terms), list(xs))):
+    for i, x in enumerate(list(xs)):
         while len(set(terms[i])) < len(terms[i]):  # x_ii is x_ij times the identity
             twice = next(c for c in terms[i] if terms[i].count(c) > 1)
             fresh = next(c for c in LETTERS if c not in "".join(terms) + result)

@@ -1,1 +1,1 @@
-"""Data sets that ship with TinyTorch; LICENSES.md says where each comes from. `tinytorch.core.dataloader` loads them."""
+"""Small real data sets; origins and licences are in LICENSES.md, checksums in SHA256SUMS.txt."""

@@ -70,8 +70,8 @@ def draw_trace(trace, inputs: dict, out) -> Drawing:
     made = {id(step.out) for step in steps}
     for step in steps:
         kind = "result" if step.out is out else "operation"
-        gradient = None if step.gradient is None else step.gradient
-        box = Box(kind, SYMBOLS.get(step.operation.__name__, step.operation.__name__), value_lines(step.out.data, gradient), step.visit)
+        title = SYMBOLS.get(step.operation.__name__, step.operation.__name__)
+        box = Box(kind, title, value_lines(step.out.data, step.gradient), step.visit)
         edges += [(leaf(x, a) if id(x) not in made else boxes[id(x)], box) for x, a in zip(step.inputs, step.arrays)]
         boxes[id(step.out)] = box
     note = f"(the last {MOST} of {len(trace.steps)} operations)" if len(trace.steps) > MOST else ""
@@ -164,7 +164,8 @@ def curve(a, b) -> str:
 
 def drawn_box(box, x, y) -> str:
     """A box with its title, its lines, and the order of its visit."""
-    frame = f'<rect x="{x:.0f}" y="{y:.0f}" width="{WIDTH}" height="{HEIGHT}" rx="6" fill="{FILL[box.kind]}" stroke="#555555"/>'
+    size = f'width="{WIDTH}" height="{HEIGHT}" rx="6"'
+    frame = f'<rect x="{x:.0f}" y="{y:.0f}" {size} fill="{FILL[box.kind]}" stroke="#555555"/>'
     texts = [f'<text x="{x + 10:.0f}" y="{y + 19:.0f}" font-weight="bold" fill="#111111">{escape(box.title)}</text>']
     texts += [
         f'<text x="{x + 10:.0f}" y="{y + 37 + 16 * i:.0f}" fill="#222222">{escape(line)}</text>'

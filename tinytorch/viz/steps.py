@@ -148,7 +148,7 @@ def option_texts(step) -> dict[str, str]:
 
 
 def returned(function):
-    """The expression that a lambda or a function of one return gives, as a syntax tree; None where the source is unknown."""
+    """The expression that a lambda, or a function of one return, gives: its syntax tree, or None without source."""
     code = function.__code__
     try:
         tree = ast.parse("".join(linecache.getlines(code.co_filename)))

@@ -582,7 +582,7 @@ def test_broadcast_shape():
     check(broadcast_shape((), (2,)), (2,))
     check(broadcast_shape((1, 2), (0, 1)), (0, 2))
     check_raises(ValueError, lambda: broadcast_shape((2, 3), (2, 4)), "axis -1 has 3 and 4")
-    check_raises(ValueError, lambda: broadcast_shape((2, 1, 3), (4, 3, 3, 3)[1:2] + (5,)), "axis -1 has 3 and 5")
+    check_raises(ValueError, lambda: broadcast_shape((2, 1, 3), (3, 5)), "axis -1 has 3 and 5")
     check_raises(ValueError, lambda: broadcast_shape((2, 3), (2,)), "axis -1 has 3 and 2")
 
 test_broadcast_shape()
@@ -1029,7 +1029,7 @@ def comparison(function):
         if not isinstance(other, (Tensor, *ARRAYS, int, float, list, tuple)):
             return NotImplemented
         other = other if isinstance(other, (Tensor, *ARRAYS, int, float)) else Tensor(other)
-        x, y, a, b = unwrap_two(self, other)
+        _, _, a, b = unwrap_two(self, other)
         try:
             return wrap(function(a, b))
         except ValueError as error:
@@ -1072,7 +1072,7 @@ def test_arithmetic():
     check(Tensor([4.0, 9.0]) ** Tensor([0.5, 2.0]), [2.0, 81.0])
     check(abs(Tensor([-1.5, 2.0])), [1.5, 2.0])
     check((x > 2).tolist(), [[False, False], [True, True]])
-    check(x == None, False)
+    check(x == "two", False)
     check(str((x * 0.5).dtype), "float32")
     check_raises(ValueError, lambda: x + Tensor([1.0, 2.0, 3.0]), "add: shapes (2, 2) and (3,) do not broadcast")
     check_raises(TypeError, lambda: x + "one", "not made of numbers")
@@ -1786,7 +1786,7 @@ def einsum(subscripts: str, *xs):
         if sizes.setdefault(c, n) != n and 1 not in (n, sizes[c]):
             raise ValueError(f"einsum: in {subscripts!r} index {c!r} has the sizes {sizes[c]} and {n}.")
         sizes[c] = max(n, sizes[c]) if n else 0
-    for i, (term, x) in enumerate(zip(list(terms), list(xs))):
+    for i, x in enumerate(list(xs)):
         while len(set(terms[i])) < len(terms[i]):  # x_ii is x_ij times the identity
             twice = next(c for c in terms[i] if terms[i].count(c) > 1)
             fresh = next(c for c in LETTERS if c not in "".join(terms) + result)

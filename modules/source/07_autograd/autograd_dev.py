@@ -37,10 +37,12 @@ from operator import attrgetter
 
 import numpy as np
 
+# All operations are imported, used here or not, so that they can be had from this module beside Variable.
+# ruff: noqa: F401
 from tinytorch.core.activations import gelu, leaky_relu, log_softmax, relu, sigmoid, softmax, softplus
 from tinytorch.core.layers import dense, layer_norm, layer_norm_composed
 from tinytorch.core.tensor import (
-    Tensor, absolute, add, broadcast_to, carries_dtype, clip, concatenate, contract, cos, divide, einsum, exp, explain_data,
+    Tensor, absolute, add, as_tensor, broadcast_to, carries_dtype, clip, concatenate, contract, cos, divide, einsum, exp, explain_data,
     expand_dims, getitem, join, log, matmul, matrix_product, maximum, mean, minimum, multiply, negative, operation, power,
     power_number, power_tensor, reduce_max, reduce_min, reduce_sum, reshape, set_recorder, sin, sqrt, square, squeeze,
     stack, std, subtract, swapaxes, tanh, to_array, transpose, var, where, wrap,
@@ -821,21 +823,25 @@ def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
     dict
         For each leaf (or target) that was reached, its gradient.
     """
-    order = topological_order(root)
-    needed = None if targets is None else needed_for(targets, order)
-    collected = {}
+    order, needed, collected = topological_order(root), None, {}
+    if targets is not None:
+        needed = needed_for(targets, order)
+        order = [node for node in order if node in needed or node in targets]
+        if not order:
+            return collected
     root.gradient = g
     try:
         for node in order:
             g, node.gradient = node.gradient, None
             if g is None:
                 continue
+            edges, shapes = node.edges, node.shapes
             if needed is not None:
                 if node in targets:
                     collected[node] = g
                 if node not in needed:
                     continue
-            edges, shapes = node.edges, node.shapes
+                edges = [edge if edge in needed or edge in targets else None for edge in edges]
             pieces = again(node, g) if create else node.plan.back(g, node.saved)
             if not retain:
                 node.edges = node.plan = node.saved = None
@@ -1063,7 +1069,9 @@ def again(node, g):
     if composition is None:
         values = tuple(values[name] for name in plan.names)
         return plan.back(g, values[0] if len(values) == 1 else values)
-    inputs = [values[name] for name in node.operation.inputs]
+    inputs = [  # each with a node of its own, so that the walk below ends there and touches nothing of the walk it is part of
+        values[name] if edge is None else identity(values[name]) for name, edge in zip(node.operation.inputs, edges)
+    ]
     out = composition(*inputs, *(values[name] for name in node.operation.options))
     wanted = [x for x, edge in zip(inputs, edges) if edge is not None]
     found = iter(gradients(out, wanted, g, create_graph=True))
@@ -2088,8 +2096,8 @@ def grad(f, argument: int | tuple[int, ...] = 0):
     Returns
     -------
     callable
-        Takes what f takes. Where an input requires a gradient the result can be differentiated again, so
-        ``grad(grad(f))`` is the second derivative.
+        Takes what f takes. Where an input requires a gradient, or inside another derivative, the result can be
+        differentiated again, so ``grad(grad(f))`` is the second derivative.
 
     Examples
     --------
@@ -2099,18 +2107,38 @@ def grad(f, argument: int | tuple[int, ...] = 0):
     positions = argument if isinstance(argument, tuple) else (argument,)
 
     def df(*inputs):
-        again = any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
         inputs = list(inputs)
-        with recording(True):
+        with recording(True), differentiating() as inside:
+            again = inside or any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
             for i in positions:
                 x = inputs[i]
                 inputs[i] = identity(x) if isinstance(x, Tensor) and x.requires_grad else Variable(x)
-            out = f(*inputs)
+            out = single_result(f(*inputs), "grad")
             found = gradients(out, [inputs[i] for i in positions], create_graph=again)
         found = tuple(zeros_like(inputs[i]) if g is None else g for i, g in zip(positions, found))
         return found if isinstance(argument, tuple) else found[0]
 
     return df
+
+
+DEPTH = [0]
+
+
+@contextmanager
+def differentiating():
+    """A context in which functions are differentiated; says whether it stands inside another one."""
+    DEPTH[0] += 1
+    try:
+        yield DEPTH[0] > 1
+    finally:
+        DEPTH[0] -= 1
+
+
+def single_result(out, name: str) -> Tensor:
+    """`out`, once it is seen to be a Tensor."""
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{name}: the function returned {type(out).__name__}, expected a Tensor. Is a return missing?")
+    return out
 
 
 def zeros_like(x) -> Tensor:
@@ -2238,7 +2266,7 @@ def jacobian(f, x) -> Tensor:
     """
     x = Variable(x.detach() if isinstance(x, Tensor) else x)
     with recording(True):
-        return rows_of_derivatives(f(x), x)
+        return rows_of_derivatives(single_result(f(x), "jacobian"), x)
 
 
 def hessian(f, x) -> Tensor:
@@ -2303,24 +2331,28 @@ def checkpoint(f, *inputs):
     -------
     Tensor
     """
-    leaves = {}
+    captured = {}  # what f uses besides its inputs: parameters, and values computed before
 
     def note(operation, out, arguments, arrays, options=(), kept=None):
-        leaves.update({id(x): x for x in arguments if x.requires_grad and x._node is None})
+        captured.update({id(x): x for x in arguments if x.requires_grad and x._node is not PLACEHOLDER})
         result = new(Variable)
         result.data, result.requires_grad, result.grad, result._node = out, True, None, PLACEHOLDER
         return result
 
+    inputs = [as_tensor(x) for x in inputs]
     entries = [Variable(x.detach()) if x.requires_grad else x for x in inputs]
     previous = set_recorder(note)
     try:
-        out = f(*entries)
+        if getattr(previous, "__name__", "") == "note":  # inside another checkpoint, which notes what f uses
+            set_recorder(previous)
+            return f(*inputs)
+        out = single_result(f(*entries), "checkpoint")
     finally:
         set_recorder(previous)
     for x in entries:
-        leaves.pop(id(x), None)
-    sources = [*(x for x in inputs if x.requires_grad), *leaves.values()]
-    if previous is None or not sources:
+        captured.pop(id(x), None)
+    sources = [*(x for x in inputs if x.requires_grad), *captured.values()]
+    if previous is None or not out.requires_grad:
         return out.detach()
 
     def back(g, saved):
@@ -2328,7 +2360,7 @@ def checkpoint(f, *inputs):
         with recording(True):
             out = f(*fresh)
         wanted = [x for x, original in zip(fresh, inputs) if original.requires_grad]
-        return [None if g is None else g.data for g in gradients(out, [*wanted, *leaves.values()], g)]
+        return [None if g is None else g.data for g in gradients(out, [*wanted, *captured.values()], g)]
 
     result = new(Variable)
     result.data, result.requires_grad, result.grad = out.data, True, None
