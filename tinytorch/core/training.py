@@ -597,7 +597,7 @@ class EarlyStopping:
         """Take over what `state_dict` gave."""
         self.best, self.best_epoch, self.best_state = state["best"], state["best_epoch"], state["best_state"]
 
-# %% ../../modules/source/08_training/training_dev.py #L1448
+# %% ../../modules/source/08_training/training_dev.py #L1449
 class History:
     """The numbers of every epoch of a training run.
 
@@ -655,7 +655,7 @@ class History:
         ax.set(xlabel="epoch", ylabel="loss", yscale="log", xlim=(0, 1.25 * len(self)))
         return ax
 
-# %% ../../modules/source/08_training/training_dev.py #L1512
+# %% ../../modules/source/08_training/training_dev.py #L1513
 class Progress:
     """What is shown while training: a bar on a terminal, one line an epoch elsewhere.
 
@@ -717,7 +717,7 @@ class Progress:
             self.stream.write("\r" + text[:width].ljust(width) + ("" if text else "\r"))
             self.stream.flush()
 
-# %% ../../modules/source/08_training/training_dev.py #L1591
+# %% ../../modules/source/08_training/training_dev.py #L1592
 CHECKPOINT = "TinyTorch checkpoint, version 1"
 
 
@@ -786,7 +786,7 @@ def restored(described, arrays: dict):
         return [restored(v, arrays) for v in described]
     return described
 
-# %% ../../modules/source/08_training/training_dev.py #L1668
+# %% ../../modules/source/08_training/training_dev.py #L1669
 class Trainer:
     """Trains a model, and measures it.
 
@@ -1024,7 +1024,7 @@ def batch_count(dataloader) -> int | None:
     """Number of batches, where it is known."""
     return len(dataloader) if hasattr(dataloader, "__len__") else None
 
-# %% ../../modules/source/08_training/training_dev.py #L2012
+# %% ../../modules/source/08_training/training_dev.py #L2013
 def loss_gradients(model, loss_function, x, y) -> dict[str, np.ndarray]:
     """The gradient of the loss on a batch for every parameter, by name, computed afresh; `.grad` is left alone."""
     names, parameters = zip(*model.named_parameters())

@@ -1425,6 +1425,7 @@ def test_early_stopping():
         return answers, stopper.best_epoch
     check(run([5.0, 4.0, 3.0], 2), ([False, False, False], 3))
     check(run([5.0, 4.0, 4.5, 4.2], 2), ([False, False, False, True], 2))
+    check(run([2.0, 2.0, 2.0], 2), ([False, False, True], 1))
     check(run([3.0, 4.0, 2.0, 5.0, 1.0], 2), ([False, False, False, False, False], 5))
     check(run([3.0, 2.95, 2.0], 2, min_delta=0.1), ([False, False, False], 3))
     check(run([3.0, 2.95, 2.91], 2, min_delta=0.1), ([False, False, True], 1))

@@ -1226,6 +1226,7 @@ def test_find_learning_rate():
     found = find_learning_rate(lambda x: w * x, optimizer, square, batches, low=0.3, high=76.8, steps=9)
     check(found.rates, [0.3, 0.6, 1.2, 2.4, 4.8])
     check(found.losses, [64.0, 10.24, 0.4096, 0.802816, 11.592663])
+    check(find_learning_rate(lambda x: w * x, optimizer, square, batches, low=1.55, high=6.2, steps=3).losses, [64.0, 282.24])
 
 test_find_learning_rate()
 
