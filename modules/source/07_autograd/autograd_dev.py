@@ -2178,7 +2178,7 @@ def hvp(f, x, v) -> Tensor:
     """
     x = Variable(x.detach() if isinstance(x, Tensor) else x)
     v = to_array(v, x.dtype)
-    with recording(True):
+    with recording(True), differentiating():
         ### BEGIN SOLUTION hvp
         (g,) = gradients(f(x), [x], create_graph=True)
         if g is None or not g.requires_grad:
@@ -2265,7 +2265,7 @@ def jacobian(f, x) -> Tensor:
     Tensor of shape ``f(x).shape + x.shape``
     """
     x = Variable(x.detach() if isinstance(x, Tensor) else x)
-    with recording(True):
+    with recording(True), differentiating():
         return rows_of_derivatives(single_result(f(x), "jacobian"), x)
 
 
@@ -2282,7 +2282,7 @@ def hessian(f, x) -> Tensor:
     Tensor of shape ``x.shape + x.shape``
     """
     x = Variable(x.detach() if isinstance(x, Tensor) else x)
-    with recording(True):
+    with recording(True), differentiating():
         (g,) = gradients(f(x), [x], create_graph=True)
         return rows_of_derivatives(zeros_like(x) if g is None else g, x)
 
