@@ -51,31 +51,48 @@ class Box:
         return f"{self.title}{order}: " + ", ".join(self.lines)
 
 
+class Bend:
+    """A place that an edge passes through on its way over a layer."""
+
+    def __init__(self, layer):
+        self.layer, self.row = layer, 0
+
+
 def draw_trace(trace, inputs: dict, out) -> Drawing:
     """The picture of a traced forward and backward pass."""
     names = {id(x): name for name, x in inputs.items()}
     unnamed = (f"p{i}" for i in range(1, 10**6))
     boxes, edges = {}, []
-
-    def leaf(x, array):
-        if id(x) not in boxes:
-            if x.requires_grad:
-                title = names.get(id(x)) or next(unnamed)
-                boxes[id(x)] = Box("input", title, value_lines(x.data, trace.gradients.get(id(x))))
-            else:
-                boxes[id(x)] = Box("constant", names.get(id(x), "constant"), value_lines(array, None))
-        return boxes[id(x)]
-
     steps = trace.steps[-MOST:]
-    made = {id(step.out) for step in steps}
     for step in steps:
+        sources = []
+        for x, array in zip(step.inputs, step.arrays):
+            key = id(x) if x.requires_grad else id(array)
+            if key not in boxes and x.requires_grad:
+                title = names.get(key) or next(unnamed)
+                boxes[key] = Box("input", title, value_lines(x.data, trace.gradients.get(key)))
+            elif key not in boxes and np.ndim(array):
+                boxes[key] = Box("constant", names.get(id(x), "constant"), value_lines(array, None))
+            if key in boxes:
+                sources.append(boxes[key])
         kind = "result" if step.out is out else "operation"
-        title = SYMBOLS.get(step.operation.__name__, step.operation.__name__)
-        box = Box(kind, title, value_lines(step.out.data, step.gradient), step.visit)
-        edges += [(leaf(x, a) if id(x) not in made else boxes[id(x)], box) for x, a in zip(step.inputs, step.arrays)]
+        box = Box(kind, title_of(step), value_lines(step.out.data, step.gradient), step.visit)
+        edges += [(source, box) for source in sources]
         boxes[id(step.out)] = box
     note = f"(the last {MOST} of {len(trace.steps)} operations)" if len(trace.steps) > MOST else ""
     return Drawing(list(boxes.values()), edges, note)
+
+
+def title_of(step) -> str:
+    """The operation's symbol, with the number it works with where there is one: "/ 10", "1 -", "** 2"."""
+    name = step.operation.__name__
+    symbol = SYMBOLS.get(name, name)
+    if name == "power_number":
+        return f"** {show(step.options['exponent'])}"
+    numbers = [show(a) if np.ndim(a) == 0 and not x.requires_grad else None for x, a in zip(step.inputs, step.arrays)]
+    if len(numbers) == 2 and numbers[1] is not None:
+        return f"{symbol} {numbers[1]}"
+    return f"{numbers[0]} {symbol}" if len(numbers) == 2 and numbers[0] is not None else symbol
 
 
 def draw_live(out, nodes) -> Drawing:
@@ -110,56 +127,81 @@ def value_lines(value, gradient) -> list[str]:
     return lines
 
 
-def layout(boxes, edges):
-    """Give each box a layer (the longest way from an input) and a row in it (near what it came from)."""
-    before = {box: [a for a, b in edges if b is box] for box in boxes}
-    after = {box: [b for a, b in edges if a is box] for box in boxes}
-    for box in [b for b in boxes if b.kind in ("operation", "result")]:  # in forward order
-        box.layer = 1 + max((a.layer for a in before[box]), default=0)
+def layout(boxes, edges) -> list[list]:
+    """Give each box a layer (the longest way from an input) and a row in it; return the way of each edge.
+
+    An edge that passes over layers gets a bend in each of them, with a row of its own, so that it
+    does not run behind a box.
+    """
+    for box in boxes:  # a box comes after those it was computed from
+        box.layer = 1 + max((a.layer for a, b in edges if b is box), default=-1)
     for box in boxes:
-        if box.kind in ("input", "constant") and after[box]:
-            box.layer = min(b.layer for b in after[box]) - 1
+        after = [b.layer for a, b in edges if a is box]
+        if box.kind in ("input", "constant") and after:
+            box.layer = min(after) - 1
+    ways = [[a, *(Bend(layer) for layer in range(a.layer + 1, b.layer)), b] for a, b in edges]
+    everything = [*boxes, *(point for way in ways for point in way[1:-1])]
+    before, after = {box: [] for box in everything}, {box: [] for box in everything}
+    for way in ways:
+        for a, b in zip(way, way[1:]):
+            before[b].append(a)
+            after[a].append(b)
+    arrange(everything, before, after)
+    return ways
+
+
+def arrange(everything, before, after) -> None:
+    """Order each layer so that a box is near what it is joined to: a few sweeps there and back."""
     layers = {}
-    for box in boxes:
+    for box in everything:
         layers.setdefault(box.layer, []).append(box)
-    for _ in range(4):
-        for near in (before, after):
-            for _, members in sorted(layers.items(), reverse=near is after):
-                members.sort(key=lambda box: np.mean([b.row for b in near[box]]) if near[box] else box.row)
-                for row, box in enumerate(members):
-                    box.row = row - (len(members) - 1) / 2
-    top = min((box.row for box in boxes), default=0)
-    for box in boxes:
+    for sweep in range(8):
+        near = after if sweep % 2 else before
+        for layer in sorted(layers, reverse=near is after):
+            members = layers[layer]
+            members.sort(key=lambda box: np.mean([b.row for b in near[box]]) if near[box] else box.row)
+            for row, box in enumerate(members):
+                box.row = row - (len(members) - 1) / 2
+    top = min((box.row for box in everything), default=0)
+    for box in everything:
         box.row -= top
 
 
 def svg(boxes, edges, words, note) -> str:
     """The picture as SVG, with the words as its description."""
-    layout(boxes, edges)
+    ways = layout(boxes, edges)
+    points = [*boxes, *(point for way in ways for point in way)]
     step_x, step_y = WIDTH + GAP_X, HEIGHT + GAP_Y
-    width = 20 + step_x * (1 + max((b.layer for b in boxes), default=0)) - GAP_X
-    height = 20 + step_y * (1 + max((b.row for b in boxes), default=0)) - GAP_Y + (20 if note else 0)
-    place = {b: (10 + b.layer * step_x, 10 + b.row * step_y) for b in boxes}
+    width = 20 + step_x * (1 + max((b.layer for b in points), default=0)) - GAP_X
+    height = 20 + step_y * (1 + max((b.row for b in points), default=0)) - GAP_Y + (20 if note else 0)
+    place = {b: (10 + b.layer * step_x, 10 + b.row * step_y) for b in points}
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
-        f'role="img" font-family="sans-serif" font-size="13" style="max-width:100%;height:auto">',
+        f'height="{height:.0f}" role="img" font-family="sans-serif" font-size="13" style="max-width:100%;height:auto">',
         f"<title>Graph of {len(boxes)} values</title><desc>{escape(words)}</desc>",
         f'<rect width="{width:.0f}" height="{height:.0f}" fill="#ffffff"/>',
     ]
-    parts += [curve(place[a], place[b]) for a, b in edges]
+    parts += [curve([place[point] for point in way]) for way in ways]
     parts += [drawn_box(box, *place[box]) for box in boxes]
     if note:
         parts.append(f'<text x="10" y="{height - 8:.0f}" fill="#333333">{escape(note)}</text>')
     return "".join(parts) + "</svg>"
 
 
-def curve(a, b) -> str:
-    """An arrow from the right side of one box to the left side of another."""
-    x1, y1, x2, y2 = a[0] + WIDTH, a[1] + HEIGHT / 2, b[0], b[1] + HEIGHT / 2
-    bend = (x1 + x2) / 2
-    line = f'<path d="M{x1:.0f} {y1:.0f} C{bend:.0f} {y1:.0f} {bend:.0f} {y2:.0f} {x2 - 6:.0f} {y2:.0f}"'
-    head = f'<path d="M{x2 - 7:.0f} {y2 - 4:.0f} L{x2:.0f} {y2:.0f} L{x2 - 7:.0f} {y2 + 4:.0f} Z" fill="#555555"/>'
-    return f'{line} fill="none" stroke="#555555"/>{head}'
+def curve(way) -> str:
+    """An arrow from the right side of the first box to the left side of the last, through the bends between."""
+    middle = HEIGHT / 2
+    x, y = way[0][0] + WIDTH, way[0][1] + middle
+    path = f"M{x:.0f} {y:.0f}"
+    for left, top in way[1:]:
+        bend = x + GAP_X / 2
+        path += f" C{bend:.0f} {y:.0f} {bend:.0f} {top + middle:.0f} {left:.0f} {top + middle:.0f}"
+        x, y = left + WIDTH, top + middle
+        if (left, top) != way[-1]:
+            path += f" L{x:.0f} {y:.0f}"
+    tip = way[-1][0]
+    head = f'<path d="M{tip - 7:.0f} {y - 4:.0f} L{tip:.0f} {y:.0f} L{tip - 7:.0f} {y + 4:.0f} Z" fill="#555555"/>'
+    return f'<path d="{path}" fill="none" stroke="#555555"/>{head}'
 
 
 def drawn_box(box, x, y) -> str:

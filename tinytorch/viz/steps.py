@@ -131,7 +131,7 @@ def formula(step, names) -> str:
     arguments = [names.get(id(x), show(a)) for x, a in zip(step.inputs, step.arrays)]
     called = f"{operation.__name__.removeprefix('reduce_')}({', '.join(arguments)})"
     body = returned(operation.__wrapped__)
-    if operation.any_number or body is None:
+    if operation.any_number or not isinstance(body, ast.BinOp | ast.UnaryOp):
         return called
     return written(body, {**symbols(step, names), **option_texts(step)}) or called
 
@@ -144,7 +144,9 @@ def rule_text(step, name, texts) -> str:
 
 
 def option_texts(step) -> dict[str, str]:
-    return {name: f"{v:g}" if isinstance(v, (int, float)) else repr(v) for name, v in step.options.items()}
+    texts = {name: f"{v:g}" if type(v) in (int, float) else repr(v) for name, v in step.options.items()}
+    shapes = {f"{name}_shape": str(np.shape(a)) for name, a in zip(step.operation.inputs, step.arrays)}
+    return texts | shapes
 
 
 def returned(function):
