@@ -5,7 +5,7 @@ __all__ = ['Optimizer', 'checked_fraction', 'checked_positive', 'SGD', 'RMSProp'
            'StepLR', 'CosineLR', 'WarmupLR', 'put_back', 'endless', 'tried_step', 'RateSearch', 'smoothed',
            'find_learning_rate']
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L30
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L34
 import math
 from contextlib import contextmanager
 
@@ -17,7 +17,7 @@ from tinytorch.core.training import (
     NotFiniteError, checked_parameters, checked_rate, generators, loader_state, parts_of, snapshot, train_step,
 )  # fmt: skip
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L92
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L100
 class Optimizer:
     """Moves parameters; a subclass says by how much.
 
@@ -104,7 +104,7 @@ def checked_positive(name: str, option: str, value) -> float:
         raise ValueError(f"{name}: {option} is {value!r}, but it has to be a number of at least 0.")
     return float(value)
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L193
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L205
 class SGD(Optimizer):
     """Gradient descent on batches, with momentum (Polyak 1964; Sutskever et al. 2013).
 
@@ -149,7 +149,7 @@ class SGD(Optimizer):
         return self.learning_rate * g
         ### END SOLUTION
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L362
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L377
 class RMSProp(Optimizer):
     """Steps measured by the gradients' usual size (Tieleman & Hinton 2012).
 
@@ -192,7 +192,7 @@ class RMSProp(Optimizer):
         return step
         ### END SOLUTION
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L487
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L505
 class Adam(Optimizer):
     """Averaged gradients, divided by their usual size (Kingma & Ba 2015).
 
@@ -243,7 +243,7 @@ class Adam(Optimizer):
         """What to subtract from a parameter."""
         return self.adam_step(g + self.weight_decay * p if self.weight_decay else g, memory)
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L632
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L651
 class AdamW(Adam):
     """Adam with weight decay apart from the gradient (Loshchilov & Hutter 2019).
 
@@ -270,7 +270,7 @@ class AdamW(Adam):
         return self.adam_step(g, memory) + self.learning_rate * self.weight_decay * p
         ### END SOLUTION
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L802
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L829
 class Schedule:
     """Changes an optimizer's learning rate as training goes on.
 
@@ -315,7 +315,7 @@ def checked_length(name: str, option: str, value) -> int:
         raise ValueError(f"{name}: {option} is {value!r}, but it has to be a whole number of at least 1.")
     return int(value)
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L853
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L882
 class StepLR(Schedule):
     """Multiplies the learning rate by `gamma` every `step_size` steps."""
 
@@ -372,7 +372,7 @@ class WarmupLR(Schedule):
         return self.base if self.after is None else self.after.rate(count - self.steps)
         ### END SOLUTION
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L1040
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L1072
 @contextmanager
 def put_back(model, optimizer, dataloader):
     """Afterwards the weights, the optimizer, random generators, modes and the loader are as they were."""
@@ -457,7 +457,7 @@ def smoothed(values: np.ndarray, keep: float = 0.8) -> np.ndarray:
         out[i] = average / (1 - keep ** (i + 1))
     return out
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L1127
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L1159
 def find_learning_rate(model, optimizer, loss_function, dataloader, low: float = 1e-6, high: float = 10.0, steps: int = 100) -> RateSearch:
     """Try learning rates from `low` to `high` in one run, a batch for each (Smith 2017).
 

@@ -10,7 +10,7 @@ __all__ = ['CHECKPOINT', 'same_shapes', 'mean_squared_error', 'as_tensor', 'as_r
            'load_checkpoint', 'restored', 'Trainer', 'named_metrics', 'named', 'generators', 'loader_state',
            'batch_count', 'loss_gradients', 'gradient_norms', 'dead_units', 'alignment']
 
-# %% ../../modules/source/08_training/training_dev.py #L32
+# %% ../../modules/source/08_training/training_dev.py #L34
 import json
 import math
 import os
@@ -27,7 +27,7 @@ from .autograd import clip_gradients, first_nonfinite, gradient, gradients, no_g
 from .layers import Module
 from .tensor import Tensor, mean, operation, wrap
 
-# %% ../../modules/source/08_training/training_dev.py #L91
+# %% ../../modules/source/08_training/training_dev.py #L94
 def same_shapes(name: str, y_pred, y_true) -> None:
     """Raise ValueError where predictions and targets differ in shape, or there are none."""
     if y_pred.shape != y_true.shape:
@@ -73,7 +73,7 @@ def as_tensor(x) -> Tensor:
     """x itself where it is a Tensor; an array or nested lists as one."""
     return x if isinstance(x, Tensor) else Tensor(x)
 
-# %% ../../modules/source/08_training/training_dev.py #L222
+# %% ../../modules/source/08_training/training_dev.py #L228
 def as_rows(logits, targets):
     """Logits as a matrix (N, K), with the targets as (N,)."""
     if logits.ndim == 2:
@@ -86,7 +86,7 @@ def softmax_cross_entropy_composed(logits, targets) -> Tensor:
     rows, classes = as_rows(log_softmax(logits), plain(targets))
     return -mean(rows[np.arange(len(classes)), classes])
 
-# %% ../../modules/source/08_training/training_dev.py #L237
+# %% ../../modules/source/08_training/training_dev.py #L243
 @operation(keeps=True)
 def softmax_cross_entropy(logits, targets, /):
     """The mean of -log softmax(logits)[target] over a batch, in one go.
@@ -121,7 +121,7 @@ def softmax_cross_entropy(logits, targets, /):
     return loss, p
     ### END SOLUTION
 
-# %% ../../modules/source/08_training/training_dev.py #L345
+# %% ../../modules/source/08_training/training_dev.py #L352
 def cross_entropy_slope(p: np.ndarray, t: np.ndarray) -> np.ndarray:
     """The slope of `softmax_cross_entropy` with respect to the logits.
 
@@ -149,7 +149,7 @@ gradient(
     logits=lambda g, kept, targets, logits_shape: (g * cross_entropy_slope(kept, targets.reshape(-1))).reshape(logits_shape),
 )
 
-# %% ../../modules/source/08_training/training_dev.py #L479
+# %% ../../modules/source/08_training/training_dev.py #L487
 def binary_cross_entropy_composed(logits, targets) -> Tensor:
     """What `binary_cross_entropy_with_logits` equals, up to rounding, written with operations."""
     return mean(softplus(logits) - logits * plain(targets).astype(logits.dtype))
@@ -181,7 +181,7 @@ def binary_cross_entropy_with_logits(logits, targets, /):
 gradient(binary_cross_entropy_with_logits, composition=binary_cross_entropy_composed,
          logits=lambda g, logits, targets: g * (sigmoid(logits) - targets).astype(logits.dtype) / logits.size)  # fmt: skip
 
-# %% ../../modules/source/08_training/training_dev.py #L578
+# %% ../../modules/source/08_training/training_dev.py #L587
 class NotFiniteError(ArithmeticError):
     """A loss, a prediction or a gradient is NaN or infinite, and training cannot go on."""
 
@@ -289,7 +289,7 @@ class MeanSquaredError:
         y_pred, y_true = as_tensor(y_pred), as_tensor(y_true)
         return checked_loss("MeanSquaredError", mean_squared_error(y_pred, y_true), y_pred, y_true)
 
-# %% ../../modules/source/08_training/training_dev.py #L711
+# %% ../../modules/source/08_training/training_dev.py #L721
 def predicted_classes(y_pred, y_true) -> np.ndarray:
     """Class numbers from scores (..., K), from yes-or-no scores, or as they are where they are integers."""
     y_pred = plain(y_pred) if isinstance(y_pred, Tensor) else np.asarray(y_pred)
@@ -316,7 +316,7 @@ class Accuracy:
             raise ValueError("Accuracy: there are no samples.")
         return float((classes == y_true).mean())
 
-# %% ../../modules/source/08_training/training_dev.py #L744
+# %% ../../modules/source/08_training/training_dev.py #L754
 def confusion_matrix(y_pred, y_true, classes: int | None = None) -> np.ndarray:
     """How many samples of each class were taken for which.
 
@@ -349,7 +349,7 @@ def confusion_matrix(y_pred, y_true, classes: int | None = None) -> np.ndarray:
     return matrix
     ### END SOLUTION
 
-# %% ../../modules/source/08_training/training_dev.py #L830
+# %% ../../modules/source/08_training/training_dev.py #L842
 def checked_parameters(name: str, parameters) -> list[Tensor]:
     """`parameters` as a list of distinct Tensors that require a gradient."""
     if isinstance(parameters, Tensor):
@@ -390,7 +390,7 @@ def checked_rate(name: str, learning_rate) -> float:
         raise ValueError(f"{name}: learning_rate is {learning_rate!r}, but it has to be a number of at least 0, such as 0.01.")
     return rate
 
-# %% ../../modules/source/08_training/training_dev.py #L873
+# %% ../../modules/source/08_training/training_dev.py #L885
 class GradientDescent:
     """Moves parameters against their gradients.
 
@@ -431,7 +431,7 @@ class GradientDescent:
         """Take over what `state_dict` gave."""
         self.learning_rate = float(state["learning_rate"])
 
-# %% ../../modules/source/08_training/training_dev.py #L996
+# %% ../../modules/source/08_training/training_dev.py #L1008
 def train_step(model, optimizer, loss_function, x, y, max_norm: float | None = None) -> tuple[float, Tensor]:
     """One step of training on one batch.
 
@@ -462,7 +462,7 @@ def train_step(model, optimizer, loss_function, x, y, max_norm: float | None = N
     return loss.item(), y_pred.detach()
     ### END SOLUTION
 
-# %% ../../modules/source/08_training/training_dev.py #L1142
+# %% ../../modules/source/08_training/training_dev.py #L1154
 def parts_of(model) -> list:
     """The modules in a model and the random generators that they own, each once, in a fixed order."""
     found, waiting = {}, [model]
@@ -496,7 +496,7 @@ def number(value) -> float:
     """A Python float from a number or a Tensor of one entry."""
     return value.item() if isinstance(value, Tensor) else float(value)
 
-# %% ../../modules/source/08_training/training_dev.py #L1178
+# %% ../../modules/source/08_training/training_dev.py #L1190
 def evaluate(model, dataloader, functions: dict) -> dict[str, float]:
     """Mean of each function over all samples of a dataloader.
 
@@ -531,12 +531,12 @@ def evaluate(model, dataloader, functions: dict) -> dict[str, float]:
         raise ValueError("evaluate: the dataloader gave no samples. A generator is used up after one round; use a DataLoader.")
     return {name: total / count for name, total in totals.items()}
 
-# %% ../../modules/source/08_training/training_dev.py #L1301
+# %% ../../modules/source/08_training/training_dev.py #L1315
 def snapshot(model) -> dict[str, np.ndarray]:
     """A copy of everything that `model.state_dict()` names."""
     return {name: np.array(plain(value)) for name, value in model.state_dict().items()}
 
-# %% ../../modules/source/08_training/training_dev.py #L1308
+# %% ../../modules/source/08_training/training_dev.py #L1322
 class EarlyStopping:
     """Says when a number has not become smaller for some time, and keeps the weights from its best epoch.
 
@@ -597,7 +597,7 @@ class EarlyStopping:
         """Take over what `state_dict` gave."""
         self.best, self.best_epoch, self.best_state = state["best"], state["best_epoch"], state["best_state"]
 
-# %% ../../modules/source/08_training/training_dev.py #L1449
+# %% ../../modules/source/08_training/training_dev.py #L1464
 class History:
     """The numbers of every epoch of a training run.
 
@@ -655,7 +655,7 @@ class History:
         ax.set(xlabel="epoch", ylabel="loss", yscale="log", xlim=(0, 1.25 * len(self)))
         return ax
 
-# %% ../../modules/source/08_training/training_dev.py #L1513
+# %% ../../modules/source/08_training/training_dev.py #L1529
 class Progress:
     """What is shown while training: a bar on a terminal, one line an epoch elsewhere.
 
@@ -717,7 +717,7 @@ class Progress:
             self.stream.write("\r" + text[:width].ljust(width) + ("" if text else "\r"))
             self.stream.flush()
 
-# %% ../../modules/source/08_training/training_dev.py #L1592
+# %% ../../modules/source/08_training/training_dev.py #L1611
 CHECKPOINT = "TinyTorch checkpoint, version 1"
 
 
@@ -786,7 +786,7 @@ def restored(described, arrays: dict):
         return [restored(v, arrays) for v in described]
     return described
 
-# %% ../../modules/source/08_training/training_dev.py #L1669
+# %% ../../modules/source/08_training/training_dev.py #L1689
 class Trainer:
     """Trains a model, and measures it.
 
@@ -1024,7 +1024,7 @@ def batch_count(dataloader) -> int | None:
     """Number of batches, where it is known."""
     return len(dataloader) if hasattr(dataloader, "__len__") else None
 
-# %% ../../modules/source/08_training/training_dev.py #L2013
+# %% ../../modules/source/08_training/training_dev.py #L2039
 def loss_gradients(model, loss_function, x, y) -> dict[str, np.ndarray]:
     """The gradient of the loss on a batch for every parameter, by name, computed afresh; `.grad` is left alone."""
     names, parameters = zip(*model.named_parameters())

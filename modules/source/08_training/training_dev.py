@@ -15,14 +15,16 @@
 # %% [markdown]
 # # Training
 #
-# There is a network, there are batches of real digits, and there is `backward`, which finds for every weight the direction in which
-# a number falls. Two things are missing. One is the number: something that says how wrong the network's answers are, as
-# a single value with a useful slope. The other is the loop that walks downhill, a few hundred times, and knows when to stop.
+# There is a network, there are batches of real digits, and there is `backward`, which finds for every weight the
+# direction in which a number falls. Two things are missing. One is the number: something that says how wrong the
+# network's answers are, as a single value with a useful slope. The other is the loop that walks downhill, a few hundred
+# times, and knows when to stop.
 #
-# Neither is long. But a training loop is the part of a program where a mistake is least likely to raise an error. A loss that was averaged
-# over the wrong axis, a gradient that was not forgotten, an evaluation with dropout still on: the program
-# runs, numbers come out, and they are a little worse than they should be. So this chapter builds each piece so that it can be
-# checked alone. It ends with a lab in which five networks refuse to learn, and you find out why from what they leave behind.
+# Neither is long. But a training loop is the part of a program where a mistake is least likely to raise an error. A
+# loss that was averaged over the wrong axis, a gradient that was not forgotten, an evaluation with dropout still on:
+# the program runs, numbers come out, and they are a little worse than they should be. So this chapter builds each piece
+# so that it can be checked alone. It ends with a lab in which five networks refuse to learn, and you find out why from
+# what they leave behind.
 
 # %%
 #| default_exp core.training
@@ -56,8 +58,8 @@ from tinytorch.testing import check, check_raises
 # %% [markdown]
 # ## The smallest training there is
 #
-# One weight, three points on the line $y = 3x$, and the wish that $w x$ be close to $y$. Start with $w = 0$; measure how wrong that is, by the mean of the
-# squared distances; ask for the slope; take a step against it. Then again.
+# One weight, three points on the line $y = 3x$, and the wish that $w x$ be close to $y$. Start with $w = 0$; measure
+# how wrong that is, by the mean of the squared distances; ask for the slope; take a step against it. Then again.
 
 # %%
 xs, ys = Tensor([1.0, 2.0, 3.0]), Tensor([3.0, 6.0, 9.0])
@@ -71,16 +73,17 @@ for step in range(5):
     w.zero_grad()
 
 # %% [markdown]
-# Every training run is these lines, with more weights. The `0.1` is the *learning rate*: how far to go along the slope. What follows replaces
-# the lines one after the other by something that can be trusted with a network: the loss, the step, the round through all batches.
+# Every training run is these lines, with more weights. The `0.1` is the *learning rate*: how far to go along the slope.
+# What follows replaces the lines one after the other by something that can be trusted with a network: the loss, the
+# step, the round through all batches.
 #
 # ## How far off: the mean squared error
 #
-# For answers that are numbers, the squared distance above is a good measure. It is zero where the answer is right, it grows with the error,
-# and its slope shrinks as the error does, so that steps get smaller near the goal.
+# For answers that are numbers, the squared distance above is a good measure. It is zero where the answer is right, it
+# grows with the error, and its slope shrinks as the error does, so that steps get smaller near the goal.
 #
-# One trap is so common that the function checks for it before it computes. Predictions of a network have shape `(N, 1)`, targets are often stored as `(N,)`, and
-# the difference of the two broadcasts. Nothing fails:
+# One trap is so common that the function checks for it before it computes. Predictions of a network have shape `(N,
+# 1)`, targets are often stored as `(N,)`, and the difference of the two broadcasts. Nothing fails:
 
 # %%
 column, row = np.array([[1.0], [2.0], [3.0]]), np.array([1.0, 2.0, 3.0])
@@ -188,22 +191,24 @@ test_mean_squared_error()
 # %% [markdown]
 # ## Which class: cross-entropy
 #
-# A classifier gives one score for each class, any number at all; these are the *logits*. Softmax makes probabilities of them. Suppose the right
-# class got the probability $p$. A good answer has $p$ near 1, and the loss should punish confidence in a wrong class more than doubt. The
-# negative logarithm does: it is 0 for certainty, $\log 10$ for a blind guess among ten classes, and it grows without bound as $p$ approaches 0.
+# A classifier gives one score for each class, any number at all; these are the *logits*. Softmax makes probabilities of
+# them. Suppose the right class got the probability $p$. A good answer has $p$ near 1, and the loss should punish
+# confidence in a wrong class more than doubt. The negative logarithm does: it is 0 for certainty, $\log 10$ for a blind
+# guess among ten classes, and it grows without bound as $p$ approaches 0.
 
 # %%
 for p in (1.0, 0.9, 0.5, 0.1, 0.001):
     print(f"p = {p:5.3f}   -log p = {0 - np.log(p):.4f}")
 
 # %% [markdown]
-# The mean of this over a batch is the *cross-entropy*. For the scores $z$ of one sample with class $t$, it is worth writing out:
+# The mean of this over a batch is the *cross-entropy*. For the scores $z$ of one sample with class $t$, it is worth
+# writing out:
 #
 # $$-\log \frac{e^{z_t}}{\sum_k e^{z_k}} = \log \sum_k e^{z_k} - z_t$$
 #
-# The right side has no quotient, and no probability that could round to 0 before its logarithm is taken. What is left to fear is
-# $e^{z_k}$ for large scores. Subtracting the largest score from all of them changes nothing on paper, and then the largest exponential is $e^0$. In code, the two
-# ways differ as soon as scores do:
+# The right side has no quotient, and no probability that could round to 0 before its logarithm is taken. What is left
+# to fear is $e^{z_k}$ for large scores. Subtracting the largest score from all of them changes nothing on paper, and
+# then the largest exponential is $e^0$. In code, the two ways differ as soon as scores do:
 
 # %%
 scores = np.array([0.0, 200.0], dtype=np.float32)
@@ -214,8 +219,9 @@ shifted = scores - scores.max()
 print("on the right side, shifted: ", np.log(np.exp(shifted).sum()) - shifted[0])
 
 # %% [markdown]
-# One function of arrays computes it whole: a *fused* operation. What it equals is a composition of operations that exist already, and stands beside
-# it. The two are tested against each other, and gradients of gradients are taken through the composition.
+# One function of arrays computes it whole: a *fused* operation. What it equals is a composition of operations that
+# exist already, and stands beside it. The two are tested against each other, and gradients of gradients are taken
+# through the composition.
 
 # %%
 #| export
@@ -336,9 +342,10 @@ test_softmax_cross_entropy()
 # %% [markdown]
 # ### Its slope
 #
-# Differentiate $\log \sum_k e^{z_k} - z_t$ with respect to $z_j$. The first part gives $e^{z_j} / \sum_k e^{z_k}$, which is the softmax $p_j$. The second gives $-1$ for
-# $j = t$ and nothing elsewhere. So the slope is *probability minus truth*, where the truth is 1 for the right class and 0 for the others, and the mean over the batch
-# divides it by $N$. It never explodes, whatever the scores: each entry lies between $-1/N$ and $1/N$.
+# Differentiate $\log \sum_k e^{z_k} - z_t$ with respect to $z_j$. The first part gives $e^{z_j} / \sum_k e^{z_k}$,
+# which is the softmax $p_j$. The second gives $-1$ for $j = t$ and nothing elsewhere. So the slope is *probability
+# minus truth*, where the truth is 1 for the right class and 0 for the others, and the mean over the batch divides it by
+# $N$. It never explodes, whatever the scores: each entry lies between $-1/N$ and $1/N$.
 
 # %% nbgrader={"grade": false, "grade_id": "cross_entropy_slope", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -431,8 +438,8 @@ def test_cross_entropy_slope():
 test_cross_entropy_slope()
 
 # %% [markdown]
-# Is it the same as the composition, in value and slope, and is it worth having? The checker of the autograd chapter judges the row, and a clock
-# the rest.
+# Is it the same as the composition, in value and slope, and is it worth having? The checker of the autograd chapter
+# judges the row, and a clock the rest.
 
 # %%
 rng = np.random.default_rng(0)
@@ -466,13 +473,14 @@ for name, f in (("fused", softmax_cross_entropy), ("composed", softmax_cross_ent
 # %% [markdown]
 # ## Yes or no: binary cross-entropy
 #
-# With two classes a single score is enough: the sigmoid of $x$ is the probability of *yes*. With the target $y$ being 1 for yes and 0 for no, the loss
-# $-y \log \sigma(x) - (1 - y) \log(1 - \sigma(x))$ becomes, with the same care as before,
+# With two classes a single score is enough: the sigmoid of $x$ is the probability of *yes*. With the target $y$ being 1
+# for yes and 0 for no, the loss $-y \log \sigma(x) - (1 - y) \log(1 - \sigma(x))$ becomes, with the same care as
+# before,
 #
 # $$\max(x, 0) - x y + \log(1 + e^{-|x|}).$$
 #
-# The exponent is never positive, so nothing overflows. And for a confident right answer the first two terms cancel exactly, which leaves the
-# small last one with all its digits.
+# The exponent is never positive, so nothing overflows. And for a confident right answer the first two terms cancel
+# exactly, which leaves the small last one with all its digits.
 
 # %% nbgrader={"grade": false, "grade_id": "binary_cross_entropy", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -569,9 +577,10 @@ test_binary_cross_entropy()
 # %% [markdown]
 # ## Losses as objects
 #
-# A trainer is handed a loss and calls it as `loss_function(y_pred, y_true)`. These objects are also where targets are looked at: a class number out of
-# range would otherwise be read from the wrong end of a row (`z[-1]` is no error in Python), and one-hot rows or float targets would end in a message
-# from deep inside NumPy. And a NaN stops here, with its place, before it has made every weight a NaN.
+# A trainer is handed a loss and calls it as `loss_function(y_pred, y_true)`. These objects are also where targets are
+# looked at: a class number out of range would otherwise be read from the wrong end of a row (`z[-1]` is no error in
+# Python), and one-hot rows or float targets would end in a message from deep inside NumPy. And a NaN stops here, with
+# its place, before it has made every weight a NaN.
 
 # %%
 #| export
@@ -703,8 +712,9 @@ test_losses()
 # %% [markdown]
 # ## What people want to know: accuracy
 #
-# The loss is for the optimizer. People ask how many digits were read correctly, a number without a useful slope: nudge a weight, and most of the time
-# not a single answer changes. Such numbers, which are only looked at, are called *metrics*. They have the same two arguments.
+# The loss is for the optimizer. People ask how many digits were read correctly, a number without a useful slope: nudge
+# a weight, and most of the time not a single answer changes. Such numbers, which are only looked at, are called
+# *metrics*. They have the same two arguments.
 
 # %%
 #| export
@@ -736,8 +746,8 @@ class Accuracy:
 
 
 # %% [markdown]
-# A single number does not say *which* mistakes are made. The *confusion matrix* does: entry `[i, j]` counts the samples of class `i` that were taken for class `j`. Right
-# answers lie on the diagonal.
+# A single number does not say *which* mistakes are made. The *confusion matrix* does: entry `[i, j]` counts the samples
+# of class `i` that were taken for class `j`. Right answers lie on the diagonal.
 
 # %% nbgrader={"grade": false, "grade_id": "confusion_matrix", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -818,12 +828,14 @@ test_confusion_matrix()
 # %% [markdown]
 # ## The step
 #
-# Gradient descent moves every parameter against its gradient: $w \leftarrow w - \eta\, g$, with the learning rate $\eta$. Two words of caution. What is moved has to be the
-# *array inside* the parameter: the network holds the Parameter, and a new one in a variable of our own would change nothing in it. And the subtraction must not be
+# Gradient descent moves every parameter against its gradient: $w \leftarrow w - \eta\, g$, with the learning rate
+# $\eta$. Two words of caution. What is moved has to be the *array inside* the parameter: the network holds the
+# Parameter, and a new one in a variable of our own would change nothing in it. And the subtraction must not be
 # recorded, so it is done on the arrays.
 #
-# The constructor checks the list it is given. The mistakes there are of a quiet kind too: `parameters()` may be a generator, which is empty the second time it is gone
-# through, and an optimizer with no parameters does its work very fast.
+# The constructor checks the list it is given. The mistakes there are of a quiet kind too: `parameters()` may be a
+# generator, which is empty the second time it is gone through, and an optimizer with no parameters does its work very
+# fast.
 
 # %%
 #| export
@@ -988,8 +1000,8 @@ test_gradient_descent_step()
 #
 # Forget the old gradients, predict, measure, go back, step. The order matters, and each of the five is a line.
 #
-# `clip_gradients` from the autograd chapter has its place here as well: where `max_norm` is given, the gradients are shortened
-# after they have been found and before they are used.
+# `clip_gradients` from the autograd chapter has its place here as well: where `max_norm` is given, the gradients are
+# shortened after they have been found and before they are used.
 
 # %% nbgrader={"grade": false, "grade_id": "train_step", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1111,8 +1123,8 @@ def test_train_step():
 test_train_step()
 
 # %% [markdown]
-# Eight lines, and digits are being read. The data set's fixed test part is left alone until the end of this chapter; choices are made on a validation part that
-# is cut from the training part.
+# Eight lines, and digits are being read. The data set's fixed test part is left alone until the end of this chapter;
+# choices are made on a validation part that is cut from the training part.
 
 # %%
 train, test = digits_split()
@@ -1127,8 +1139,8 @@ for epoch in range(5):
 # %% [markdown]
 # ## Measuring without disturbing
 #
-# How good is the network now, on digits that it has not been trained on? That needs a round through the other batches in which nothing is learned. Three things
-# have to hold during that round, and one has to hold after it:
+# How good is the network now, on digits that it has not been trained on? That needs a round through the other batches
+# in which nothing is learned. Three things have to hold during that round, and one has to hold after it:
 #
 # - nothing is recorded (`no_grad`);
 # - layers that behave differently in training, such as `Dropout`, are in evaluation mode;
@@ -1290,11 +1302,13 @@ print("validation part:", evaluate(model, DataLoader(validation, batch_size=50, 
 # %% [markdown]
 # ## When to stop
 #
-# The loss on the training part falls as long as one trains. The loss on digits that are not trained on falls too, and then at some point does not, or rises: from
-# there on the network learns its training samples by heart. *Early stopping* watches the second number, keeps a copy of the weights from its best epoch, and gives up when it has not become
-# better for a number of epochs, the *patience*.
+# The loss on the training part falls as long as one trains. The loss on digits that are not trained on falls too, and
+# then at some point does not, or rises: from there on the network learns its training samples by heart. *Early
+# stopping* watches the second number, keeps a copy of the weights from its best epoch, and gives up when it has not
+# become better for a number of epochs, the *patience*.
 #
-# The copy has to be a copy. Steps change arrays in place, so a list of the parameters would always hold the weights of today.
+# The copy has to be a copy. Steps change arrays in place, so a list of the parameters would always hold the weights of
+# today.
 
 # %%
 #| export
@@ -1441,8 +1455,9 @@ test_early_stopping()
 # %% [markdown]
 # ## What a run leaves behind
 #
-# A history: for every epoch the loss and the metrics, on the training part and, with the prefix `val_`, on the validation part. It can be asked whether the loss has fallen at all, since a
-# program that trains for an hour and prints a final number without saying that nothing was learned is of little help.
+# A history: for every epoch the loss and the metrics, on the training part and, with the prefix `val_`, on the
+# validation part. It can be asked whether the loss has fallen at all, since a program that trains for an hour and
+# prints a final number without saying that nothing was learned is of little help.
 
 # %%
 #| export
@@ -1505,8 +1520,9 @@ class History:
 
 
 # %% [markdown]
-# While a run lasts, one wants to see that it lives. On a terminal that is a bar in a single line, which is rewritten a few times a second; everywhere else, in a notebook, a file, a pipe, one line
-# an epoch. Both go to the error stream, so that a program's real output can be piped on.
+# While a run lasts, one wants to see that it lives. On a terminal that is a bar in a single line, which is rewritten a
+# few times a second; everywhere else, in a notebook, a file, a pipe, one line an epoch. Both go to the error stream, so
+# that a program's real output can be piped on.
 
 # %%
 #| export
@@ -1575,17 +1591,20 @@ class Progress:
 # %% [markdown]
 # ## Interrupted, and resumed
 #
-# Machines restart. A run that is resumed should give the very numbers that it would have given undisturbed, to the last bit; otherwise nobody can say later what was trained. What has to be
-# written down for that? The weights, of course. But also:
+# Machines restart. A run that is resumed should give the very numbers that it would have given undisturbed, to the last
+# bit; otherwise nobody can say later what was trained. What has to be written down for that? The weights, of course.
+# But also:
 #
-# - what the optimizer remembers (for gradient descent its learning rate; the optimizers of the next chapter remember much more);
+# - what the optimizer remembers (for gradient descent its learning rate; the optimizers of the next chapter remember
+#   much more);
 # - which epoch it was, and the seed of the order of the batches;
 # - the state of every random generator in the network, for dropout goes on drawing where it stopped;
 # - the best weights so far, if early stopping watches, and the history.
 #
-# All of it is arrays, numbers and texts in dictionaries. The arrays go into an `.npz` file, and so does the rest, as text in JSON. Pickle would be shorter to write, but a pickle file can run any program when it
-# is loaded, and checkpoints get passed around. The file is written under another name beside its place and then renamed, which the system does as a whole or not at all: whenever the power
-# fails, there is a complete checkpoint.
+# All of it is arrays, numbers and texts in dictionaries. The arrays go into an `.npz` file, and so does the rest, as
+# text in JSON. Pickle would be shorter to write, but a pickle file can run any program when it is loaded, and
+# checkpoints get passed around. The file is written under another name beside its place and then renamed, which the
+# system does as a whole or not at all: whenever the power fails, there is a complete checkpoint.
 
 # %%
 #| export
@@ -1661,8 +1680,9 @@ def restored(described, arrays: dict):
 # %% [markdown]
 # ## The Trainer
 #
-# What is left is to put the pieces together. `fit` runs the epochs, `evaluate` measures, `predict` answers. It has three more duties, each of which is a few lines: to stop with
-# an explanation where the loss is no longer a number, to notice that the optimizer holds the parameters of some other network, and to leave the modes as they were.
+# What is left is to put the pieces together. `fit` runs the epochs, `evaluate` measures, `predict` answers. It has
+# three more duties, each of which is a few lines: to stop with an explanation where the loss is no longer a number, to
+# notice that the optimizer holds the parameters of some other network, and to leave the modes as they were.
 
 # %%
 #| export
@@ -1956,8 +1976,10 @@ i, j = np.unravel_index(mistakes.argmax(), mistakes.shape)
 print(f"{mistakes.sum()} of {len(test)} mistaken; most often a {i} was taken for a {j} ({mistakes[i, j]} times)")
 
 # %% [markdown]
-# The same run twice gives the same numbers, because every source of chance has a seed: the weights, dropout, the order of the batches. And a run that breaks off can be resumed. The next cell trains for six epochs; then
-# for three, writing a checkpoint; and then, with new objects made from *other* seeds, resumes from the file for the remaining three. The weights are compared to the bit.
+# The same run twice gives the same numbers, because every source of chance has a seed: the weights, dropout, the order
+# of the batches. And a run that breaks off can be resumed. The next cell trains for six epochs; then for three, writing
+# a checkpoint; and then, with new objects made from *other* seeds, resumes from the file for the remaining three. The
+# weights are compared to the bit.
 
 # %%
 import tempfile
@@ -2002,11 +2024,15 @@ test_resume()
 # %% [markdown]
 # ## A lab: why won't my network train?
 #
-# Five networks for the same digits, each with one fault. What one sees first is only the loss, and it looks much the same in all of them: it does not fall. What tells the faults apart is what the autograd chapter can show: gradients with
-# respect to anything, without disturbing `.grad`; a trace with every value that was computed; the first operation that gave something infinite.
+# Five networks for the same digits, each with one fault. What one sees first is only the loss, and it looks much the
+# same in all of them: it does not fall. What tells the faults apart is what the autograd chapter can show: gradients
+# with respect to anything, without disturbing `.grad`; a trace with every value that was computed; the first operation
+# that gave something infinite.
 #
-# Three small tools make that handy. `gradient_norms` finds the gradient of the loss afresh, and gives its length for every parameter. `dead_units` traces the forward pass and counts, for every `relu`, the units that are zero for
-# *all* samples of a batch. `alignment` is the cosine of the angle between the gradients on two batches: near 1, if both ask for the same change.
+# Three small tools make that handy. `gradient_norms` finds the gradient of the loss afresh, and gives its length for
+# every parameter. `dead_units` traces the forward pass and counts, for every `relu`, the units that are zero for *all*
+# samples of a batch. `alignment` is the cosine of the angle between the gradients on two batches: near 1, if both ask
+# for the same change.
 
 # %%
 #| export
@@ -2039,8 +2065,9 @@ def alignment(model, loss_function, first, second) -> float:
 # %% [markdown]
 # ### How a healthy one looks
 #
-# First the patient's healthy brother, so that there is something to compare with: a network with three hidden layers, before training and after ten epochs. The last column is how far a step moves the weights of
-# a layer, relative to their own length.
+# First the patient's healthy brother, so that there is something to compare with: a network with three hidden layers,
+# before training and after ten epochs. The last column is how far a step moves the weights of a layer, relative to
+# their own length.
 
 # %%
 def two_batches(data):
@@ -2077,7 +2104,8 @@ attempt(healthy, 0.1)
 print("after"), examine(healthy, 0.1)
 
 # %% [markdown]
-# Gradients of the same order in every layer, steps of a few thousandths of the weights, few dead units, and at the start two batches that agree.
+# Gradients of the same order in every layer, steps of a few thousandths of the weights, few dead units, and at the
+# start two batches that agree.
 #
 # ### Patient one
 
@@ -2088,9 +2116,13 @@ attempt(patient, 0.1)
 examine(patient, 0.1)
 
 # %% [markdown]
-# The loss is that of guessing, $\log 10 \approx 2.30$, and does not move. The gradients are not small, they are exactly zero, and the trace says why: all units of the second `relu` are dead. They give 0 for
-# every sample. The slope of `relu` there is 0, so no gradient reaches the layers before; and the layers after it are fed with zeros, so their weights get none either. Nothing will ever bring these units back. Only the last biases still learn, and what they learn is how frequent each digit is. Starting values are one cause; another is a single step
-# that was far too long. What helps: sound starting values (the layers chapter), a smaller learning rate, or an activation with a slope everywhere, such as `LeakyReLU`.
+# The loss is that of guessing, $\log 10 \approx 2.30$, and does not move. The gradients are not small, they are exactly
+# zero, and the trace says why: all units of the second `relu` are dead. They give 0 for every sample. The slope of
+# `relu` there is 0, so no gradient reaches the layers before; and the layers after it are fed with zeros, so their
+# weights get none either. Nothing will ever bring these units back. Only the last biases still learn, and what they
+# learn is how frequent each digit is. Starting values are one cause; another is a single step that was far too long.
+# What helps: sound starting values (the layers chapter), a smaller learning rate, or an activation with a slope
+# everywhere, such as `LeakyReLU`.
 #
 # ### Patient two
 
@@ -2106,9 +2138,12 @@ except NotFiniteError as error:
     print(error)
 
 # %% [markdown]
-# Weights three times too large, in nine layers: every layer multiplies what comes through by about three, forward and backward. The steps are a multiple of the weights themselves, and within a few batches the numbers leave the range of
-# floats. The trainer's message comes from `first_nonfinite`, and it names the operation, the line and the range of its inputs. Against exploding gradients help, again, sound starting values, normalisation, and
-# limiting the norm. The last one treats the symptom: numbers stay finite and the loss falls, but from far above guessing. The first treats the cause.
+# Weights three times too large, in nine layers: every layer multiplies what comes through by about three, forward and
+# backward. The steps are a multiple of the weights themselves, and within a few batches the numbers leave the range of
+# floats. The trainer's message comes from `first_nonfinite`, and it names the operation, the line and the range of its
+# inputs. Against exploding gradients help, again, sound starting values, normalisation, and limiting the norm. The last
+# one treats the symptom: numbers stay finite and the loss falls, but from far above guessing. The first treats the
+# cause.
 
 # %%
 patient = create_mlp(64, [32] * 8, 10, rng=0)
@@ -2139,9 +2174,13 @@ for labels, data in (("right", train), ("these", shuffled)):
     print(f"a fresh network, {labels} labels: mean alignment of {len(cosines)} pairs of batches {np.mean(cosines):.2f}")
 
 # %% [markdown]
-# Here every layer looks healthy: gradients of one order, units alive, steps of a sensible length. And the loss barely leaves that of guessing. What is missing is agreement. A fresh network that still says the same of every digit
-# is pulled by the labels alone. With the right ones, two batches ask for much the same change. With these, they have nothing in common (slightly less than nothing: what is frequent in one batch is missing from the others), and what a step gains on one batch, it loses on the next. The labels had been shuffled against the pictures, as happens when features and targets are sorted or filtered apart. A network large enough would
-# even drive this training loss to zero by learning every sample by heart, and only the validation accuracy would tell.
+# Here every layer looks healthy: gradients of one order, units alive, steps of a sensible length. And the loss barely
+# leaves that of guessing. What is missing is agreement. A fresh network that still says the same of every digit is
+# pulled by the labels alone. With the right ones, two batches ask for much the same change. With these, they have
+# nothing in common (slightly less than nothing: what is frequent in one batch is missing from the others), and what a
+# step gains on one batch, it loses on the next. The labels had been shuffled against the pictures, as happens when
+# features and targets are sorted or filtered apart. A network large enough would even drive this training loss to zero
+# by learning every sample by heart, and only the validation accuracy would tell.
 #
 # ### Patient four
 
@@ -2166,11 +2205,13 @@ for epoch in range(10):
 print(f"mean loss of the last epoch {np.mean(losses):.3f}")
 
 # %% [markdown]
-# `.grad` should be the gradient of this batch, up to the one step that was taken since. It is not: it grows with every step, because `backward` adds to what is there and nobody cleared it. Comparing what is stored with a gradient that was
-# found afresh is a test that takes two lines, and it is the only one that shows this fault directly. (Odd as it is, this is not always fatal. A sum of all earlier gradients is something like momentum without a brake, and some
-# networks limp along with it.)
+# `.grad` should be the gradient of this batch, up to the one step that was taken since. It is not: it grows with every
+# step, because `backward` adds to what is there and nobody cleared it. Comparing what is stored with a gradient that
+# was found afresh is a test that takes two lines, and it is the only one that shows this fault directly. (Odd as it is,
+# this is not always fatal. A sum of all earlier gradients is something like momentum without a brake, and some networks
+# limp along with it.)
 #
-# ### Patients five and six
+# ### Patient five
 
 # %%
 for learning_rate in (1e-5, 0.1, 30.0):
@@ -2183,8 +2224,10 @@ for learning_rate in (1e-5, 0.1, 30.0):
         print(error)
 
 # %% [markdown]
-# The learning rate has no right value in itself; the column *step/weights* has. At a few thousandths, training goes well. Below a millionth, the gradients are in order and simply nothing is done with them. And with steps longer than the weights, the first ones throw the
-# network so far that its units die or its numbers overflow. So a learning rate is looked for by powers of ten. The next chapter has a method that does it in one run.
+# The learning rate has no right value in itself; the column *step/weights* has. At a few thousandths, training goes
+# well. Below a millionth, the gradients are in order and simply nothing is done with them. And with steps longer than
+# the weights, the first ones throw the network so far that its units die or its numbers overflow. So a learning rate is
+# looked for by powers of ten. The next chapter has a method that does it in one run.
 #
 # | what one sees | where to look | what it is |
 # |---|---|---|
@@ -2194,7 +2237,9 @@ for learning_rate in (1e-5, 0.1, 30.0):
 # | loss jumps about, steps grow | stored `.grad` longer than a fresh gradient | `zero_grad` missing |
 # | loss falls, but hardly | step/weights far below a thousandth | learning rate too small |
 #
-# And before all of these, the cheapest test there is. Take ten samples and train on nothing else. Any network that is put together correctly learns ten samples by heart; one that does not has a fault in the code, and no learning rate will mend it.
+# And before all of these, the cheapest test there is. Take ten samples and train on nothing else. Any network that is
+# put together correctly learns ten samples by heart; one that does not has a fault in the code, and no learning rate
+# will mend it.
 
 # %%
 few = train.subset(range(10))
@@ -2205,7 +2250,8 @@ print(tiny.fit(DataLoader(few, batch_size=10, seed=0), epochs=200, quiet=True).v
 # %% [markdown]
 # ## Against the real thing
 #
-# The same network, weights and batches in PyTorch, where it is installed: after an epoch of gradient descent all weights have to agree, up to the rounding of a few hundred float32 operations.
+# The same network, weights and batches in PyTorch, where it is installed: after an epoch of gradient descent all
+# weights have to agree, up to the rounding of a few hundred float32 operations.
 
 # %%
 try:
@@ -2232,7 +2278,9 @@ else:
 # %% [markdown]
 # ## What it costs
 #
-# A training step of our framework and the same step written out by hand in NumPy, on the same machine in the same minute. What lies between the two is the price of everything that this course has built: Tensors, the record, the walk, the checks of the loss.
+# A training step of our framework and the same step written out by hand in NumPy, on the same machine in the same
+# minute. What lies between the two is the price of everything that this course has built: Tensors, the record, the
+# walk, the checks of the loss.
 
 # %%
 def numpy_step(w1, b1, w2, b2, x, t, learning_rate):
@@ -2261,10 +2309,16 @@ for hidden in (32, 4096):
 #
 # ## Where next
 #
-# - *Label smoothing.* Let the truth be 0.9 for the right class and spread the remaining 0.1 over all classes (Szegedy et al. 2016). What does the slope become? Write the operation and its row, and let `check_gradients` judge.
-# - *Learning by heart.* Train a wide network on the shuffled labels until the training accuracy is 1. How many epochs more does it need than with the right labels?
-# - *Gradient accumulation.* Write a `train_step` that takes four small batches, adds their gradients, and steps once. When is it the same as one batch four times as large, and what has to be divided by what?
+# - *Label smoothing.* Let the truth be 0.9 for the right class and spread the remaining 0.1 over all classes (Szegedy
+#   et al. 2016). What does the slope become? Write the operation and its row, and let `check_gradients` judge.
+# - *Learning by heart.* Train a wide network on the shuffled labels until the training accuracy is 1. How many epochs
+#   more does it need than with the right labels?
+# - *Gradient accumulation.* Write a `train_step` that takes four small batches, adds their gradients, and steps once.
+#   When is it the same as one batch four times as large, and what has to be divided by what?
 #
-# Left out here, and present in larger frameworks: training on several devices, half precision with scaled losses, hooks that are called at every stage of the loop, checkpoints written in the background, and logs for a hundred runs at once.
+# Left out here, and present in larger frameworks: training on several devices, half precision with scaled losses, hooks
+# that are called at every stage of the loop, checkpoints written in the background, and logs for a hundred runs at
+# once.
 #
-# One thing stood still all along: the rule by which weights are moved. Plain gradient descent needed a learning rate that was found by trying, and took the same one for every weight. The optimizers chapter does better.
+# One thing stood still all along: the rule by which weights are moved. Plain gradient descent needed a learning rate
+# that was found by trying, and took the same one for every weight. The optimizers chapter does better.

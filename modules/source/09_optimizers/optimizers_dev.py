@@ -15,12 +15,16 @@
 # %% [markdown]
 # # Optimizers
 #
-# Gradient descent looks at the slope under its feet and takes a step. It has one setting, the learning rate, and that has to suit every weight at once and the whole of the training. The trouble is not that this rate is hard to
-# find. For many problems there is none.
+# Gradient descent looks at the slope under its feet and takes a step. It has one setting, the learning rate, and that
+# has to suit every weight at once and the whole of the training. The trouble is not that this rate is hard to find. For
+# many problems there is none.
 #
-# Imagine a long valley with steep sides and a gentle fall along its floor. A step that is right for the sides is hopelessly short for the floor, and a step that suits the floor throws one from side to side,
-# higher each time. The losses of real networks are full of such valleys, in thousands of dimensions. This chapter builds the rules that get along in them: one that remembers where it was going, one that gives every weight a step of its own length, and one that does both. Then it lets the learning
-# rate change in the course of the training, and finds a good one in a single run.
+# Imagine a long valley with steep sides and a gentle fall along its floor. A step that is right for the sides is
+# hopelessly short for the floor, and a step that suits the floor throws one from side to side, higher each time. The
+# losses of real networks are full of such valleys, in thousands of dimensions. This chapter builds the rules that get
+# along in them: one that remembers where it was going, one that gives every weight a step of its own length, and one
+# that does both. Then it lets the learning rate change in the course of the training, and finds a good one in a single
+# run.
 
 # %%
 #| default_exp core.optimizers
@@ -51,7 +55,8 @@ from tinytorch.testing import check, check_raises
 # %% [markdown]
 # ## A valley, in numbers
 #
-# The smallest such valley has two dimensions: $f(x, y) = \frac{1}{2}(x^2 + 50 y^2)$, fifty times as steep across as along. Start on its side at $(10, 1)$, and let gradient descent run with four learning rates.
+# The smallest such valley has two dimensions: $f(x, y) = \frac{1}{2}(x^2 + 50 y^2)$, fifty times as steep across as
+# along. Start on its side at $(10, 1)$, and let gradient descent run with four learning rates.
 
 # %%
 STEEPNESS = np.array([1.0, 50.0])
@@ -79,13 +84,16 @@ for learning_rate in (0.001, 0.02, 0.039, 0.041):
     print(f"learning rate {learning_rate:5.3f}   after 100 steps x = {end[0]:8.4f}   y = {end[1]:8.1e}")
 
 # %% [markdown]
-# Along `y` a step multiplies the distance by $1 - 50\eta$, along `x` by $1 - \eta$. Beyond $\eta = 0.04$ the first factor is below $-1$ and `y` grows without bound. So the steep direction sets a limit, and at that limit the flat direction still crawls. No choice of $\eta$ makes both
-# factors small.
+# Along `y` a step multiplies the distance by $1 - 50\eta$, along `x` by $1 - \eta$. Beyond $\eta = 0.04$ the first
+# factor is below $-1$ and `y` grows without bound. So the steep direction sets a limit, and at that limit the flat
+# direction still crawls. No choice of $\eta$ makes both factors small.
 #
 # ## What optimizers have in common
 #
-# A list of parameters, checked by `checked_parameters` from the training chapter; for each parameter some memory; a learning rate that others may change; and `step`, which asks a method `update` what to subtract from each parameter, and subtracts
-# it in place. All that distinguishes one optimizer from another is `update`, and which arrays it remembers.
+# A list of parameters, checked by `checked_parameters` from the training chapter; for each parameter some memory; a
+# learning rate that others may change; and `step`, which asks a method `update` what to subtract from each parameter,
+# and subtracts it in place. All that distinguishes one optimizer from another is `update`, and which arrays it
+# remembers.
 
 # %%
 #| export
@@ -179,14 +187,18 @@ def checked_positive(name: str, option: str, value) -> float:
 # %% [markdown]
 # ## Momentum
 #
-# A ball that rolls down the valley does not follow the slope at every point. Its pushes to the left and to the right cancel, those along the floor add up. So let the optimizer have a *velocity* $v$: in every step a part of it is kept, and the gradient is added (Polyak 1964):
+# A ball that rolls down the valley does not follow the slope at every point. Its pushes to the left and to the right
+# cancel, those along the floor add up. So let the optimizer have a *velocity* $v$: in every step a part of it is kept,
+# and the gradient is added (Polyak 1964):
 #
 # $$v \leftarrow \mu v + g, \qquad p \leftarrow p - \eta v.$$
 #
-# With the *momentum* $\mu = 0.9$ and a gradient that stays the same, $v$ grows to $g (1 + 0.9 + 0.9^2 + \dots)$, ten times the gradient. Where the gradient changes its sign at every step, it stays small.
+# With the *momentum* $\mu = 0.9$ and a gradient that stays the same, $v$ grows to $g (1 + 0.9 + 0.9^2 + \dots)$, ten
+# times the gradient. Where the gradient changes its sign at every step, it stays small.
 #
-# Two variants belong to it. *Nesterov's* rule (Nesterov 1983; Sutskever et al. 2013) steps along $g + \mu v$, with the new $v$: as if the next push of the velocity had been applied already. And *weight decay* adds $\lambda p$ to the gradient before all else, the slope of a penalty $\frac{\lambda}{2} \lVert p \rVert^2$
-# on large weights.
+# Two variants belong to it. *Nesterov's* rule (Nesterov 1983; Sutskever et al. 2013) steps along $g + \mu v$, with the
+# new $v$: as if the next push of the velocity had been applied already. And *weight decay* adds $\lambda p$ to the
+# gradient before all else, the slope of a penalty $\frac{\lambda}{2} \lVert p \rVert^2$ on large weights.
 
 # %% nbgrader={"grade": false, "grade_id": "sgd_update", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -351,11 +363,14 @@ test_sgd_update()
 # %% [markdown]
 # ## A step of its own for every weight
 #
-# The other way out of the valley is to measure the directions by their own gradients. Keep, for each weight, a running average of the squared gradient, and divide the gradient by its root (RMSProp; Tieleman & Hinton 2012):
+# The other way out of the valley is to measure the directions by their own gradients. Keep, for each weight, a running
+# average of the squared gradient, and divide the gradient by its root (RMSProp; Tieleman & Hinton 2012):
 #
 # $$s \leftarrow \alpha s + (1 - \alpha) g^2, \qquad p \leftarrow p - \eta \frac{g}{\sqrt{s} + \epsilon}.$$
 #
-# What is left of the gradient is its sign and its size compared with what is usual for this weight. A gradient that is fifty times as large everywhere gives the same step. The small $\epsilon$ keeps a weight whose gradients are all 0 from dividing by it.
+# What is left of the gradient is its sign and its size compared with what is usual for this weight. A gradient that is
+# fifty times as large everywhere gives the same step. The small $\epsilon$ keeps a weight whose gradients are all 0
+# from dividing by it.
 
 # %% nbgrader={"grade": false, "grade_id": "rmsprop_update", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -472,11 +487,14 @@ test_rmsprop_update()
 #
 # $$m \leftarrow \beta_1 m + (1 - \beta_1) g, \qquad s \leftarrow \beta_2 s + (1 - \beta_2) g^2.$$
 #
-# Both averages begin at 0, and that is a wrong beginning: after one step with the gradient $g$, $m$ is only $(1 - \beta_1) g$. After $t$ steps with the same gradient it is $(1 - \beta_1^t)\, g$, so dividing by that factor puts it right; likewise for $s$:
+# Both averages begin at 0, and that is a wrong beginning: after one step with the gradient $g$, $m$ is only $(1 -
+# \beta_1) g$. After $t$ steps with the same gradient it is $(1 - \beta_1^t)\, g$, so dividing by that factor puts it
+# right; likewise for $s$:
 #
 # $$p \leftarrow p - \eta \frac{m / (1 - \beta_1^t)}{\sqrt{s / (1 - \beta_2^t)} + \epsilon}.$$
 #
-# The first step of Adam has therefore the length $\eta$ for every weight, whatever its gradient. How much that correction matters:
+# The first step of Adam has therefore the length $\eta$ for every weight, whatever its gradient. How much that
+# correction matters:
 
 # %%
 for t in (1, 2, 10, 100, 1000):
@@ -622,8 +640,9 @@ test_adam_step()
 # %% [markdown]
 # ### Weight decay that stays weight decay
 #
-# `Adam` above adds the decay to the gradient, as `SGD` does, and then divides by the gradient's usual size. So the decay is divided, too: weights with large gradients are hardly decayed at all. That was not intended by anybody. AdamW (Loshchilov & Hutter 2019) leaves the gradient alone and takes the decay from the weight
-# directly:
+# `Adam` above adds the decay to the gradient, as `SGD` does, and then divides by the gradient's usual size. So the
+# decay is divided, too: weights with large gradients are hardly decayed at all. That was not intended by anybody. AdamW
+# (Loshchilov & Hutter 2019) leaves the gradient alone and takes the decay from the weight directly:
 #
 # $$p \leftarrow p - (\text{Adam's step for } g) - \eta \lambda p.$$
 
@@ -720,7 +739,8 @@ test_optimizers()
 # %% [markdown]
 # ## How they move
 #
-# Back to the valley. Each optimizer gets the best learning rate for it out of a range of twenty-five, and is judged by how many steps it needs until the value stays below a thousandth of what it was. The path tells why.
+# Back to the valley. Each optimizer gets the best learning rate for it out of a range of twenty-five, and is judged by
+# how many steps it needs until the value stays below a thousandth of what it was. The path tells why.
 
 # %%
 KINDS = {
@@ -762,13 +782,18 @@ axes.set_xlabel("x")
 _ = figure.suptitle("Momentum needs a third of the steps of plain gradient descent", y=0.92)
 
 # %% [markdown]
-# At the rate that suits it best, plain gradient descent swings from side to side and then crawls along the floor. With momentum the way along the floor gets longer with each step, at the price of rolling past the goal; Nesterov's rule brakes earlier. RMSProp and Adam divide the steepness out
-# and set off at the same speed in both directions. RMSProp then has a difficulty of its own: its steps hardly get shorter as the slope does, so a rate at which it comes to rest is a slow one for the way. It wants a rate that falls, which comes below. This valley runs along the axes, which is what an average for each weight can see; a valley that lies across them is harder for these two, and you are asked to try one at the
-# end.
+# At the rate that suits it best, plain gradient descent swings from side to side and then crawls along the floor. With
+# momentum the way along the floor gets longer with each step, at the price of rolling past the goal; Nesterov's rule
+# brakes earlier. RMSProp and Adam divide the steepness out and set off at the same speed in both directions. RMSProp
+# then has a difficulty of its own: its steps hardly get shorter as the slope does, so a rate at which it comes to rest
+# is a slow one for the way. It wants a rate that falls, which comes below. This valley runs along the axes, which is
+# what an average for each weight can see; a valley that lies across them is harder for these two, and you are asked to
+# try one at the end.
 #
 # ## Against the real thing
 #
-# The same problem in PyTorch, where it is installed, step for step. Half a formula exchanged (the velocity an average, epsilon under the root) would train nearly as well and be something else.
+# The same problem in PyTorch, where it is installed, step for step. Half a formula exchanged (the velocity an average,
+# epsilon under the root) would train nearly as well and be something else.
 
 # %%
 try:
@@ -795,7 +820,9 @@ else:
 # %% [markdown]
 # ## Changing the learning rate on the way
 #
-# Far from the goal, long steps are right. Near it, they jump around. So the rate is lowered as the training goes on, by a *schedule*. All schedules have the same form, a function of how many times `step()` was called, so the base class does the rest, and a subclass only says what the rate is.
+# Far from the goal, long steps are right. Near it, they jump around. So the rate is lowered as the training goes on, by
+# a *schedule*. All schedules have the same form, a function of how many times `step()` was called, so the base class
+# does the rest, and a subclass only says what the rate is.
 
 # %%
 #| export
@@ -845,8 +872,10 @@ def checked_length(name: str, option: str, value) -> int:
 
 
 # %% [markdown]
-# Three of them. `StepLR` multiplies the rate by `gamma` every `step_size` steps. `CosineLR` (Loshchilov & Hutter 2017) follows half a wave of the cosine from the base down to a minimum: slowly at first, then fast, and slowly again; after `total` steps it stays there. `WarmupLR` starts low and
-# rises in a straight line to the base, because the first gradients of a fresh network say little; then another schedule can take over, which starts to count at that point.
+# Three of them. `StepLR` multiplies the rate by `gamma` every `step_size` steps. `CosineLR` (Loshchilov & Hutter 2017)
+# follows half a wave of the cosine from the base down to a minimum: slowly at first, then fast, and slowly again; after
+# `total` steps it stays there. `WarmupLR` starts low and rises in a straight line to the base, because the first
+# gradients of a fresh network say little; then another schedule can take over, which starts to count at that point.
 
 # %% nbgrader={"grade": false, "grade_id": "schedules", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1030,10 +1059,13 @@ _ = axes.set(xlabel="steps of the schedule", ylabel="learning rate", title="Thre
 # %% [markdown]
 # ## Finding the learning rate
 #
-# Where should the rate start? Trying powers of ten costs a run for each. Smith (2017) does it in one: begin with a rate that is far too low and raise it a little before every batch, until the loss explodes. While the rate is too low the loss stands still; in the useful range it falls; beyond, it
-# rises. A good rate lies below the one at which the loss was lowest, and ten times below is a common choice.
+# Where should the rate start? Trying powers of ten costs a run for each. Smith (2017) does it in one: begin with a rate
+# that is far too low and raise it a little before every batch, until the loss explodes. While the rate is too low the
+# loss stands still; in the useful range it falls; beyond, it rises. A good rate lies below the one at which the loss
+# was lowest, and ten times below is a common choice.
 #
-# Nothing of this run shall remain. Weights, optimizer, the generators of dropout and the loader's count of epochs are put back afterwards, whatever happened.
+# Nothing of this run shall remain. Weights, optimizer, the generators of dropout and the loader's count of epochs are
+# put back afterwards, whatever happened.
 
 # %%
 #| export
@@ -1231,7 +1263,8 @@ def test_find_learning_rate():
 test_find_learning_rate()
 
 # %% [markdown]
-# On the digits, for two optimizers. Then the suggested rate is put to the test: each optimizer is trained for ten epochs with it, and with a tenth and ten times as much.
+# On the digits, for two optimizers. Then the suggested rate is put to the test: each optimizer is trained for ten
+# epochs with it, and with a tenth and ten times as much.
 
 # %%
 train, _ = digits_split()
@@ -1264,12 +1297,14 @@ for axes, (name, make) in zip(grid, (("SGD", SGD), ("Adam", Adam))):
 _ = figure.suptitle("The loss stands still, falls, and explodes: a good rate lies before its lowest point", y=1.04)
 
 # %% [markdown]
-# The suggestion is a start and not the best there is: the rates beside it show how much room is left, and on which side of them the cliff lies. What it costs is one short run, whatever the number of rates.
+# The suggestion is a start and not the best there is: the rates beside it show how much room is left, and on which side
+# of them the cliff lies. What it costs is one short run, whatever the number of rates.
 #
 # ## Which one is best?
 #
-# For the digits this can be measured. Every optimizer gets the same number of learning rates to choose from, spread over its useful range, and the choice is made by the validation loss, averaged over two seeds. A comparison in which one side was tuned and the other was not says
-# only who was tuned.
+# For the digits this can be measured. Every optimizer gets the same number of learning rates to choose from, spread
+# over its useful range, and the choice is made by the validation loss, averaged over two seeds. A comparison in which
+# one side was tuned and the other was not says only who was tuned.
 
 # %%
 CANDIDATES = {
@@ -1284,12 +1319,15 @@ for name, (make, rates) in CANDIDATES.items():
     print(f"{name:14s} best rate {rates[np.argmin(losses)]:6.4f}   validation loss {min(losses):.3f}   over all five rates from {min(losses):.3f} to {max(losses):.3f}")
 
 # %% [markdown]
-# Once each has a good rate, the distance between them is small on a problem like this one. The wide differences are between the rates. That is the sober form of most claims about optimizers (Schmidt et al. 2021): a tuned one beats an untuned one. What Adam buys is less tuning: its step has a length that does not depend on how large
-# gradients happen to be in a given layer.
+# Once each has a good rate, the distance between them is small on a problem like this one. The wide differences are
+# between the rates. That is the sober form of most claims about optimizers (Schmidt et al. 2021): a tuned one beats an
+# untuned one. What Adam buys is less tuning: its step has a length that does not depend on how large gradients happen
+# to be in a given layer.
 #
 # ## What it costs
 #
-# The memory of an optimizer is as large as the parameters, once for momentum or RMSProp and twice for Adam. And a step goes through all of it. For a million weights:
+# The memory of an optimizer is as large as the parameters, once for momentum or RMSProp and twice for Adam. And a step
+# goes through all of it. For a million weights:
 
 # %%
 def seconds(call, repeat=20):
@@ -1312,8 +1350,13 @@ for name, (make, rates) in CANDIDATES.items():
 # %% [markdown]
 # ## Where next
 #
-# - *A valley that lies across.* Turn the valley of this chapter by 45 degrees: $f$ of $(x + y)/\sqrt 2$ and $(x - y)/\sqrt 2$. Which optimizers do not notice, and which lose their advantage? Say first why.
-# - *One cycle.* Write a schedule that rises to the base in the first third and falls far below it in the rest (Smith & Topin 2018). Use `WarmupLR` and `CosineLR`, or derive a class with `rate` alone.
-# - *Look at the steps.* For Adam, record the length of every weight's step in units of the learning rate. How many are longer than 1, and when can that be at all?
+# - *A valley that lies across.* Turn the valley of this chapter by 45 degrees: $f$ of $(x + y)/\sqrt 2$ and $(x -
+#   y)/\sqrt 2$. Which optimizers do not notice, and which lose their advantage? Say first why.
+# - *One cycle.* Write a schedule that rises to the base in the first third and falls far below it in the rest (Smith &
+#   Topin 2018). Use `WarmupLR` and `CosineLR`, or derive a class with `rate` alone.
+# - *Look at the steps.* For Adam, record the length of every weight's step in units of the learning rate. How many are
+#   longer than 1, and when can that be at all?
 #
-# Left out here, and present in the real ones: different settings for groups of parameters, steps for sparse gradients, one fused kernel for all parameters at once, and second-order methods, for which the autograd chapter's `hvp` would be the beginning.
+# Left out here, and present in the real ones: different settings for groups of parameters, steps for sparse gradients,
+# one fused kernel for all parameters at once, and second-order methods, for which the autograd chapter's `hvp` would be
+# the beginning.
