@@ -13,6 +13,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="also what takes long, and thirty times the random examples")
+
+
+def pytest_configure(config):
+    from hypothesis import settings
+
+    settings.register_profile("usual", deadline=None, derandomize=True)
+    settings.register_profile("slow", deadline=None, max_examples=3000)
+    settings.load_profile("slow" if config.getoption("--slow") else "usual")
+
+
 class Checkout:
     """A copy of a course, and `tito` run in it."""
 
