@@ -21,6 +21,8 @@ from operator import attrgetter
 
 import numpy as np
 
+from .._lines import chapter_line
+
 # All operations are imported, used here or not, so that they can be had from this module beside Variable.
 # ruff: noqa: F401
 from .activations import gelu, leaky_relu, log_softmax, relu, sigmoid, softmax, softplus
@@ -32,7 +34,7 @@ from tinytorch.core.tensor import (
     stack, std, subtract, swapaxes, tanh, to_array, transpose, var, where, wrap,
 )  # fmt: skip
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L118
+# %% ../../modules/source/07_autograd/autograd_dev.py #L120
 class Node:
     """The record of one operation.
 
@@ -88,7 +90,7 @@ def make_node(operation, edges, plan, saved, shapes=None) -> Node:
     node.number, node.gradient = next(NUMBER), None
     return node
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L181
+# %% ../../modules/source/07_autograd/autograd_dev.py #L183
 class Variable(Tensor):
     """A Tensor that records how it was computed.
 
@@ -181,7 +183,7 @@ def edge_of(x):
     """Where the gradient of x goes: its node, x itself where it is a leaf, or None."""
     return (x._node or x) if x.requires_grad else None
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L302
+# %% ../../modules/source/07_autograd/autograd_dev.py #L304
 def plan_source(operation, wanted) -> tuple[str, tuple[str, ...]]:
     """Source of `save` and `back` for an operation of which some inputs want a gradient.
 
@@ -223,7 +225,7 @@ def shape_source(name, operation) -> str:
     x = name.removesuffix("_shape")
     return f"tuple(x.shape for x in {x})" if operation.any_number else f"{x}.shape"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L350
+# %% ../../modules/source/07_autograd/autograd_dev.py #L352
 def gradient(operation, composition=None, **rules):
     """Register the derivative rules of an operation: one row of the table.
 
@@ -278,7 +280,7 @@ def plan_for(operation, bits: int) -> Plan:
     plan = operation.plans[bits] = Plan(scope["save"], scope["back"], saved)
     return plan
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L411
+# %% ../../modules/source/07_autograd/autograd_dev.py #L413
 def unsolved(exercise: str):
     """Raise for a row that is still to be written."""
     raise NotImplementedError(f"exercise {exercise}")
@@ -294,13 +296,13 @@ gradient(negative, x=lambda g: -g)
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L485
+# %% ../../modules/source/07_autograd/autograd_dev.py #L487
 def slopes(operation, g, *inputs):
     """Gradients of the inputs by the operation's row, for a gradient `g` of its result. For looking at rows."""
     plan = plan_for(operation, 2 ** len(inputs) - 1)
     return plan.back(g, plan.save(*inputs, operation(*inputs)))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L523
+# %% ../../modules/source/07_autograd/autograd_dev.py #L525
 def record(operation, out, inputs, arrays, options=(), kept=None):
     """The result of an operation as a Variable with a node: what `set_recorder` is given."""
     node = new(Node)
@@ -352,7 +354,7 @@ def stretched_shapes(arrays, shape):
 new, ndarray = object.__new__, np.ndarray
 set_recorder(record)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L592
+# %% ../../modules/source/07_autograd/autograd_dev.py #L594
 def topological_order(root: Node) -> list[Node]:
     """All nodes that `root` came from, and itself, each after every node that used its result.
 
@@ -397,7 +399,7 @@ def freed_error(node) -> RuntimeError:
         "  Compute the forward pass again, or keep the graph: backward(retain_graph=True)."
     )
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L718
+# %% ../../modules/source/07_autograd/autograd_dev.py #L720
 def unbroadcast(g, shape: tuple[int, ...]):
     """Sum `g` over the axes along which an input of shape `shape` was broadcast.
 
@@ -424,7 +426,7 @@ def unbroadcast(g, shape: tuple[int, ...]):
     return g.sum(axis=(*range(extra), *stretched)).reshape(shape)
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L807
+# %% ../../modules/source/07_autograd/autograd_dev.py #L809
 def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
     """Carry the gradient `g` of the root's result back through the graph.
 
@@ -502,7 +504,7 @@ def needed_for(targets, order) -> set[Node]:
             needed.add(node)
     return needed
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L943
+# %% ../../modules/source/07_autograd/autograd_dev.py #L945
 def backward(self, gradient=None, retain_graph=None, create_graph=False):
     """Add to the `grad` of every leaf its gradient of this Tensor.
 
@@ -613,7 +615,7 @@ def zero_grad(self):
 Tensor.backward = backward
 Tensor.zero_grad = zero_grad
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1059
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1061
 def again(node, g):
     """The gradients of a node's inputs as Variables, recorded by the rules as they compute."""
     plan, edges = node.plan, node.edges
@@ -670,7 +672,7 @@ def identity(x, /):
 
 gradient(identity, x=lambda g: g)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1167
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1169
 # fmt: off
 ### BEGIN SOLUTION elementary_rows
 gradient(exp,          x=lambda g, out: g * out)
@@ -683,7 +685,7 @@ gradient(power_number, x=lambda g, x, exponent: g * exponent * x ** (exponent - 
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1266
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1268
 def share(x, y):
     """1 where x > y, a half where they are equal, 0 elsewhere, in x's dtype. A constant of the derivative."""
     x, y = plain(x), plain(y)
@@ -722,7 +724,7 @@ gradient(clip,         x=lambda g, x, low, high: g * between(x, low, high))
 gradient(power_tensor, x=lambda g, x, y: g * power_slope(x, y), y=lambda g, x, y, out: g * out * log_or_zero(x, y))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1313
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1315
 @operation
 def put(g, /, index, shape):
     """Zeros of `shape` with g added at `index`: what indexing is undone by."""
@@ -809,7 +811,7 @@ gradient(join,         xs=lambda g, xs_shape, axis: split(g, xs_shape, axis))
 gradient(contract,     xs=lambda g, xs, subscripts: contract_pieces(g, xs, subscripts))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1407
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1409
 def mT(x):
     """The last two axes exchanged."""
     return x.mT
@@ -819,7 +821,7 @@ def mT(x):
 gradient(matrix_product, x=lambda g, y: g @ mT(y), y=lambda g, x: mT(x) @ g)
 ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1472
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1474
 def flat(x):
     """x as a matrix: all axes but the last in one."""
     return x if x.ndim == 2 else x.reshape((-1, x.shape[-1]))
@@ -857,7 +859,7 @@ gradient(layer_norm,  x=lambda g, kept, gain: layer_norm_slope(g, kept, gain),
                       composition=layer_norm_composed)
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1548
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1550
 def no_grad():
     """A context in which nothing is recorded.
 
@@ -870,7 +872,7 @@ def no_grad():
     """
     return recording(False)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1575
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1577
 def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None) -> list:
     """Gradients of `out` with respect to each of `inputs`, as a list; no `.grad` is touched.
 
@@ -901,7 +903,7 @@ def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None)
     del g, gradient
     return [wrap(owned(collected, edge, x.data)) if edge in collected else None for edge, x in zip(edges, inputs)]
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1620
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1622
 class Step:
     """One traced operation: its `operation`, `inputs`, `arrays`, `options`, `out`, `site`, and from backward `gradient`, `pieces`."""
 
@@ -978,7 +980,7 @@ def call_site() -> list[tuple[str, int]]:
         frame = frame.f_back
     return site
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1703
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1705
 def traced_run(f, *inputs, backward=True) -> tuple[Trace, list[Variable], Tensor]:
     """Run f, and backward from its result, on copies of the inputs."""
     copies = [Variable(x.detach() if isinstance(x, Tensor) else x) for x in inputs]
@@ -1048,7 +1050,7 @@ def explain_backward(f, *inputs) -> str:
     t, copies, out = traced_run(f, *inputs)
     return "\n".join(backward_lines(t, dict(zip(input_names(f, inputs), copies)), out))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1791
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1793
 def first_nonfinite(f, *inputs) -> str | None:
     """The first operation of f, forward or backward, that made a NaN or an infinity out of finite numbers.
 
@@ -1074,14 +1076,15 @@ def describe(step, where, bad, given) -> str:
     first = tuple(int(i) for i in np.argwhere(~np.isfinite(bad))[0]) if np.ndim(bad) else ()
     place = f" at {list(first)}" if first else ""
     lines = [f"{step.operation.__name__} ({where}): {np.asarray(bad)[first]}{place}"]
-    lines += [f"  called from {file}, line {line}" for file, line in step.site[:3]]
+    places = [chapter_line(file, line) or (file, line) for file, line in step.site[:3]]
+    lines += [f"  called from {file}, line {line}" for file, line in dict.fromkeys(places)]
     for name, value in given.items():
         value = np.asarray(value)
         span = f"between {value.min():.6g} and {value.max():.6g}" if value.size else "empty"
         lines.append(f"  {name}: shape {value.shape}, {span}")
     return "\n".join(lines)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1836
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1839
 def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-6) -> float:
     """Slope of f along one entry of one of its inputs.
 
@@ -1112,7 +1115,7 @@ def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-
     return float((above - below) / (2 * step))
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1925
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1928
 class GradientError(AssertionError):
     """A gradient that differs from the measured slope."""
 
@@ -1222,7 +1225,7 @@ def blame(t: Trace, rtol, h, rng) -> str:
                     )
     return "Each operation's row is right by itself: does the function leave the graph (detach, .data) or draw at random?"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2087
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2090
 def grad(f, argument: int | tuple[int, ...] = 0):
     """The function that computes the gradient of f.
 
@@ -1284,7 +1287,7 @@ def zeros_like(x) -> Tensor:
     """Zeros of x's shape and dtype: the gradient of something that does not depend on x."""
     return wrap(np.zeros_like(x.data)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2160
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2163
 def hvp(f, x, v) -> Tensor:
     """The product of the Hessian of f at x with v, without building the Hessian.
 
@@ -1315,7 +1318,7 @@ def hvp(f, x, v) -> Tensor:
         return zeros_like(x) if product is None else product
         ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2255
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2258
 def jacobian(f, x) -> Tensor:
     """All derivatives of f at x.
 
@@ -1364,7 +1367,7 @@ def rows_of_derivatives(out, x) -> Tensor:
                 rows[i] = row.data.reshape(-1)
     return wrap(rows.reshape(out.shape + x.shape)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2320
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2323
 def checkpoint(f, *inputs):
     """f(*inputs), saving only the inputs: backward runs f again.
 
@@ -1418,7 +1421,7 @@ def checkpoint(f, *inputs):
 
 PLACEHOLDER = make_node(checkpoint, (), Plan(None, None, None), None)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2436
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2439
 def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | None = None) -> float:
     """Limit the gradients of `variables`, in place.
 

@@ -37,6 +37,8 @@ from operator import attrgetter
 
 import numpy as np
 
+from tinytorch._lines import chapter_line
+
 # All operations are imported, used here or not, so that they can be had from this module beside Variable.
 # ruff: noqa: F401
 from tinytorch.core.activations import gelu, leaky_relu, log_softmax, relu, sigmoid, softmax, softplus
@@ -1813,7 +1815,8 @@ def describe(step, where, bad, given) -> str:
     first = tuple(int(i) for i in np.argwhere(~np.isfinite(bad))[0]) if np.ndim(bad) else ()
     place = f" at {list(first)}" if first else ""
     lines = [f"{step.operation.__name__} ({where}): {np.asarray(bad)[first]}{place}"]
-    lines += [f"  called from {file}, line {line}" for file, line in step.site[:3]]
+    places = [chapter_line(file, line) or (file, line) for file, line in step.site[:3]]
+    lines += [f"  called from {file}, line {line}" for file, line in dict.fromkeys(places)]
     for name, value in given.items():
         value = np.asarray(value)
         span = f"between {value.min():.6g} and {value.max():.6g}" if value.size else "empty"
