@@ -309,8 +309,8 @@ def unwrap_two(x, y):
         return x, NUMBER, x.data, y
     if type(x) in NUMBERS and y.data.dtype.kind == "f":
         return NUMBER, y, x, y.data
-    x = x if isinstance(x, Tensor) else wrap(x) if isinstance(x, (*ARRAYS, int, float)) else Tensor(x)
-    y = y if isinstance(y, Tensor) else wrap(y) if isinstance(y, (*ARRAYS, int, float)) else Tensor(y)
+    x = x if isinstance(x, Tensor) else wrap(x) if type(x) in NUMBERS else as_tensor(x)
+    y = y if isinstance(y, Tensor) else wrap(y) if type(y) in NUMBERS else as_tensor(y)
     a, b = agree(x.data, y.data)
     return x, y, a, b
 
@@ -476,7 +476,7 @@ def split(function, inputs, defaults, any_number, args, named):
 
 def as_tensor(x) -> Tensor:
     """x as a Tensor: an array is wrapped, a number or list converted."""
-    return x if isinstance(x, Tensor) else wrap(x) if isinstance(x, ARRAYS) else Tensor(x)
+    return x if isinstance(x, Tensor) else wrap(unboxed(x)) if isinstance(x, ARRAYS) else Tensor(x)
 
 
 ONLY_ARRAYS = {np.ndarray}
@@ -652,7 +652,7 @@ def bound(value, x):
     """A bound of `clip` as an array, or as a number in the dtype of floats x. Derivatives pass it by."""
     if isinstance(value, Tensor):
         value = value.numpy()
-    return x.dtype.type(value) if x.dtype.kind == "f" and isinstance(value, (float, np.generic)) else value
+    return x.dtype.type(value) if x.dtype.kind == "f" and isinstance(value, (float, *ARRAYS)) and not np.ndim(value) else value
 
 def square(x):
     """x * x, entry by entry."""
