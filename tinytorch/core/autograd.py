@@ -13,7 +13,7 @@ __all__ = ['NUMBER', 'by_number', 'new', 'ndarray', 'ALONE', 'ENGINE', 'DEPTH', 
            'check_gradients', 'in_float64', 'drawn', 'blame', 'grad', 'differentiating', 'single_result', 'zeros_like',
            'hvp', 'jacobian', 'hessian', 'rows_of_derivatives', 'checkpoint', 'clip_gradients']
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L33
+# %% ../../modules/source/07_autograd/autograd_dev.py #L34
 import sys
 from contextlib import contextmanager
 from itertools import count as counter
@@ -34,7 +34,7 @@ from tinytorch.core.tensor import (
     stack, std, subtract, swapaxes, tanh, to_array, transpose, var, where, wrap,
 )  # fmt: skip
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L120
+# %% ../../modules/source/07_autograd/autograd_dev.py #L125
 class Node:
     """The record of one operation.
 
@@ -90,7 +90,7 @@ def make_node(operation, edges, plan, saved, shapes=None) -> Node:
     node.number, node.gradient = next(NUMBER), None
     return node
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L183
+# %% ../../modules/source/07_autograd/autograd_dev.py #L188
 class Variable(Tensor):
     """A Tensor that records how it was computed.
 
@@ -183,7 +183,7 @@ def edge_of(x):
     """Where the gradient of x goes: its node, x itself where it is a leaf, or None."""
     return (x._node or x) if x.requires_grad else None
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L304
+# %% ../../modules/source/07_autograd/autograd_dev.py #L309
 def plan_source(operation, wanted) -> tuple[str, tuple[str, ...]]:
     """Source of `save` and `back` for an operation of which some inputs want a gradient.
 
@@ -225,7 +225,7 @@ def shape_source(name, operation) -> str:
     x = name.removesuffix("_shape")
     return f"tuple(x.shape for x in {x})" if operation.any_number else f"{x}.shape"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L352
+# %% ../../modules/source/07_autograd/autograd_dev.py #L357
 def gradient(operation, composition=None, **rules):
     """Register the derivative rules of an operation: one row of the table.
 
@@ -280,7 +280,7 @@ def plan_for(operation, bits: int) -> Plan:
     plan = operation.plans[bits] = Plan(scope["save"], scope["back"], saved)
     return plan
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L413
+# %% ../../modules/source/07_autograd/autograd_dev.py #L418
 def unsolved(exercise: str):
     """Raise for a row that is still to be written."""
     raise NotImplementedError(f"exercise {exercise}")
@@ -296,13 +296,13 @@ gradient(negative, x=lambda g: -g)
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L487
+# %% ../../modules/source/07_autograd/autograd_dev.py #L492
 def slopes(operation, g, *inputs):
     """Gradients of the inputs by the operation's row, for a gradient `g` of its result. For looking at rows."""
     plan = plan_for(operation, 2 ** len(inputs) - 1)
     return plan.back(g, plan.save(*inputs, operation(*inputs)))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L525
+# %% ../../modules/source/07_autograd/autograd_dev.py #L531
 def record(operation, out, inputs, arrays, options=(), kept=None):
     """The result of an operation as a Variable with a node: what `set_recorder` is given."""
     node = new(Node)
@@ -354,7 +354,7 @@ def stretched_shapes(arrays, shape):
 new, ndarray = object.__new__, np.ndarray
 set_recorder(record)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L594
+# %% ../../modules/source/07_autograd/autograd_dev.py #L600
 def topological_order(root: Node) -> list[Node]:
     """All nodes that `root` came from, and itself, each after every node that used its result.
 
@@ -399,7 +399,7 @@ def freed_error(node) -> RuntimeError:
         "  Compute the forward pass again, or keep the graph: backward(retain_graph=True)."
     )
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L720
+# %% ../../modules/source/07_autograd/autograd_dev.py #L727
 def unbroadcast(g, shape: tuple[int, ...]):
     """Sum `g` over the axes along which an input of shape `shape` was broadcast.
 
@@ -426,7 +426,7 @@ def unbroadcast(g, shape: tuple[int, ...]):
     return g.sum(axis=(*range(extra), *stretched)).reshape(shape)
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L809
+# %% ../../modules/source/07_autograd/autograd_dev.py #L816
 def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
     """Carry the gradient `g` of the root's result back through the graph.
 
@@ -504,7 +504,7 @@ def needed_for(targets, order) -> set[Node]:
             needed.add(node)
     return needed
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L945
+# %% ../../modules/source/07_autograd/autograd_dev.py #L954
 def backward(self, gradient=None, retain_graph=None, create_graph=False):
     """Add to the `grad` of every leaf its gradient of this Tensor.
 
@@ -615,7 +615,7 @@ def zero_grad(self):
 Tensor.backward = backward
 Tensor.zero_grad = zero_grad
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1061
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1070
 def again(node, g):
     """The gradients of a node's inputs as Variables, recorded by the rules as they compute."""
     plan, edges = node.plan, node.edges
@@ -672,7 +672,7 @@ def identity(x, /):
 
 gradient(identity, x=lambda g: g)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1169
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1180
 # fmt: off
 ### BEGIN SOLUTION elementary_rows
 gradient(exp,          x=lambda g, out: g * out)
@@ -685,7 +685,7 @@ gradient(power_number, x=lambda g, x, exponent: g * exponent * x ** (exponent - 
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1268
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1280
 def share(x, y):
     """1 where x > y, a half where they are equal, 0 elsewhere, in x's dtype. A constant of the derivative."""
     x, y = plain(x), plain(y)
@@ -724,7 +724,7 @@ gradient(clip,         x=lambda g, x, low, high: g * between(x, low, high))
 gradient(power_tensor, x=lambda g, x, y: g * power_slope(x, y), y=lambda g, x, y, out: g * out * log_or_zero(x, y))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1315
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1328
 @operation
 def put(g, /, index, shape):
     """Zeros of `shape` with g added at `index`: what indexing is undone by."""
@@ -811,7 +811,7 @@ gradient(join,         xs=lambda g, xs_shape, axis: split(g, xs_shape, axis))
 gradient(contract,     xs=lambda g, xs, subscripts: contract_pieces(g, xs, subscripts))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1409
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1423
 def mT(x):
     """The last two axes exchanged."""
     return x.mT
@@ -821,7 +821,7 @@ def mT(x):
 gradient(matrix_product, x=lambda g, y: g @ mT(y), y=lambda g, x: mT(x) @ g)
 ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1474
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1488
 def flat(x):
     """x as a matrix: all axes but the last in one."""
     return x if x.ndim == 2 else x.reshape((-1, x.shape[-1]))
@@ -859,7 +859,7 @@ gradient(layer_norm,  x=lambda g, kept, gain: layer_norm_slope(g, kept, gain),
                       composition=layer_norm_composed)
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1550
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1565
 def no_grad():
     """A context in which nothing is recorded.
 
@@ -872,7 +872,7 @@ def no_grad():
     """
     return recording(False)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1577
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1592
 def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None) -> list:
     """Gradients of `out` with respect to each of `inputs`, as a list; no `.grad` is touched.
 
@@ -903,7 +903,7 @@ def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None)
     del g, gradient
     return [wrap(owned(collected, edge, x.data)) if edge in collected else None for edge, x in zip(edges, inputs)]
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1622
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1637
 class Step:
     """One traced operation: its `operation`, `inputs`, `arrays`, `options`, `out`, `site`, and from backward `gradient`, `pieces`."""
 
@@ -980,7 +980,7 @@ def call_site() -> list[tuple[str, int]]:
         frame = frame.f_back
     return site
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1705
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1720
 def traced_run(f, *inputs, backward=True) -> tuple[Trace, list[Variable], Tensor]:
     """Run f, and backward from its result, on copies of the inputs."""
     copies = [Variable(x.detach() if isinstance(x, Tensor) else x) for x in inputs]
@@ -1050,7 +1050,7 @@ def explain_backward(f, *inputs) -> str:
     t, copies, out = traced_run(f, *inputs)
     return "\n".join(backward_lines(t, dict(zip(input_names(f, inputs), copies)), out))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1793
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1808
 def first_nonfinite(f, *inputs) -> str | None:
     """The first operation of f, forward or backward, that made a NaN or an infinity out of finite numbers.
 
@@ -1084,7 +1084,7 @@ def describe(step, where, bad, given) -> str:
         lines.append(f"  {name}: shape {value.shape}, {span}")
     return "\n".join(lines)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1839
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1855
 def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-6) -> float:
     """Slope of f along one entry of one of its inputs.
 
@@ -1115,7 +1115,7 @@ def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-
     return float((above - below) / (2 * step))
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1928
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1944
 class GradientError(AssertionError):
     """A gradient that differs from the measured slope."""
 
@@ -1225,7 +1225,7 @@ def blame(t: Trace, rtol, h, rng) -> str:
                     )
     return "Each operation's row is right by itself: does the function leave the graph (detach, .data) or draw at random?"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2090
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2106
 def grad(f, argument: int | tuple[int, ...] = 0):
     """The function that computes the gradient of f.
 
@@ -1287,7 +1287,7 @@ def zeros_like(x) -> Tensor:
     """Zeros of x's shape and dtype: the gradient of something that does not depend on x."""
     return wrap(np.zeros_like(x.data)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2163
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2180
 def hvp(f, x, v) -> Tensor:
     """The product of the Hessian of f at x with v, without building the Hessian.
 
@@ -1318,7 +1318,7 @@ def hvp(f, x, v) -> Tensor:
         return zeros_like(x) if product is None else product
         ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2258
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2275
 def jacobian(f, x) -> Tensor:
     """All derivatives of f at x.
 
@@ -1367,7 +1367,7 @@ def rows_of_derivatives(out, x) -> Tensor:
                 rows[i] = row.data.reshape(-1)
     return wrap(rows.reshape(out.shape + x.shape)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2323
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2341
 def checkpoint(f, *inputs):
     """f(*inputs), saving only the inputs: backward runs f again.
 
@@ -1421,7 +1421,7 @@ def checkpoint(f, *inputs):
 
 PLACEHOLDER = make_node(checkpoint, (), Plan(None, None, None), None)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2439
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2457
 def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | None = None) -> float:
     """Limit the gradients of `variables`, in place.
 

@@ -20,7 +20,7 @@ from functools import update_wrapper
 
 import numpy as np
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L80
+# %% ../../modules/source/02_tensor/tensor_dev.py #L81
 def carries_dtype(data) -> bool:
     """Whether `data`, or the first entry of nested lists, has a dtype of its own."""
     while isinstance(data, (list, tuple)) and len(data):
@@ -84,7 +84,7 @@ def tensors_in(value):
         value = list(value.values())
     return [t for v in value for t in tensors_in(v)] if isinstance(value, (list, tuple)) else []
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L146
+# %% ../../modules/source/02_tensor/tensor_dev.py #L147
 def to_array(data, dtype=None) -> np.ndarray | np.generic:
     """A new array (a NumPy scalar where there are no axes) with the entries of `data`.
 
@@ -129,7 +129,7 @@ def to_array(data, dtype=None) -> np.ndarray | np.generic:
     return unboxed(array)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L247
+# %% ../../modules/source/02_tensor/tensor_dev.py #L248
 class Tensor:
     """An array whose every operation passes through one place.
 
@@ -232,7 +232,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
         raise explain_data(array)
     return wrap(unboxed(array))
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L390
+# %% ../../modules/source/02_tensor/tensor_dev.py #L391
 recorder = None
 
 
@@ -264,7 +264,7 @@ def lift_one(function):
 
 ARRAYS = (np.ndarray, np.generic)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L438
+# %% ../../modules/source/02_tensor/tensor_dev.py #L439
 def agree(a, b):
     """The two values of an operation, a number taking the dtype of the array it meets.
 
@@ -318,7 +318,7 @@ def unwrap_two(x, y):
 NUMBERS = {int, float}
 NUMBER = wrap(np.float32("nan"))  # stands for a Python number, which no gradient is wanted for
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L506
+# %% ../../modules/source/02_tensor/tensor_dev.py #L507
 def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     """The shape to which arrays of shapes `a` and `b` broadcast.
 
@@ -348,7 +348,7 @@ def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(n if m == 1 else m for m, n in zip(left, right))
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L596
+# %% ../../modules/source/02_tensor/tensor_dev.py #L597
 def explain(lifted, error: Exception, arrays) -> Exception:
     """The error that a failed operation raises: its name, the shapes, and what to do."""
     name, shapes = lifted.__name__.removeprefix("reduce_"), [np.shape(a) for a in arrays]
@@ -368,7 +368,7 @@ def explain(lifted, error: Exception, arrays) -> Exception:
             return ValueError(f"{name}: {misfit}")
     return type(error)(f"{name}: {error} (given {given})") if type(error) in (TypeError, ValueError) else error
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L618
+# %% ../../modules/source/02_tensor/tensor_dev.py #L619
 def lift_two(function):
     """`function` of two arrays, for Tensors.
 
@@ -401,7 +401,7 @@ def lift_two(function):
 
     return lifted
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L717
+# %% ../../modules/source/02_tensor/tensor_dev.py #L718
 NUMPY = {}
 REQUIRED = object()
 
@@ -534,7 +534,7 @@ def operation(function=None, *, numpy=(), explain=None, keeps=False):
         NUMPY[name] = lifted
     return lifted
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L882
+# %% ../../modules/source/02_tensor/tensor_dev.py #L883
 # fmt: off
 @operation(numpy=np.add)
 def add(x, y, /):
@@ -590,7 +590,7 @@ Tensor.__rmul__ = lambda self, other: multiply(other, self)
 Tensor.__rtruediv__ = lambda self, other: divide(other, self)
 Tensor.__rpow__ = lambda self, other: power_tensor(as_operand(other), self)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L949
+# %% ../../modules/source/02_tensor/tensor_dev.py #L951
 # fmt: off
 @operation(numpy=np.exp)
 def exp(x, /):
@@ -662,7 +662,7 @@ NUMPY[np.square] = square
 Tensor.__abs__ = absolute
 Tensor.clip = clip
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1026
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1028
 def comparison(function):
     """The method that compares a Tensor with a Tensor, an array or a number."""
     def compare(self, other):
@@ -697,7 +697,7 @@ Tensor.__and__ = Tensor.__rand__ = comparison(np.bitwise_and)
 Tensor.__or__ = Tensor.__ror__ = comparison(np.bitwise_or)
 Tensor.__invert__ = lambda self: wrap(~self.data)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1092
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1094
 @operation
 def getitem(x, /, index):
     """x[index]: a view for slices and integers, a copy for masks and lists of integers."""
@@ -761,7 +761,7 @@ Tensor.__itruediv__ = in_place(divide, "/=")
 Tensor.__ipow__ = in_place(power, "**=")
 Tensor.__imatmul__ = in_place(lambda x, y: x @ y, "@=")
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1169
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1171
 def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     """Strides of a new array of `shape`, in bytes: the last axis is the densest.
 
@@ -785,7 +785,7 @@ def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]
     return tuple(reversed(strides))
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1247
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1249
 @operation(numpy=np.reshape, explain=None)
 def reshape(x, /, shape):
     """The same entries in another shape; one size may be -1, for what is left."""
@@ -835,7 +835,7 @@ Tensor.squeeze = squeeze
 Tensor.T = property(transpose, doc="The axes in reverse order.")
 Tensor.mT = property(lambda self: swapaxes(self, -1, -2), doc="The last two axes exchanged.")
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1309
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1311
 def explain_empty(name):
     def message(shape):
         empty = f"{name}: a Tensor of shape {shape} has an axis without entries, and so no {name}imum."
@@ -866,7 +866,7 @@ def count(shape: tuple[int, ...], axis=None) -> int:
     axes = range(len(shape)) if axis is None or not shape else axis if isinstance(axis, tuple) else (axis,)
     return int(np.prod([shape[i] for i in axes], dtype=np.int64))
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1346
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1348
 def mean(x, axis=None, keepdims=False):
     """Mean over `axis`.
 
@@ -905,7 +905,7 @@ def var(x, axis=None, ddof=0, keepdims=False):
     return reduce_sum(distance * distance, axis, keepdims) / (count(x.shape, axis) - ddof)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1469
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1471
 NUMPY[np.mean], NUMPY[np.var] = mean, var
 
 
@@ -939,7 +939,7 @@ Tensor.sum, Tensor.max, Tensor.min = reduce_sum, reduce_max, reduce_min
 Tensor.mean, Tensor.var, Tensor.std = mean, var, std
 Tensor.argmax, Tensor.argmin, Tensor.astype, Tensor.copy = argmax, argmin, astype, copy
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1515
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1517
 def explain_matmul(x, w):
     if len(x) == 1 or len(w) == 1:
         return (
@@ -963,7 +963,7 @@ def matrix_product(x, y, /):
     """x @ y for arrays with at least two axes."""
     return x @ y
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1541
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1543
 def matmul(x, y):
     """Matrix product over the last axis of x and the last but one of y.
 
@@ -1002,7 +1002,7 @@ def matmul(x, y):
     return reshape(out, front)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1633
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1635
 def dot(x, y):
     """np.dot where it is a product with a number, a vector or a matrix."""
     x, y = as_operand(x), as_operand(y)
@@ -1017,7 +1017,7 @@ NUMPY[np.matmul], NUMPY[np.dot] = matmul, dot
 Tensor.__matmul__ = lambda self, other: matmul(self, as_operand(other))
 Tensor.__rmatmul__ = lambda self, other: matmul(as_operand(other), self)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1655
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1657
 def explain_join(*shapes):
     return (
         f"concatenate: the shapes {', '.join(map(str, shapes))} do not fit together.\n"
@@ -1048,7 +1048,7 @@ def concatenate(xs, axis: int = 0):
         raise ValueError("concatenate: a single number has no axis to join along. Use stack.")
     return join(*xs, axis=axis)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1688
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1690
 def stack(xs, axis: int = 0):
     """Tensors of one shape side by side along a new axis.
 
@@ -1071,7 +1071,7 @@ def stack(xs, axis: int = 0):
     return concatenate([expand_dims(x, axis) for x in xs], axis)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1757
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1759
 @operation
 def contract(*xs, subscripts):
     """np.einsum with explicit subscripts: no dots, a result, no index twice in one input."""
@@ -1146,7 +1146,7 @@ def parse_subscripts(subscripts: str, ndims: list[int]) -> tuple[list[str], str]
 
 NUMPY[np.concatenate], NUMPY[np.stack], NUMPY[np.einsum] = concatenate, stack, einsum
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1849
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1851
 CONSTANT = {
     np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal, np.sign, np.isnan, np.isinf,
     np.isfinite, np.argmax, np.argmin, np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.allclose,
@@ -1212,7 +1212,7 @@ Tensor.__array_ufunc__ = array_ufunc
 Tensor.__array_function__ = array_function
 Tensor.__array__ = as_array
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1943
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1945
 def checked_shape(shape, name: str) -> tuple[int, ...]:
     """`shape` as a tuple, once its sizes are seen to be integers of at least 0."""
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)

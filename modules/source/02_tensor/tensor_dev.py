@@ -43,17 +43,17 @@ from tinytorch.testing import check, check_raises
 # %% [markdown]
 # ## What goes in: numbers become arrays
 #
-# `Tensor(3.0)`, `Tensor([[1, 2], [3, 4]])` and `Tensor(np.eye(3))` should all work, and each has to choose a *dtype*, the
-# type that all entries of an array share. NumPy would make `3.0` a 64-bit float, because Python's floats have 64 bits.
-# Deep learning computes in 32 bits: half the memory, twice the arithmetic per instruction, and more precision than
-# noisy gradients can use. So the rule, the same as PyTorch's, is:
+# `Tensor(3.0)`, `Tensor([[1, 2], [3, 4]])` and `Tensor(np.eye(3))` should all work, and each has to choose a *dtype*,
+# the type that all entries of an array share. NumPy would make `3.0` a 64-bit float, because Python's floats have 64
+# bits. Deep learning computes in 32 bits: half the memory, twice the arithmetic per instruction, and more precision
+# than noisy gradients can use. So the rule, the same as PyTorch's, is:
 #
 # - whatever carries a dtype already (an array, a NumPy number, a Tensor) keeps it;
 # - Python floats, and lists of them, become `float32`;
 # - Python integers and booleans become what NumPy makes of them, `int64` and `bool`.
 #
-# A single number is kept as a NumPy scalar, not as an array without axes. The two look alike, but arithmetic on the scalar
-# is several times faster:
+# A single number is kept as a NumPy scalar, not as an array without axes. The two look alike, but arithmetic on the
+# scalar is several times faster:
 
 # %%
 def seconds(call, repeat=5, number=2000):
@@ -72,8 +72,9 @@ print(f"scalar * scalar        {1e9 * seconds(lambda: scalar * scalar):5.0f} ns"
 print(f"0-d array * 0-d array  {1e9 * seconds(lambda: zero_dim * zero_dim):5.0f} ns")
 
 # %% [markdown]
-# Some helpers come with the exercise. `carries_dtype` looks for a dtype in the first entry of nested lists, `unboxed` makes
-# a scalar of an array without axes, and `explain_data` turns NumPy's complaint about lists of unequal length into a sentence that names the row.
+# Some helpers come with the exercise. `carries_dtype` looks for a dtype in the first entry of nested lists, `unboxed`
+# makes a scalar of an array without axes, and `explain_data` turns NumPy's complaint about lists of unequal length into
+# a sentence that names the row.
 
 # %%
 #| export
@@ -238,9 +239,9 @@ def to_array(data, dtype=None) -> np.ndarray | np.generic:
 #         return unboxed(array)
 
 # %% [markdown]
-# The class itself is short. `__slots__` tells Python that a Tensor has exactly these attributes, which makes it smaller and
-# faster than an object with a dictionary. `requires_grad`, `grad` and `_node` are defaults for all Tensors; the classes
-# that really carry a gradient, `Parameter` and `Variable`, come later and give them slots of their own.
+# The class itself is short. `__slots__` tells Python that a Tensor has exactly these attributes, which makes it smaller
+# and faster than an object with a dictionary. `requires_grad`, `grad` and `_node` are defaults for all Tensors; the
+# classes that really carry a gradient, `Parameter` and `Variable`, come later and give them slots of their own.
 
 # %%
 #| export
@@ -376,13 +377,13 @@ print(Tensor(10.0), f"{Tensor(3.14159):.2f}", Tensor([[1.0, 2.0]]).shape)
 # %% [markdown]
 # ## One place for every operation
 #
-# `Tensor + Tensor` should be a Tensor, and so should `exp(Tensor)`. One could write a method for each: take the arrays out,
-# compute, wrap the result. There will be some forty operations, and each such method would repeat the same three
+# `Tensor + Tensor` should be a Tensor, and so should `exp(Tensor)`. One could write a method for each: take the arrays
+# out, compute, wrap the result. There will be some forty operations, and each such method would repeat the same three
 # steps, so the steps become a function of their own. It takes a function of arrays and returns the same function for
 # Tensors; that is called *lifting* it.
 #
-# `lift_one` is for functions of one array. Handed a Tensor it unwraps, computes and wraps; handed a plain array it is the
-# plain function. Its third line is the hook that this book turns on. `recorder` is empty, and stays empty until the
+# `lift_one` is for functions of one array. Handed a Tensor it unwraps, computes and wraps; handed a plain array it is
+# the plain function. Its third line is the hook that this book turns on. `recorder` is empty, and stays empty until the
 # autograd chapter fills it; from then on, results that depend on something with `requires_grad` go through it.
 
 # %%
@@ -426,12 +427,12 @@ print(repr(square_root(Tensor([1.0, 4.0, 9.0]))), square_root(np.float64(16.0)))
 # ### Two inputs, and which dtype wins
 #
 # With two inputs there is a question of types. What should `float32_array * 0.5` be, or an array times a 0-d Tensor? A
-# learning rate must not turn every float32 weight it touches into float64, so the rule is: **a number takes the dtype of
-# the array it meets.** That holds for Python numbers and for 0-d Tensors alike. The one exception is a float that meets
-# integers, which cannot hold it; there the integers become float32.
+# learning rate must not turn every float32 weight it touches into float64, so the rule is: **a number takes the dtype
+# of the array it meets.** That holds for Python numbers and for 0-d Tensors alike. The one exception is a float that
+# meets integers, which cannot hold it; there the integers become float32.
 #
-# NumPy follows the same rule for Python's own numbers next to floats, so the commonest case, `x * 0.5`, needs no conversion at
-# all: `unwrap_two` passes the number on as it is.
+# NumPy follows the same rule for Python's own numbers next to floats, so the commonest case, `x * 0.5`, needs no
+# conversion at all: `unwrap_two` passes the number on as it is.
 
 # %%
 #| export
@@ -491,8 +492,8 @@ NUMBER = wrap(np.float32("nan"))  # stands for a Python number, which no gradien
 
 # %% [markdown]
 # Shapes that do not fit are the commonest mistake in deep learning, so they deserve a sentence and not just a refusal.
-# Write the rule of *broadcasting* once yourself, then it explains every such error. Line the two shapes up at the right. Two
-# sizes fit where they are equal or where one of them is 1; the 1 is stretched. A missing size counts as 1:
+# Write the rule of *broadcasting* once yourself, then it explains every such error. Line the two shapes up at the
+# right. Two sizes fit where they are equal or where one of them is 1; the 1 is stretched. A missing size counts as 1:
 #
 # ```
 #  (4, 1, 3)        (2, 3)
@@ -588,8 +589,8 @@ def test_broadcast_shape():
 test_broadcast_shape()
 
 # %% [markdown]
-# When an operation fails, its shapes are compared with that rule, and the error speaks of the operation by name. A matrix
-# product has a rule of its own, and `operation` (below) lets it say so.
+# When an operation fails, its shapes are compared with that rule, and the error speaks of the operation by name. A
+# matrix product has a rule of its own, and `operation` (below) lets it say so.
 
 # %%
 #| export
@@ -702,12 +703,12 @@ def lift_two(function):
 #         return wrap(out)
 
 # %% [markdown]
-# The third kind of function has more inputs, or *options* that are no arrays: the `axis` of a sum, the `shape` of a reshape. In
-# a signature the arrays come before the slash and the options after it, `reduce_sum(x, /, axis, keepdims)`, which is how
-# NumPy's own functions write it. Functions of any number of arrays write `*xs`. A function may also return a pair: its
-# result, and something that it computed on the way and that its derivative can use again (a mask, a normalised copy).
-# `lift_many` pays a little for being general, and the two short ways above exist because an expression of scalars is
-# nothing but such small operations.
+# The third kind of function has more inputs, or *options* that are no arrays: the `axis` of a sum, the `shape` of a
+# reshape. In a signature the arrays come before the slash and the options after it, `reduce_sum(x, /, axis, keepdims)`,
+# which is how NumPy's own functions write it. Functions of any number of arrays write `*xs`. A function may also return
+# a pair: its result, and something that it computed on the way and that its derivative can use again (a mask, a
+# normalised copy). `lift_many` pays a little for being general, and the two short ways above exist because an
+# expression of scalars is nothing but such small operations.
 #
 # `operation` looks at the signature and picks the way. It also enters the operation in `NUMPY`, the table from which
 # `np.exp(tensor)` will find our `exp`.
@@ -874,8 +875,8 @@ test_lift_two()
 # %% [markdown]
 # ## Arithmetic
 #
-# With the lifting done, an operation is its formula. The decorator names the NumPy function that means the same, and the
-# methods that Python calls for `x + y` and the like are set from the operations.
+# With the lifting done, an operation is its formula. The decorator names the NumPy function that means the same, and
+# the methods that Python calls for `x + y` and the like are set from the operations.
 
 # %%
 #| export
@@ -939,8 +940,9 @@ x = Tensor([1.0, 2.0, 3.0])
 print(x + 10, 10 - x, 2 ** x, (x * x - 1) / (x + 1))
 
 # %% [markdown]
-# `2 ** x` needed the *reflected* method `__rpow__`: Python asks the left operand first, the number 2 knows nothing of Tensors,
-# and so Python asks the right one. For `-` and `/` the order matters, which is why the reflected ones are not simply the same.
+# `2 ** x` needed the *reflected* method `__rpow__`: Python asks the left operand first, the number 2 knows nothing of
+# Tensors, and so Python asks the right one. For `-` and `/` the order matters, which is why the reflected ones are not
+# simply the same.
 #
 # The elementary functions are one line each.
 
@@ -1018,8 +1020,8 @@ Tensor.__abs__ = absolute
 Tensor.clip = clip
 
 # %% [markdown]
-# Comparisons give a Tensor of booleans. They have no derivative, so they are not lifted: nothing about them will ever be
-# recorded. `==` compares entries, as in NumPy; to ask whether two names stand for the same Tensor, use `is`.
+# Comparisons give a Tensor of booleans. They have no derivative, so they are not lifted: nothing about them will ever
+# be recorded. `==` compares entries, as in NumPy; to ask whether two names stand for the same Tensor, use `is`.
 
 # %%
 #| export
@@ -1082,10 +1084,10 @@ test_arithmetic()
 # %% [markdown]
 # ## Indexing
 #
-# `x[0]`, `x[:, 1]`, `x[mask]` and `x[[2, 0]]` are one operation with the index as its option. A slice of a NumPy array is a
-# *view* of the same memory, and so is a slice of a Tensor; an integer list or a mask makes a copy. Setting entries changes a
-# plain Tensor in place. A Tensor that requires a gradient refuses: its old value may be needed to compute derivatives, and
-# an operation that overwrites it cannot be undone.
+# `x[0]`, `x[:, 1]`, `x[mask]` and `x[[2, 0]]` are one operation with the index as its option. A slice of a NumPy array
+# is a *view* of the same memory, and so is a slice of a Tensor; an integer list or a mask makes a copy. Setting entries
+# changes a plain Tensor in place. A Tensor that requires a gradient refuses: its old value may be needed to compute
+# derivatives, and an operation that overwrites it cannot be undone.
 
 # %%
 #| export
@@ -1155,9 +1157,9 @@ Tensor.__imatmul__ = in_place(lambda x, y: x @ y, "@=")
 # %% [markdown]
 # ## Shapes, and the memory behind them
 #
-# An array is a block of memory plus two tuples: its *shape*, and its *strides*, how many bytes to go from an entry to the next
-# along each axis. Rows of a (2, 3) array of 4-byte floats lie one after the other: 12 bytes to the next row, 4 to the next
-# column. Transposing swaps the two tuples and moves no byte.
+# An array is a block of memory plus two tuples: its *shape*, and its *strides*, how many bytes to go from an entry to
+# the next along each axis. Rows of a (2, 3) array of 4-byte floats lie one after the other: 12 bytes to the next row, 4
+# to the next column. Transposing swaps the two tuples and moves no byte.
 
 # %%
 x = Tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
@@ -1228,8 +1230,8 @@ def test_contiguous_strides():
 test_contiguous_strides()
 
 # %% [markdown]
-# Strides explain a cost that no formula shows. Summing the rows of a large array reads memory in order. Summing its columns
-# one at a time jumps from row to row, and each jump fetches a whole line of the cache to use 4 bytes of it.
+# Strides explain a cost that no formula shows. Summing the rows of a large array reads memory in order. Summing its
+# columns one at a time jumps from row to row, and each jump fetches a whole line of the cache to use 4 bytes of it.
 
 # %%
 big = np.ones((2000, 2000), dtype=np.float32)
@@ -1300,9 +1302,9 @@ print(x.T.shape, x.reshape(3, -1).shape, x.reshape(-1).shape, x[1], x[:, 0], x[x
 # %% [markdown]
 # ## Reductions
 #
-# A sum over `axis` removes that axis; with `keepdims=True` it stays, with length 1, so that the result broadcasts against
-# what it came from. The names are `reduce_sum`, `reduce_max` and `reduce_min` because `sum` is Python's own; as methods they are
-# `x.sum()`, `x.max()` and `x.min()`.
+# A sum over `axis` removes that axis; with `keepdims=True` it stays, with length 1, so that the result broadcasts
+# against what it came from. The names are `reduce_sum`, `reduce_max` and `reduce_min` because `sum` is Python's own; as
+# methods they are `x.sum()`, `x.max()` and `x.min()`.
 
 # %%
 #| export
@@ -1338,8 +1340,8 @@ def count(shape: tuple[int, ...], axis=None) -> int:
 
 
 # %% [markdown]
-# `mean` and `var` need no operation of their own. They are *compositions*: written with operations that exist, they inherit
-# everything those will learn, derivatives included.
+# `mean` and `var` need no operation of their own. They are *compositions*: written with operations that exist, they
+# inherit everything those will learn, derivatives included.
 
 # %% nbgrader={"grade": false, "grade_id": "mean_var", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1502,13 +1504,13 @@ Tensor.argmax, Tensor.argmin, Tensor.astype, Tensor.copy = argmax, argmin, astyp
 # %% [markdown]
 # ## The matrix product
 #
-# `x (N, D) @ w (D, K) -> (N, K)`: every entry of the result is a sum over the shared axis `D`. With more axes in front the product
-# is taken matrix by matrix, the axes in front broadcasting. The lifted operation handles these cases, and its error names
-# the two sizes that differ.
+# `x (N, D) @ w (D, K) -> (N, K)`: every entry of the result is a sum over the shared axis `D`. With more axes in front
+# the product is taken matrix by matrix, the axes in front broadcasting. The lifted operation handles these cases, and
+# its error names the two sizes that differ.
 #
-# What remains is vectors. By convention `v (D,)` on the left is a row `(1, D)`, on the right a column `(D, 1)`, and the axis that was
-# added is removed from the result. Done by reshaping, this too is a composition, so that no derivative rule will have to know
-# about vectors.
+# What remains is vectors. By convention `v (D,)` on the left is a row `(1, D)`, on the right a column `(D, 1)`, and the
+# axis that was added is removed from the result. Done by reshaping, this too is a composition, so that no derivative
+# rule will have to know about vectors.
 
 # %%
 #| export
@@ -1647,8 +1649,8 @@ Tensor.__rmatmul__ = lambda self, other: matmul(as_operand(other), self)
 # %% [markdown]
 # ## Joining Tensors
 #
-# `concatenate` puts Tensors one after the other along an axis that exists. `stack` puts them side by side along a new one; it
-# is `concatenate` after giving each of them that axis.
+# `concatenate` puts Tensors one after the other along an axis that exists. `stack` puts them side by side along a new
+# one; it is `concatenate` after giving each of them that axis.
 
 # %%
 #| export
@@ -1747,10 +1749,10 @@ test_stack()
 # %% [markdown]
 # ## Einsum: a product in the language of indices
 #
-# `einsum("nd,dk->nk", x, w)` is the matrix product, spelled out: multiply over all of n, d, k and sum over the index that the
-# result does not name. Traces, outer products, attention scores and batched products are all one string away. The function
-# normalises the string first (the dots for "any axes", the result left out, an index used twice in one input), so that the
-# operation itself sees only the plain form.
+# `einsum("nd,dk->nk", x, w)` is the matrix product, spelled out: multiply over all of n, d, k and sum over the index
+# that the result does not name. Traces, outer products, attention scores and batched products are all one string away.
+# The function normalises the string first (the dots for "any axes", the result left out, an index used twice in one
+# input), so that the operation itself sees only the plain form.
 
 # %%
 #| export
@@ -1837,11 +1839,11 @@ print("trace", einsum("ii->", x), " outer product", einsum("i,j->ij", x[0], x[1]
 # ## NumPy's functions on Tensors
 #
 # `np.exp(tensor)` should be a Tensor. NumPy asks its arguments before it computes: an object with the method
-# `__array_ufunc__` (for functions that work entry by entry) or `__array_function__` (for the others) is given the call to answer. We answer from the table
-# `NUMPY`.
+# `__array_ufunc__` (for functions that work entry by entry) or `__array_function__` (for the others) is given the call
+# to answer. We answer from the table `NUMPY`.
 #
-# What is not in the table is where frameworks go quietly wrong. For a plain Tensor there is no harm in unwrapping, letting
-# NumPy compute, and wrapping the result. For a Tensor that requires a gradient, that would cut it off from its
+# What is not in the table is where frameworks go quietly wrong. For a plain Tensor there is no harm in unwrapping,
+# letting NumPy compute, and wrapping the result. For a Tensor that requires a gradient, that would cut it off from its
 # history, and the gradient would be zero without a word. So that is an error, and it names the way out.
 
 # %%
@@ -1984,8 +1986,8 @@ def randn(shape, rng: "np.random.Generator | int | None" = None, dtype=np.float3
 # %% [markdown]
 # ## Against the real thing
 #
-# NumPy is the reference. Random shapes, random values, every operator, including shapes that broadcast: the Tensor's answer has
-# to be NumPy's, entry for entry. Where PyTorch is installed, the cell also compares the dtype rule.
+# NumPy is the reference. Random shapes, random values, every operator, including shapes that broadcast: the Tensor's
+# answer has to be NumPy's, entry for entry. Where PyTorch is installed, the cell also compares the dtype rule.
 
 # %%
 rng = np.random.default_rng(0)
@@ -2010,8 +2012,9 @@ else:
 # %% [markdown]
 # ## What the class costs
 #
-# A layer of Python around NumPy is not free. The measurement says when that matters: the cost of passing through the one place is about the same
-# for an array of one entry and of a million, so it is large next to a single addition and vanishes beside real work.
+# A layer of Python around NumPy is not free. The measurement says when that matters: the cost of passing through the
+# one place is about the same for an array of one entry and of a million, so it is large next to a single addition and
+# vanishes beside real work.
 
 # %%
 print("entries      NumPy        Tensor      ratio")
@@ -2024,11 +2027,12 @@ for n in (1, 100, 10_000, 1_000_000):
 # %% [markdown]
 # ## Where next
 #
-# - *Three ways to the same sum.* `x.sum(axis=0)`, `ones @ x` and `einsum("nd->d", x)` give the same numbers. Measure them on a
-#   (1000, 1000) Tensor, then on its transpose, and explain the order from the strides.
-# - *A missing operation.* Add `log1p` with `@operation(numpy=np.log1p)`, and check that `np.log1p(Tensor([1e-10]))` keeps the digits that
-#   `log(1 + x)` loses.
-# - *Views.* Write a function that says whether `x[index]` is a view, without looking at the index. (`np.shares_memory` is one way, `.base` another.)
+# - *Three ways to the same sum.* `x.sum(axis=0)`, `ones @ x` and `einsum("nd->d", x)` give the same numbers. Measure
+#   them on a (1000, 1000) Tensor, then on its transpose, and explain the order from the strides.
+# - *A missing operation.* Add `log1p` with `@operation(numpy=np.log1p)`, and check that `np.log1p(Tensor([1e-10]))`
+#   keeps the digits that `log(1 + x)` loses.
+# - *Views.* Write a function that says whether `x[index]` is a view, without looking at the index. (`np.shares_memory`
+#   is one way, `.base` another.)
 #
 # Left out here, and present in PyTorch: devices other than the CPU, half precision, and tensors whose strides are
 # managed by the framework itself; NumPy manages ours.

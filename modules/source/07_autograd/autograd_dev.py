@@ -15,15 +15,16 @@
 # %% [markdown]
 # # Autograd
 #
-# A network with its weights drawn at random is a function that computes nonsense. Training makes it compute something else by
-# moving every weight a little, in the direction that makes the error smaller, many times over. The direction is the
-# *gradient*: for each weight, how fast the error changes when that weight changes. The small network that reads digits later in this
-# course has thousands of weights, so there are thousands of such numbers to find for every step.
+# A network with its weights drawn at random is a function that computes nonsense. Training makes it compute something
+# else by moving every weight a little, in the direction that makes the error smaller, many times over. The direction is
+# the *gradient*: for each weight, how fast the error changes when that weight changes. The small network that reads
+# digits later in this course has thousands of weights, so there are thousands of such numbers to find for every step.
 #
 # They could be found by trying: nudge one weight, run the network, see what changed; then the next. That is one run per
-# weight. This chapter finds all of them in about the time of two runs. The method is the chain rule, applied from the
-# result backwards, and it is older than neural networks (Linnainmaa 1970). What you build here is what PyTorch and JAX are
-# at heart: operations that leave a record, a table of derivatives, and one walk back through the record.
+# weight. This chapter finds all of them in one pass back, which costs no more than a few runs, and measures how many in
+# the end. The method is the chain rule, applied from the result backwards, and it is older than neural networks
+# (Linnainmaa 1970). What you build here is what PyTorch and JAX are at heart: operations that leave a record, a table
+# of derivatives, and one walk back through the record.
 
 # %%
 #| default_exp core.autograd
@@ -58,7 +59,8 @@ from tinytorch.testing import check, check_raises
 # %% [markdown]
 # ## By hand first
 #
-# Take $z = xy + x^2$ at $x = 5$, $y = 3$. How fast does $z$ change with each? The honest experiment first: nudge, and look.
+# Take $z = xy + x^2$ at $x = 5$, $y = 3$. How fast does $z$ change with each? The honest experiment first: nudge, and
+# look.
 
 # %%
 def f(x, y):
@@ -71,10 +73,10 @@ print("dz/dx  ~ ", (f(5.0 + h, 3.0) - f(5.0 - h, 3.0)) / (2 * h))
 print("dz/dy  ~ ", (f(5.0, 3.0 + h) - f(5.0, 3.0 - h)) / (2 * h))
 
 # %% [markdown]
-# Calculus says $\partial z/\partial x = y + 2x = 13$ and $\partial z/\partial y = x = 5$. To get there without a formula for the whole,
-# cut the expression into operations so small that each one's derivative is known, and let each leave behind
-# a function: *given how fast the result changes with my output, how fast does it change with my inputs?* In Python such a
-# function is a *closure*: it remembers the values it was made with.
+# Calculus says $\partial z/\partial x = y + 2x = 13$ and $\partial z/\partial y = x = 5$. To get there without a
+# formula for the whole, cut the expression into operations so small that each one's derivative is known, and let each
+# leave behind a function: *given how fast the result changes with my output, how fast does it change with my inputs?*
+# In Python such a function is a *closure*: it remembers the values it was made with.
 
 # %%
 def times(x, y):
@@ -97,23 +99,26 @@ print("dz/dx =", g_x_from_a, "+", g_x_from_b, "+", g_x_from_b_again, "=", g_x_fr
 print("dz/dy =", g_y)
 
 # %% [markdown]
-# Everything is in these few lines. Three things in them are worth a second look, because the rest of the chapter makes a
-# machine of them:
+# Everything is in these few lines. Three things in them are worth a second look, because the rest of the chapter makes
+# a machine of them:
 #
-# 1. The closures ran in the *reverse* of the order in which they were made. When `a_backward` runs, `g_a` has to be complete.
+# 1. The closures ran in the *reverse* of the order in which they were made. When `a_backward` runs, `g_a` has to be
+#    complete.
 # 2. `x` was used three times, so three gradients arrived, and they were *added*. Every path from `x` to `z` counts.
-# 3. Nothing was computed twice, and nothing was asked for each input separately. One backward pass gave both derivatives,
-#    and would have given a million.
+# 3. Nothing was computed twice, and nothing was asked for each input separately. One backward pass gave both
+#    derivatives, and would have given a million.
 #
 # ## What an operation leaves behind
 #
-# The machine needs a record of each operation: which operation it was, where its inputs came from, and what its derivative needs to
-# remember. Such a record is a *node*. Together the nodes form a graph, which we walk from the result back to where it began.
+# The machine needs a record of each operation: which operation it was, where its inputs came from, and what its
+# derivative needs to remember. Such a record is a *node*. Together the nodes form a graph, which we walk from the
+# result back to where it began.
 #
-# A closure would do for a node's memory, and `grad_fn` below is one. But a closure is two things in one, code and remembered
-# values, and a graph may have a million nodes with the same code. So a node keeps the two apart: `plan` is the code,
-# shared by all nodes of its kind, and `saved` holds the values. Nodes are not Variables: a node does not hold the value of its
-# result, so an intermediate value that no derivative asks for is freed as soon as the program lets go of it.
+# A closure would do for a node's memory, and `grad_fn` below is one. But a closure is two things in one, code and
+# remembered values, and a graph may have a million nodes with the same code. So a node keeps the two apart: `plan` is
+# the code, shared by all nodes of its kind, and `saved` holds the values. Nodes are not Variables: a node does not hold
+# the value of its result, so an intermediate value that no derivative asks for is freed as soon as the program lets go
+# of it.
 
 # %%
 #| export
@@ -174,9 +179,9 @@ def make_node(operation, edges, plan, saved, shapes=None) -> Node:
 
 
 # %% [markdown]
-# A `Variable` is a Tensor that remembers how it came to be: it has the slots that a plain Tensor lacks, and a node. One that
-# the reader makes has no node; it is a *leaf*, and leaves are where gradients are kept. One can also be built by hand, with a
-# closure and the inputs that its gradients belong to. That is how the graph above would look:
+# A `Variable` is a Tensor that remembers how it came to be: it has the slots that a plain Tensor lacks, and a node. One
+# that the reader makes has no node; it is a *leaf*, and leaves are where gradients are kept. One can also be built by
+# hand, with a closure and the inputs that its gradients belong to. That is how the graph above would look:
 
 # %%
 #| export
@@ -282,22 +287,22 @@ print(repr(a), " leaf:", a.is_leaf, " gradients of its inputs:", a.grad_fn(1.0))
 # %% [markdown]
 # ## The table of derivatives
 #
-# Writing a closure into every operation would bury the mathematics under bookkeeping. In this library an operation's derivative
-# is one row, which reads as the formula does in a calculus book:
+# Writing a closure into every operation would bury the mathematics under bookkeeping. In this library an operation's
+# derivative is one row, which reads as the formula does in a calculus book:
 #
 # ```python
 # gradient(multiply, x=lambda g, y: g * y,  y=lambda g, x: g * x)
 # gradient(exp,      x=lambda g, out: g * out)
 # ```
 #
-# The keyword is the input whose gradient the rule gives. The rule's first parameter is `g`, the gradient with respect to the operation's
-# result. Its other parameters say what else it needs: an input or an option by its name, the result as `out`, an
-# input's shape as `x_shape`, or what a fused operation kept, as `kept`.
+# The keyword is the input whose gradient the rule gives. The rule's first parameter is `g`, the gradient with respect
+# to the operation's result. Its other parameters say what else it needs: an input or an option by its name, the result
+# as `out`, an input's shape as `x_shape`, or what a fused operation kept, as `kept`.
 #
 # That the parameters *name* what the rule needs is worth more than it seems. From the names the engine knows what a
-# node has to save, and saves nothing else. `add` names nothing, so a thousand additions hold no array. `exp` names its result and not
-# its input. `Plan` turns the rules for those inputs that want a gradient into two small functions, by writing
-# their source, as Python's own `dataclass` does:
+# node has to save, and saves nothing else. `add` names nothing, so a thousand additions hold no array. `exp` names its
+# result and not its input. `Plan` turns the rules for those inputs that want a gradient into two small functions, by
+# writing their source, as Python's own `dataclass` does:
 
 # %%
 #| export
@@ -344,8 +349,8 @@ def shape_source(name, operation) -> str:
 
 
 # %% [markdown]
-# `gradient` registers a row. It checks the names at once, where the mistake is made, and forgets plans that were made from an
-# older row. `plan_for` makes a plan the first time it is asked for one.
+# `gradient` registers a row. It checks the names at once, where the mistake is made, and forgets plans that were made
+# from an older row. `plan_for` makes a plan the first time it is asked for one.
 
 # %%
 #| export
@@ -405,8 +410,8 @@ def plan_for(operation, bits: int) -> Plan:
 
 
 # %% [markdown]
-# The first rows are yours. Each rule answers: the result changes `g` times as fast as this operation's output; how many times
-# as fast as this input? That is `g` times the derivative of the output with respect to the input.
+# The first rows are yours. Each rule answers: the result changes `g` times as fast as this operation's output; how many
+# times as fast as this input? That is `g` times the derivative of the output with respect to the input.
 
 # %% nbgrader={"grade": false, "grade_id": "arithmetic_rows", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -479,8 +484,8 @@ gradient(negative, x=lambda g: -g)
 #         gradient(negative, x=lambda g: -g)
 
 # %% [markdown]
-# The tests look at a row by itself, as `plan_for` turns it into a function: `slopes(operation, g, *inputs)` gives the gradient of each
-# input.
+# The tests look at a row by itself, as `plan_for` turns it into a function: `slopes(operation, g, *inputs)` gives the
+# gradient of each input.
 
 # %%
 #| export
@@ -502,23 +507,24 @@ def test_arithmetic_rows():
 test_arithmetic_rows()
 
 # %% [markdown]
-# The source that a row was turned into is there to be read. For a product whose inputs both want a gradient, and for one whose second input is
-# a constant:
+# The source that a row was turned into is there to be read. For a product whose inputs both want a gradient, and for
+# one whose second input is a constant:
 
 # %%
 print(plan_source(multiply, (True, True))[0])
 print(plan_source(multiply, (True, False))[0])
 
 # %% [markdown]
-# In the second case `back` computes one product less, and `x` is not saved. A network's first layer never computes the gradient of its data.
+# In the second case `back` computes one product less, and `x` is not saved. A network's first layer never computes the
+# gradient of its data.
 #
 # ## Recording
 #
-# The tensor chapter left a hook, `recorder`, which every operation calls with its result when an input requires a gradient. What it was
-# waiting for is this function: it makes a node, with edges to where the inputs came from, and wraps the result in a
-# Variable that knows the node. It runs once for every operation of every forward pass, so one and two inputs have short
-# ways of their own. `shapes` is set only where an input's shape differs from the result's: where nothing was broadcast,
-# there will be nothing to undo.
+# The tensor chapter left a hook, `recorder`, which every operation calls with its result when an input requires a
+# gradient. What it was waiting for is this function: it makes a node, with edges to where the inputs came from, and
+# wraps the result in a Variable that knows the node. It runs once for every operation of every forward pass, so one and
+# two inputs have short ways of their own. `shapes` is set only where an input's shape differs from the result's: where
+# nothing was broadcast, there will be nothing to undo.
 
 # %%
 #| export
@@ -582,12 +588,12 @@ print("z came from", z._node.operation.__name__, "of", [edge.operation.__name__ 
 # %% [markdown]
 # ## In which order to go back
 #
-# When a node runs, its gradient must be complete: everything that used its result has to have run before. So a node comes after
-# all nodes that used it. Such an order is called *topological*.
+# When a node runs, its gradient must be complete: everything that used its result has to have run before. So a node
+# comes after all nodes that used it. Such an order is called *topological*.
 #
-# The usual way to find one is a recursive search, and Python gives up on recursion at a depth of a thousand. But here the work is
-# done already. An operation can only use values that exist, so a node's number is larger than the numbers of the
-# nodes that it used. Collect what can be reached, and sort by number.
+# The usual way to find one is a recursive search, and Python gives up on recursion at a depth of a thousand. But here
+# the work is done already. An operation can only use values that exist, so a node's number is larger than the numbers
+# of the nodes that it used. Collect what can be reached, and sort by number.
 
 # %% nbgrader={"grade": false, "grade_id": "topological_order", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -711,9 +717,10 @@ test_topological_order()
 # %% [markdown]
 # ## Undoing what broadcasting did
 #
-# In `x + b` with `x (32, 10)` and `b (10,)`, every row of `x` met the same `b`. The gradient arrives with the shape of the result, `(32, 10)`: one
-# row for each time `b` was used. All of them count, so `b`'s gradient is their sum. That is no matter of the operation; it happens to
-# any input that was stretched, and so it is undone in one place, in the walk, and no rule can forget it.
+# In `x + b` with `x (32, 10)` and `b (10,)`, every row of `x` met the same `b`. The gradient arrives with the shape of
+# the result, `(32, 10)`: one row for each time `b` was used. All of them count, so `b`'s gradient is their sum. That is
+# no matter of the operation; it happens to any input that was stretched, and so it is undone in one place, in the walk,
+# and no rule can forget it.
 
 # %% nbgrader={"grade": false, "grade_id": "unbroadcast", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -795,14 +802,14 @@ test_unbroadcast()
 # %% [markdown]
 # ## The walk
 #
-# Now the machine goes backwards by itself. The walk visits each node once. It asks the node's plan for the gradients of the inputs, undoes broadcasting, and
-# passes each gradient on: to a node it is added to what has arrived there before, and what belongs to a leaf is
-# collected in a dictionary. Then the node is freed, so that memory shrinks as the walk proceeds, unless the graph is to be
-# walked again.
+# Now the machine goes backwards by itself. The walk visits each node once. It asks the node's plan for the gradients of
+# the inputs, undoes broadcasting, and passes each gradient on: to a node it is added to what has arrived there before,
+# and what belongs to a leaf is collected in a dictionary. Then the node is freed, so that memory shrinks as the walk
+# proceeds, unless the graph is to be walked again.
 #
-# With `create_graph` the very same rules are given Variables in place of arrays. Then they do not compute a gradient, they
-# *record* one, and it can be differentiated again. `revive` prepares that: what a node saved as arrays becomes Variables,
-# linked to where they came from.
+# With `create_graph` the very same rules are given Variables in place of arrays. Then they do not compute a gradient,
+# they *record* one, and it can be differentiated again. `revive` prepares that: what a node saved as arrays becomes
+# Variables, linked to where they came from.
 
 # %% nbgrader={"grade": false, "grade_id": "pass_on", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -933,12 +940,14 @@ def needed_for(targets, order) -> set[Node]:
 #             collected[edge] = piece
 
 # %% [markdown]
-# What remains is the front door. `backward` starts with the gradient of the result with respect to itself, which is 1. That is only natural for a
-# single number; for anything else the caller has to say which combination of the entries is meant.
+# What remains is the front door. `backward` starts with the gradient of the result with respect to itself, which is 1.
+# That is only natural for a single number; for anything else the caller has to say which combination of the entries is
+# meant.
 #
 # When the walk ends, every leaf has to *own* its gradient: an array of its own shape and type that nobody else can
-# change. A gradient that only the walk holds is given away as it is. One that is shared (`add` passes the same array to both inputs)
-# or is a view of something is copied. `sys.getrefcount` tells the two apart; it counts who holds an object.
+# change. A gradient that only the walk holds is given away as it is. One that is shared (`add` passes the same array to
+# both inputs) or is a view of something is copied. `sys.getrefcount` tells the two apart; it counts who holds an
+# object.
 
 # %%
 #| export
@@ -1053,8 +1062,8 @@ Tensor.backward = backward
 Tensor.zero_grad = zero_grad
 
 # %% [markdown]
-# `revive` and `again` are for gradients of gradients. Read them when you come to that section; until then, what matters is that they
-# call the same rules.
+# `revive` and `again` are for gradients of gradients. Read them when you come to that section; until then, what matters
+# is that they call the same rules.
 
 # %%
 #| export
@@ -1149,8 +1158,9 @@ z.backward()
 print(f"dz/dx = {x.grad}   dz/dy = {y.grad}")
 
 # %% [markdown]
-# Gradients are *added* to `grad`, and stay until `zero_grad`. That is useful (a batch too large for memory can go through in two halves), and
-# it is the commonest slip in training loops: without `zero_grad`, every step also repeats all the steps before it.
+# Gradients are *added* to `grad`, and stay until `zero_grad`. That is useful (a batch too large for memory can go
+# through in two halves), and it is the commonest slip in training loops: without `zero_grad`, every step also repeats
+# all the steps before it.
 
 # %%
 w = Variable(2.0)
@@ -1161,8 +1171,9 @@ for step in range(3):
 # %% [markdown]
 # ## More rows
 #
-# With the machine running, differentiating a function is a matter of one row. Write those of the elementary functions. Where
-# the derivative can be said with the result (`out`), say it so: the result exists anyway, and often the input then need not be kept.
+# With the machine running, differentiating a function is a matter of one row. Write those of the elementary functions.
+# Where the derivative can be said with the result (`out`), say it so: the result exists anyway, and often the input
+# then need not be kept.
 
 # %% nbgrader={"grade": false, "grade_id": "elementary_rows", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1257,9 +1268,10 @@ def test_elementary_rows():
 test_elementary_rows()
 
 # %% [markdown]
-# Some functions have corners, and at a corner there is no slope. A rule has to answer all the same, with something between
-# the slopes on the two sides (a *subgradient*). Ours are PyTorch's: `relu` and `absolute` say 0 at zero; `maximum` and `minimum` give each of two
-# equal inputs half; `reduce_max` shares among all entries that attain the maximum; `clip` lets the gradient through at its bounds.
+# Some functions have corners, and at a corner there is no slope. A rule has to answer all the same, with something
+# between the slopes on the two sides (a *subgradient*). Ours are PyTorch's: `relu` and `absolute` say 0 at zero;
+# `maximum` and `minimum` give each of two equal inputs half; `reduce_max` shares among all entries that attain the
+# maximum; `clip` lets the gradient through at its bounds.
 #
 # Selections pass the gradient to whoever was selected, and nothing to the others.
 
@@ -1306,9 +1318,10 @@ gradient(power_tensor, x=lambda g, x, y: g * power_slope(x, y), y=lambda g, x, y
 # %% [markdown]
 # ### Shapes
 #
-# An operation that only rearranges has a derivative that arranges back. A sum hands its gradient to every entry that was summed.
-# Taking out entries is undone by putting the gradient in their places in an array of zeros; where the same entry was taken
-# twice (`x[[0, 0]]`) both gradients arrive there and are added, which `np.add.at` does and plain assignment does not.
+# An operation that only rearranges has a derivative that arranges back. A sum hands its gradient to every entry that
+# was summed. Taking out entries is undone by putting the gradient in their places in an array of zeros; where the same
+# entry was taken twice (`x[[0, 0]]`) both gradients arrive there and are added, which `np.add.at` does and plain
+# assignment does not.
 
 # %%
 #| export
@@ -1402,7 +1415,8 @@ gradient(contract,     xs=lambda g, xs, subscripts: contract_pieces(g, xs, subsc
 # ### Matrices and layers
 #
 # The row that training spends its time in. For `out = x @ y` with `x (N, D)` and `y (D, K)`, the gradient `g` has shape
-# `(N, K)`. The shapes alone nearly force the answer: an `(N, D)` from `g (N, K)` and `y (D, K)`, a `(D, K)` from `x (N, D)` and `g (N, K)`.
+# `(N, K)`. The shapes alone nearly force the answer: an `(N, D)` from `g (N, K)` and `y (D, K)`, a `(D, K)` from `x (N,
+# D)` and `g (N, K)`.
 
 # %% nbgrader={"grade": false, "grade_id": "matrix_row", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1465,9 +1479,9 @@ def test_matrix_row():
 test_matrix_row()
 
 # %% [markdown]
-# The activations and the two fused layers complete the table. `softmax`'s row is the only one that mixes entries: raising one score lowers all other
-# probabilities. `layer_norm` kept its normalised input on the way; for gradients of gradients it names the composition that it
-# equals.
+# The activations and the two fused layers complete the table. `softmax`'s row is the only one that mixes entries:
+# raising one score lowers all other probabilities. `layer_norm` kept its normalised input on the way; for gradients of
+# gradients it names the composition that it equals.
 
 # %%
 #| export
@@ -1528,8 +1542,8 @@ def test_digits():
 test_digits()
 
 # %% [markdown]
-# And now what the design was for. `Dense` was written in the layers chapter, when no derivative existed. It is differentiable because its
-# parameters ask for a gradient, and because the operation it calls has a row by now.
+# And now what the design was for. `Dense` was written in the layers chapter, when no derivative existed. It is
+# differentiable because its parameters ask for a gradient, and because the operation it calls has a row by now.
 
 # %%
 from tinytorch.core.activations import ReLU
@@ -1542,8 +1556,9 @@ print("weights.grad", layer.weights.grad.tolist(), " bias.grad", layer.bias.grad
 # %% [markdown]
 # ## Computing without a record
 #
-# Using a trained network needs no gradients, and an optimizer's step must not become part of the graph. Inside `no_grad()` the hook is
-# empty, and operations cost what they cost in the tensor chapter. `x.detach()` is for a single value: the same array, without its history.
+# Using a trained network needs no gradients, and an optimizer's step must not become part of the graph. Inside
+# `no_grad()` the hook is empty, and operations cost what they cost in the tensor chapter. `x.detach()` is for a single
+# value: the same array, without its history.
 
 # %%
 #| export
@@ -1569,8 +1584,8 @@ print("inside no_grad:", repr(silent), "  detached:", repr((x * 2).detach()))
 # %% [markdown]
 # ## Gradients as values
 #
-# `backward` stores gradients in leaves. Often one wants them as values, or with respect to something in the middle of the
-# graph. `gradients` returns them and stores nothing.
+# `backward` stores gradients in leaves. Often one wants them as values, or with respect to something in the middle of
+# the graph. `gradients` returns them and stores nothing.
 
 # %%
 #| export
@@ -1613,9 +1628,9 @@ print("with respect to the middle and to x:", gradients((middle * middle).sum(),
 # %% [markdown]
 # ## See it
 #
-# `trace()` keeps what the engine itself throws away: every operation's values, the line of code it came from, and during
-# backward the order of the visits and the gradients. It replaces the hook by one that records and also writes down, so the
-# engine pays nothing for it when it is not used.
+# `trace()` keeps what the engine itself throws away: every operation's values, the line of code it came from, and
+# during backward the order of the visits and the gradients. It replaces the hook by one that records and also writes
+# down, so the engine pays nothing for it when it is not used.
 
 # %%
 #| export
@@ -1697,8 +1712,8 @@ def call_site() -> list[tuple[str, int]]:
 
 
 # %% [markdown]
-# With a trace, the graph can be drawn and the backward pass written out as one would do it by hand. Both functions work on a
-# function and its inputs, and both leave the inputs' own `.grad` alone: they compute on copies.
+# With a trace, the graph can be drawn and the backward pass written out as one would do it by hand. Both functions work
+# on a function and its inputs, and both leave the inputs' own `.grad` alone: they compute on copies.
 
 # %%
 #| export
@@ -1785,8 +1800,8 @@ draw_graph(product, 2.0, 3.0)
 # %% [markdown]
 # ### Where did the NaN come from?
 #
-# A loss that turns `nan` is usually noticed a thousand operations after its cause. The trace knows the first operation that gave a value which is not finite
-# although its inputs were, forward or backward.
+# A loss that turns `nan` is usually noticed a thousand operations after its cause. The trace knows the first operation
+# that gave a value which is not finite although its inputs were, forward or backward.
 
 # %%
 #| export
@@ -1830,9 +1845,10 @@ print(first_nonfinite(lambda x: (log(x * x - 4.0) * 2.0).sum(), [3.0, 2.0]))
 # %% [markdown]
 # ## Are the rules right?
 #
-# A wrong rule does not crash. It trains a little worse, and one looks for the fault everywhere else. So every rule is compared with what it claims to be,
-# the slope of its function, measured by *central differences*: $(f(x + h) - f(x - h)) / 2h$. The error of this formula shrinks with $h^2$,
-# and the rounding error grows as $h$ shrinks, which in float32 leaves hardly three digits. So the check computes in float64.
+# A wrong rule does not crash. It trains a little worse, and one looks for the fault everywhere else. So every rule is
+# compared with what it claims to be, the slope of its function, measured by *central differences*: $(f(x + h) - f(x -
+# h)) / 2h$. The error of this formula shrinks with $h^2$, and the rounding error grows as $h$ shrinks, which in float32
+# leaves hardly three digits. So the check computes in float64.
 
 # %% nbgrader={"grade": false, "grade_id": "central_difference", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1920,8 +1936,8 @@ def test_central_difference():
 test_central_difference()
 
 # %% [markdown]
-# `check_gradients` compares every entry of every input. When an entry is wrong, it goes through the operations of the trace one at a time, and says which
-# row is to blame.
+# `check_gradients` compares every entry of every input. When an entry is wrong, it goes through the operations of the
+# trace one at a time, and says which row is to blame.
 
 # %%
 #| export
@@ -2056,8 +2072,8 @@ mended = check_gradients(lambda x, w: squareplus(x * w), [0.5, -1.0], [2.0, 3.0]
 print(f"mended: the largest relative difference is {mended:.0e}")
 
 # %% [markdown]
-# `squareplus` was a new operation in one function and one row, and from then on as good as the built-in ones. The whole table, checked in
-# the same way, in one cell:
+# `squareplus` was a new operation in one function and one row, and from then on as good as the built-in ones. The whole
+# table, checked in the same way, in one cell:
 
 # %%
 rng = np.random.default_rng(0)
@@ -2154,9 +2170,10 @@ cube = lambda x: x**3
 print("f, f', f'', f''' at 2:", cube(2.0), grad(cube)(2.0), grad(grad(cube))(2.0), grad(grad(grad(cube)))(2.0))
 
 # %% [markdown]
-# From `gradients` the other derivatives follow. The *Jacobian* of a function with several results has one gradient in each row. The *Hessian* is the Jacobian
-# of the gradient. Often a Hessian is only wanted in a product with a vector, and then it need not be built: $Hv$ is the gradient of the number $g \cdot v$,
-# where $g$ is the gradient and $v$ is held fixed (Pearlmutter 1994). That costs two walks, whatever the number of variables.
+# From `gradients` the other derivatives follow. The *Jacobian* of a function with several results has one gradient in
+# each row. The *Hessian* is the Jacobian of the gradient. Often a Hessian is only wanted in a product with a vector,
+# and then it need not be built: $Hv$ is the gradient of the number $g \cdot v$, where $g$ is the gradient and $v$ is
+# held fixed (Pearlmutter 1994). That costs two walks, whatever the number of variables.
 
 # %% nbgrader={"grade": false, "grade_id": "hvp", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -2314,9 +2331,10 @@ print("gradient", grad(bowl)([1.0, 2.0]).tolist(), " Hessian", hessian(bowl, [1.
 # %% [markdown]
 # ## Memory against time
 #
-# Backward needs what forward saved, so a deep network holds the values of all its layers at once. *Checkpointing* (Chen et al. 2016) gives up
-# some of them: inside `checkpoint(f, x)` nothing is saved but `x`, and when backward arrives there, `f` runs once more. The parameters that `f` uses
-# must get their gradients too. They are found by running `f` with a hook that makes no graph and only notes which leaves take part.
+# Backward needs what forward saved, so a deep network holds the values of all its layers at once. *Checkpointing* (Chen
+# et al. 2016) gives up some of them: inside `checkpoint(f, x)` nothing is saved but `x`, and when backward arrives
+# there, `f` runs once more. The parameters that `f` uses must get their gradients too. They are found by running `f`
+# with a hook that makes no graph and only notes which leaves take part.
 
 # %%
 #| export
@@ -2430,9 +2448,9 @@ for name, with_checkpoints in (("all saved", False), ("checkpoints", True)):
 # %% [markdown]
 # ## Keeping steps small
 #
-# Deep and recurrent networks now and then meet a gradient a thousand times longer than usual, and one step along it undoes an hour of training.
-# Clipping by norm (Pascanu et al. 2013) shortens the whole gradient, all parameters together, and keeps its direction. Clipping by value cuts
-# off single entries, which bends it.
+# Deep and recurrent networks now and then meet a gradient a thousand times longer than usual, and one step along it
+# undoes an hour of training. Clipping by norm (Pascanu et al. 2013) shortens the whole gradient, all parameters
+# together, and keeps its direction. Clipping by value cuts off single entries, which bends it.
 
 # %% nbgrader={"grade": false, "grade_id": "clip_gradients", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -2537,8 +2555,37 @@ test_clip_gradients()
 # %% [markdown]
 # ## What it costs
 #
-# Each operation leaves one node, and backward visits each once. Both are seen from the outside: ten times the operations take
-# about ten times the time, and a chain a million long works, because nothing recurses.
+# First what the beginning of the chapter promised: all gradients of a network with several hundred thousand weights,
+# against running it once, and against nudging each weight in turn.
+
+# %%
+stack_of_layers = [Dense(256, 256, rng=i) for i in range(8)]
+weights = sum(p.size for layer in stack_of_layers for p in layer.parameters())
+rows = Tensor(np.random.default_rng(1).standard_normal((64, 256)).astype(np.float32))
+
+
+def run_once():
+    x = rows
+    for layer in stack_of_layers:
+        x = relu(layer(x))
+    return x.sum()
+
+
+def run_and_back():
+    run_once().backward()
+    for layer in stack_of_layers:
+        layer.zero_grad()
+
+
+with no_grad():
+    once = seconds(run_once, repeat=20)
+back = seconds(run_and_back, repeat=20)
+print(f"{weights} weights; one run {1e3 * once:.2f} ms; one run and all gradients {1e3 * back:.2f} ms, {back / once:.1f} runs")
+print(f"nudging every weight up and down: {2 * weights} runs")
+
+# %% [markdown]
+# Each operation leaves one node, and backward visits each once. Both are seen from the outside: ten times the
+# operations take about ten times the time, and a chain a million long works, because nothing recurses.
 
 # %%
 def count_nodes(variable):
@@ -2560,8 +2607,8 @@ for n in (100, 1000, 10_000, 100_000):
     print(f"{n:7d} additions  {count_nodes(y):7d} nodes  {timed_backward(y):8.2f} ms   x.grad = {x.grad}")
 
 # %% [markdown]
-# The other half of the measurement is growth by sharing. `y = y + y`, sixty times, has $2^{60}$ paths from the result to `x`. A walk that followed
-# paths would never return. Visiting nodes, it takes sixty visits.
+# The other half of the measurement is growth by sharing. `y = y + y`, sixty times, has $2^{60}$ paths from the result
+# to `x`. A walk that followed paths would never return. Visiting nodes, it takes sixty visits.
 
 # %%
 x = y = Variable(np.float64(1.0))
@@ -2596,10 +2643,11 @@ else:
 # ## Where next
 #
 # - *A row of your own.* Write `log1p` as an operation with a row, and let `check_gradients` judge it, at 1e-8 too.
-# - *Newton's method.* With `hessian` and `np.linalg.solve`, find the minimum of `x[0]**4 + x[1]**2 + x[0]*x[1]` from (1, 1). How many steps does it take, and
-#   how many does gradient descent take?
-# - *What is saved?* For a two-layer network, list for each node the bytes in `saved`, from `topological_order(loss._node)`. Which operation holds the most, and
-#   what would a checkpoint there save?
+# - *Newton's method.* With `hessian` and `np.linalg.solve`, find the minimum of `x[0]**4 + x[1]**2 + x[0]*x[1]` from
+#   (1, 1). How many steps does it take, and how many does gradient descent take?
+# - *What is saved?* For a two-layer network, list for each node the bytes in `saved`, from
+#   `topological_order(loss._node)`. Which operation holds the most, and what would a checkpoint there save?
 #
-# Left out here, and present in PyTorch: changing values in place under the eye of version counters, gradients across devices and threads, hooks, forward-mode
-# derivatives, and compiling the graph. The real ones record the same kind of graph and walk it in the same order.
+# Left out here, and present in PyTorch: changing values in place under the eye of version counters, gradients across
+# devices and threads, hooks, forward-mode derivatives, and compiling the graph. The real ones record the same kind of
+# graph and walk it in the same order.
