@@ -159,7 +159,7 @@ def test_a_chain_of_a_hundred_thousand():
     del y  # taken apart without recursion too
 
 
-@pytest.mark.skipif("not config.getoption('--slow', default=False)", reason="pass --slow")
+@pytest.mark.skipif("not config.getoption('--slow')", reason="pass --slow")
 def test_a_chain_of_a_million():
     x = y = Variable(np.float64(1.0))
     for _ in range(1_000_000):

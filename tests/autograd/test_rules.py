@@ -7,7 +7,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -43,8 +43,6 @@ from tinytorch.core.tensor import (
     wrap,
 )
 
-settings.register_profile("autograd", derandomize=True, deadline=None, max_examples=40)
-settings.load_profile("autograd")
 
 MASK = np.array([[True, False, True], [False, False, True]])
 SIGNED, POSITIVE = (-2.0, 2.0), (0.5, 2.0)

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -39,8 +39,6 @@ from tinytorch.core.tensor import (
     zeros,
 )
 
-settings.register_profile("tensor", derandomize=True, deadline=None, max_examples=60)
-settings.load_profile("tensor")
 
 FLOATS = st.floats(-8, 8, width=16)
 DTYPES = [np.float32, np.float64, np.int64, np.bool_]
