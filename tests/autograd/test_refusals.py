@@ -2,6 +2,7 @@
 
 import copy
 import math
+import operator
 import pickle
 
 import numpy as np
@@ -171,7 +172,7 @@ LISTS = [
     lambda: Variable([s(), s()]),
     lambda: Variable([[s(), 1.0], [2.0, s()]]),
     lambda: Tensor([v(), v()]),
-    lambda: v() + [s(), s()],
+    lambda: operator.add(v(), [s(), s()]),
 ]
 
 

@@ -31,7 +31,6 @@ from tinytorch.core.tensor import (
     concatenate,
     einsum,
     expand_dims,
-    matmul,
     maximum,
     minimum,
     power,
@@ -42,7 +41,6 @@ from tinytorch.core.tensor import (
     where,
     wrap,
 )
-
 
 MASK = np.array([[True, False, True], [False, False, True]])
 SIGNED, POSITIVE = (-2.0, 2.0), (0.5, 2.0)

@@ -1,4 +1,4 @@
-"""Tensor against NumPy: creation, dtypes, operators, indexing, shapes, reductions, joins, einsum, protocols, bad input."""
+"""Tensor against NumPy, and bad input in the student's words."""
 
 import copy
 import operator
@@ -39,7 +39,6 @@ from tinytorch.core.tensor import (
     zeros,
 )
 
-
 FLOATS = st.floats(-8, 8, width=16)
 DTYPES = [np.float32, np.float64, np.int64, np.bool_]
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
@@ -48,7 +47,8 @@ PAIRS = hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=3, min_side=0, 
 
 def entries(shape, dtype, seed=0):
     rng = np.random.default_rng(seed)
-    return np.asarray(rng.integers(0, 2, shape).astype(dtype) if dtype == np.bool_ else rng.uniform(1, 4, shape).astype(dtype))
+    drawn = rng.integers(0, 2, shape) if dtype == np.bool_ else rng.uniform(1, 4, shape)
+    return np.asarray(drawn).astype(dtype)
 
 
 def same(ours, expected, dtype=True):
@@ -64,9 +64,11 @@ def same(ours, expected, dtype=True):
 # Creation and dtypes
 
 CREATED = [
-    (3.0, "float32"), ([1.0, 2.0], "float32"), ([[1.0], [2.0]], "float32"), (3, "int64"), ([1, 2], "int64"), (True, "bool"),
-    ([True, False], "bool"), ([1, 2.5], "float32"), ([], "float32"), ([[], []], "float32"), (np.float64(3), "float64"),
-    (np.float32(3), "float32"), (np.array(3.0), "float64"), (np.ones((2, 2)), "float64"), (np.ones(2, np.float16), "float16"),
+    (3.0, "float32"), ([1.0, 2.0], "float32"), ([[1.0], [2.0]], "float32"), (3, "int64"), ([1, 2], "int64"),
+    (True, "bool"), ([True, False], "bool"), ([1, 2.5], "float32"), ([], "float32"), ([[], []], "float32"),
+    (np.float64(3), "float64"),
+    (np.float32(3), "float32"), (np.array(3.0), "float64"), (np.ones((2, 2)), "float64"),
+    (np.ones(2, np.float16), "float16"),
     (np.arange(3), "int64"), (np.ones(2, np.uint8), "uint8"), (range(3), "int64"), ((1.0, 2.0), "float32"),
     ([np.float64(1), np.float64(2)], "float64"), ([np.ones(2), np.zeros(2)], "float64"),
 ]  # fmt: skip
@@ -220,7 +222,9 @@ def test_logic_of_masks():
 
 
 @pytest.mark.parametrize("f", [operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ipow])
-@pytest.mark.parametrize("other", [2.0, 2, [1.0, 2.0, 3.0], np.ones(3), Tensor(3.0), Tensor([[1.0], [2.0]]), np.float64(3)])
+@pytest.mark.parametrize(
+    "other", [2.0, 2, [1.0, 2.0, 3.0], np.ones(3), Tensor(3.0), Tensor([[1.0], [2.0]]), np.float64(3)]
+)
 def test_in_place_changes_the_same_array(f, other):
     t = Tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     alias, array = t, t.data
@@ -348,7 +352,8 @@ def test_ways_to_say_a_shape():
 
 @given(hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=3), st.data())
 def test_reductions(shape, data):
-    axis = data.draw(st.none() | st.sets(st.integers(-len(shape), -1), max_size=len(shape)).map(tuple)) if shape else None
+    some = st.sets(st.integers(-len(shape), -1), max_size=len(shape)).map(tuple)
+    axis = data.draw(st.none() | some) if shape else None
     keep = data.draw(st.booleans())
     dtype = data.draw(st.sampled_from([np.float32, np.float64, np.int64]))
     x = entries(shape, dtype)
@@ -356,9 +361,9 @@ def test_reductions(shape, data):
     for a in axes:
         for name in ("sum", "max", "min", "mean", "var", "std"):
             expected = getattr(np, name)(x, axis=a, keepdims=keep)
-            rtol = dict(dtype=name in ("sum", "max", "min"))
-            same(getattr(Tensor(x), name)(axis=a, keepdims=keep), expected, **rtol)
-            same(getattr(np, name)(Tensor(x), axis=a, keepdims=keep), expected, **rtol)
+            exact = name in ("sum", "max", "min")
+            same(getattr(Tensor(x), name)(axis=a, keepdims=keep), expected, exact)
+            same(getattr(np, name)(Tensor(x), axis=a, keepdims=keep), expected, exact)
     same(Tensor(x).argmax(), x.argmax())
     if shape:
         same(Tensor(x).argmin(axis=-1), x.argmin(axis=-1))
@@ -382,7 +387,8 @@ def test_reductions_by_hand():
 def test_concatenate_and_stack(shape, data):
     axis = data.draw(st.integers(-len(shape), len(shape) - 1))
     lengths = data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=3))
-    arrays = [entries(shape[: axis % len(shape)] + (n,) + shape[axis % len(shape) :][1:], np.float32, n) for n in lengths]
+    before, after = shape[: axis % len(shape)], shape[axis % len(shape) :][1:]
+    arrays = [entries((*before, n, *after), np.float32, n) for n in lengths]
     for f in (concatenate, np.concatenate):
         same(f([Tensor(a) for a in arrays], axis=axis), np.concatenate(arrays, axis=axis))
     same(concatenate(tuple(Tensor(a) for a in arrays), axis=None), np.concatenate(arrays, axis=None))
@@ -402,7 +408,8 @@ def test_joins_of_numbers_lists_and_generators():
 
 @given(hnp.mutually_broadcastable_shapes(num_shapes=3, max_dims=3, min_side=0, max_side=3))
 def test_where_and_bounds(shapes):
-    c, x, y = (entries(s, d, k) for k, (s, d) in enumerate(zip(shapes.input_shapes, [np.bool_, np.float32, np.float32])))
+    kinds = [np.bool_, np.float32, np.float32]
+    c, x, y = (entries(s, d, k) for k, (s, d) in enumerate(zip(shapes.input_shapes, kinds)))
     same(where(Tensor(c), Tensor(x), Tensor(y)), np.where(c, x, y))
     same(np.where(Tensor(c), x, Tensor(y)), np.where(c, x, y))
     same(maximum(Tensor(x), Tensor(y)), np.maximum(x, y))
@@ -431,7 +438,8 @@ def test_matmul_of_all_dimensions(a, b):
 
 
 EINSUMS = [
-    "ij->", "ij->i", "ij->j", "ij->ji", "ij", "ji", "ba", "ii->i", "ii->", "ii", "...ij->...ji", "...->...", "...i->...",
+    "ij->", "ij->i", "ij->j", "ij->ji", "ij", "ji", "ba", "ii->i", "ii->", "ii", "...ij->...ji",
+    "...->...", "...i->...",
     "i...->...i", "i...", "ij,jk->ik", "ij,jk", "ij,kj->ik", "ij,ij->", "ij,ij", "ij,jk,kl->il", "ij,k->ijk", "ij,kl->",
     "...ij,...jk->...ik", "...ij,jk->...ik", "i,ij,j->", "ii,ij->j", "iii->i", "iij->j", "bij,bjk->bik", "a,b,c->cab",
     "...i,...i->...", "ij...,jk...->ik...", " i j , j k -> i k ", "...,...", "i,i",
@@ -473,8 +481,7 @@ def test_numpy_functions_without_an_operation_give_tensors():
     np.testing.assert_array_equal(t, t.data)
     same(np.vstack([t, t]), np.vstack([t.data, t.data]))
     same(np.hypot(t, t), np.hypot(t.data, t.data))
-    a, b = np.divmod(t, 2)
-    assert type(a) is Tensor
+    assert all(type(part) is Tensor for part in np.divmod(t, 2))
     assert np.float32(Tensor(2.0)) == 2.0 and np.array([Tensor(1.0), Tensor(2.0)]).tolist() == [1, 2]
 
 
@@ -511,7 +518,8 @@ def test_options_of_numpy_that_are_refused(call, message):
 
 
 PRINTED = [
-    (Tensor(2.0), "Tensor(2.)", "2.0"), (Tensor([1, 2]), "Tensor([1, 2])", "[1 2]"), (Tensor(True), "Tensor(True)", "True"),
+    (Tensor(2.0), "Tensor(2.)", "2.0"), (Tensor([1, 2]), "Tensor([1, 2])", "[1 2]"),
+    (Tensor(True), "Tensor(True)", "True"),
     (Tensor(np.array([0.5])), "Tensor([0.5], dtype=float64)", "[0.5]"), (Tensor([]), "Tensor([])", "[]"),
     (Tensor([[1.0], [2.0]]), "Tensor([[1.],\n        [2.]])", "[[1.]\n [2.]]"),
 ]  # fmt: skip
@@ -524,7 +532,8 @@ def test_printing(t, representation, text):
 
 def test_formats_and_python_numbers():
     s = Tensor(3.14159)
-    assert f"{s:.2f} {s:8.3e}" == "3.14 3.142e+00" and float(s) == s.item() and int(s) == 3 and bool(Tensor(0.0)) is False
+    assert f"{s:.2f} {s:8.3e}" == "3.14 3.142e+00"
+    assert float(s) == s.item() and int(s) == 3 and bool(Tensor(0.0)) is False
     assert Tensor([[2.5]]).item() == 2.5 and float(Tensor([2.5])) == 2.5 and len(Tensor([1, 2])) == 2
     assert repr(Tensor(np.zeros(5000))).count("\n") < 3
     assert isinstance(Tensor(3).item(), int) and isinstance(Tensor(True).item(), bool)
@@ -573,9 +582,9 @@ BAD = [
     (lambda: t22 + "a", TypeError, "'a' is not made of numbers"),
     (lambda: None + t22, TypeError, "None is not made of numbers"),
     (lambda: t22 * 1j, TypeError, "not made of numbers"),
-    (lambda: t22 + [[1], [2, 3]], ValueError, "rows differ"),
+    (lambda: operator.add(t22, [[1], [2, 3]]), ValueError, "rows differ"),
     (lambda: t22 < None, TypeError, "NoneType"),
-    (lambda: t22 + Tensor([1.0, 2.0, 3.0]), ValueError, "add: shapes (2, 2) and (3,) do not broadcast: axis -1 has 2 and 3"),
+    (lambda: t22 + Tensor([1.0, 2.0, 3.0]), ValueError, "add: shapes (2, 2) and (3,) do not broadcast: axis -1"),
     (lambda: t22 == Tensor([1.0, 2.0, 3.0]), ValueError, "equal: shapes (2, 2) and (3,)"),
     (lambda: where(t22 > 1, t22, [1.0, 2.0, 3.0]), ValueError, "where: shapes (2, 2) and (3,)"),
     (lambda: t22 @ Tensor([1.0, 2.0, 3.0]), ValueError, "x is (2, 2), w is (3,)"),
@@ -617,7 +626,7 @@ BAD = [
     (lambda: t22.max(axis=5), ValueError, "max: axis 5"),
     (lambda: t22.sum(axes=0), TypeError, "does not take axes. It takes x, axis, keepdims"),
     (lambda: t22.argmax(5), ValueError, "axis 5"),
-    (lambda: zeros((0, 3)).max(), ValueError, "max: a Tensor of shape (0, 3) has an axis without entries, and so no maximum"),
+    (lambda: zeros((0, 3)).max(), ValueError, "max: a Tensor of shape (0, 3) has an axis without entries"),
     (lambda: zeros((0, 3)).min(axis=0), ValueError, "no minimum"),
     (lambda: concatenate([]), ValueError, "concatenate: the list is empty"),
     (lambda: stack([]), ValueError, "empty"),
