@@ -173,6 +173,10 @@ REFUSED = [
     (lambda: jacobian(lambda x: None, X), TypeError, "returned NoneType"),
     (lambda: checkpoint(lambda x: [x], Variable(1.0)), TypeError, "returned list"),
     (lambda: gradients(Tensor(1.0), [Variable(1.0)]), RuntimeError, "requires no gradient"),
+    (lambda: gradients((x := Variable(X)).sum(), x), TypeError, r"gradients\(out, \[x\]\)"),
+    (lambda: clip_gradients(Variable(X)), TypeError, r"clip_gradients\(\[x\]\)"),
+    (lambda: hvp(quartic, X, np.ones(1)), ValueError, r"v has shape \(1,\), x has \(3,\)"),
+    (lambda: hessian(lambda x: x * x, X), ValueError, "single number"),
 ]
 
 

@@ -468,7 +468,7 @@ def test_hand_made_variables():
     assert z.requires_grad and not z.is_leaf
     (z * 2).backward()
     assert x.grad.item() == 8.0 and y.grad.item() == 6.0
-    w = Variable(np.ones(3), grad_fn=lambda g: g * 2, inputs=[x])
+    w = Variable(np.ones(3), grad_fn=lambda g: g * 2, inputs=x)
     x.zero_grad()
     w.sum().backward()
     assert x.grad.item() == 6.0  # undone like any broadcast

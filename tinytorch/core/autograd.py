@@ -160,6 +160,7 @@ def float_array(data) -> np.ndarray | np.generic:
 
 def hand_made_node(grad_fn, inputs) -> Node:
     """The node of a Variable that was built with a `grad_fn`."""
+    inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     if not inputs:
         raise ValueError(
             "Variable: grad_fn needs inputs=(x, ...), so that its gradients have somewhere to go.\n"
@@ -183,7 +184,7 @@ def edge_of(x):
     """Where the gradient of x goes: its node, x itself where it is a leaf, or None."""
     return (x._node or x) if x.requires_grad else None
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L309
+# %% ../../modules/source/07_autograd/autograd_dev.py #L310
 def plan_source(operation, wanted) -> tuple[str, tuple[str, ...]]:
     """Source of `save` and `back` for an operation of which some inputs want a gradient.
 
@@ -225,7 +226,7 @@ def shape_source(name, operation) -> str:
     x = name.removesuffix("_shape")
     return f"tuple(x.shape for x in {x})" if operation.any_number else f"{x}.shape"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L357
+# %% ../../modules/source/07_autograd/autograd_dev.py #L358
 def gradient(operation, composition=None, **rules):
     """Register the derivative rules of an operation: one row of the table.
 
@@ -280,7 +281,7 @@ def plan_for(operation, bits: int) -> Plan:
     plan = operation.plans[bits] = Plan(scope["save"], scope["back"], saved)
     return plan
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L418
+# %% ../../modules/source/07_autograd/autograd_dev.py #L419
 def unsolved(exercise: str):
     """Raise for a row that is still to be written."""
     raise NotImplementedError(f"exercise {exercise}")
@@ -296,13 +297,13 @@ gradient(negative, x=lambda g: -g)
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L492
+# %% ../../modules/source/07_autograd/autograd_dev.py #L493
 def slopes(operation, g, *inputs):
     """Gradients of the inputs by the operation's row, for a gradient `g` of its result. For looking at rows."""
     plan = plan_for(operation, 2 ** len(inputs) - 1)
     return plan.back(g, plan.save(*inputs, operation(*inputs)))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L531
+# %% ../../modules/source/07_autograd/autograd_dev.py #L532
 def record(operation, out, inputs, arrays, options=(), kept=None):
     """The result of an operation as a Variable with a node: what `set_recorder` is given."""
     node = new(Node)
@@ -354,7 +355,7 @@ def stretched_shapes(arrays, shape):
 new, ndarray = object.__new__, np.ndarray
 set_recorder(record)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L600
+# %% ../../modules/source/07_autograd/autograd_dev.py #L601
 def topological_order(root: Node) -> list[Node]:
     """All nodes that `root` came from, and itself, each after every node that used its result.
 
@@ -399,7 +400,7 @@ def freed_error(node) -> RuntimeError:
         "  Compute the forward pass again, or keep the graph: backward(retain_graph=True)."
     )
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L727
+# %% ../../modules/source/07_autograd/autograd_dev.py #L728
 def unbroadcast(g, shape: tuple[int, ...]):
     """Sum `g` over the axes along which an input of shape `shape` was broadcast.
 
@@ -426,7 +427,7 @@ def unbroadcast(g, shape: tuple[int, ...]):
     return g.sum(axis=(*range(extra), *stretched)).reshape(shape)
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L816
+# %% ../../modules/source/07_autograd/autograd_dev.py #L817
 def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
     """Carry the gradient `g` of the root's result back through the graph.
 
@@ -504,7 +505,7 @@ def needed_for(targets, order) -> set[Node]:
             needed.add(node)
     return needed
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L954
+# %% ../../modules/source/07_autograd/autograd_dev.py #L955
 def backward(self, gradient=None, retain_graph=None, create_graph=False):
     """Add to the `grad` of every leaf its gradient of this Tensor.
 
@@ -615,7 +616,7 @@ def zero_grad(self):
 Tensor.backward = backward
 Tensor.zero_grad = zero_grad
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1070
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1071
 def again(node, g):
     """The gradients of a node's inputs as Variables, recorded by the rules as they compute."""
     plan, edges = node.plan, node.edges
@@ -672,7 +673,7 @@ def identity(x, /):
 
 gradient(identity, x=lambda g: g)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1180
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1181
 # fmt: off
 ### BEGIN SOLUTION elementary_rows
 gradient(exp,          x=lambda g, out: g * out)
@@ -685,7 +686,7 @@ gradient(power_number, x=lambda g, x, exponent: g * exponent * x ** (exponent - 
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1280
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1281
 def share(x, y):
     """1 where x > y, a half where they are equal, 0 elsewhere, in x's dtype. A constant of the derivative."""
     x, y = plain(x), plain(y)
@@ -724,7 +725,7 @@ gradient(clip,         x=lambda g, x, low, high: g * between(x, low, high))
 gradient(power_tensor, x=lambda g, x, y: g * power_slope(x, y), y=lambda g, x, y, out: g * out * log_or_zero(x, y))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1328
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1329
 @operation
 def put(g, /, index, shape):
     """Zeros of `shape` with g added at `index`: what indexing is undone by."""
@@ -811,7 +812,7 @@ gradient(join,         xs=lambda g, xs_shape, axis: split(g, xs_shape, axis))
 gradient(contract,     xs=lambda g, xs, subscripts: contract_pieces(g, xs, subscripts))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1423
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1424
 def mT(x):
     """The last two axes exchanged."""
     return x.mT
@@ -821,7 +822,7 @@ def mT(x):
 gradient(matrix_product, x=lambda g, y: g @ mT(y), y=lambda g, x: mT(x) @ g)
 ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1488
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1489
 def flat(x):
     """x as a matrix: all axes but the last in one."""
     return x if x.ndim == 2 else x.reshape((-1, x.shape[-1]))
@@ -859,7 +860,7 @@ gradient(layer_norm,  x=lambda g, kept, gain: layer_norm_slope(g, kept, gain),
                       composition=layer_norm_composed)
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1565
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1566
 def no_grad():
     """A context in which nothing is recorded.
 
@@ -872,7 +873,7 @@ def no_grad():
     """
     return recording(False)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1592
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1593
 def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None) -> list:
     """Gradients of `out` with respect to each of `inputs`, as a list; no `.grad` is touched.
 
@@ -892,6 +893,8 @@ def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None)
         None for an input that `out` does not depend on.
     """
     retain = create_graph if retain_graph is None else retain_graph
+    if isinstance(inputs, Tensor):
+        raise TypeError("gradients: the inputs come as a list, gradients(out, [x]), also where there is only one.")
     g = first_gradient(out, gradient, create_graph)
     edges = [edge_of(x) for x in inputs]
     if out._node is None:
@@ -903,7 +906,7 @@ def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None)
     del g, gradient
     return [wrap(owned(collected, edge, x.data)) if edge in collected else None for edge, x in zip(edges, inputs)]
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1637
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1640
 class Step:
     """One traced operation: its `operation`, `inputs`, `arrays`, `options`, `out`, `site`, and from backward `gradient`, `pieces`."""
 
@@ -980,7 +983,7 @@ def call_site() -> list[tuple[str, int]]:
         frame = frame.f_back
     return site
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1720
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1723
 def traced_run(f, *inputs, backward=True) -> tuple[Trace, list[Variable], Tensor]:
     """Run f, and backward from its result, on copies of the inputs."""
     copies = [Variable(x.detach() if isinstance(x, Tensor) else x) for x in inputs]
@@ -1050,7 +1053,7 @@ def explain_backward(f, *inputs) -> str:
     t, copies, out = traced_run(f, *inputs)
     return "\n".join(backward_lines(t, dict(zip(input_names(f, inputs), copies)), out))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1808
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1811
 def first_nonfinite(f, *inputs) -> str | None:
     """The first operation of f, forward or backward, that made a NaN or an infinity out of finite numbers.
 
@@ -1084,7 +1087,7 @@ def describe(step, where, bad, given) -> str:
         lines.append(f"  {name}: shape {value.shape}, {span}")
     return "\n".join(lines)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1855
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1858
 def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-6) -> float:
     """Slope of f along one entry of one of its inputs.
 
@@ -1115,7 +1118,7 @@ def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-
     return float((above - below) / (2 * step))
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1944
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1947
 class GradientError(AssertionError):
     """A gradient that differs from the measured slope."""
 
@@ -1225,7 +1228,7 @@ def blame(t: Trace, rtol, h, rng) -> str:
                     )
     return "Each operation's row is right by itself: does the function leave the graph (detach, .data) or draw at random?"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2106
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2109
 def grad(f, argument: int | tuple[int, ...] = 0):
     """The function that computes the gradient of f.
 
@@ -1287,7 +1290,7 @@ def zeros_like(x) -> Tensor:
     """Zeros of x's shape and dtype: the gradient of something that does not depend on x."""
     return wrap(np.zeros_like(x.data)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2180
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2183
 def hvp(f, x, v) -> Tensor:
     """The product of the Hessian of f at x with v, without building the Hessian.
 
@@ -1309,6 +1312,8 @@ def hvp(f, x, v) -> Tensor:
     """
     x = Variable(x.detach() if isinstance(x, Tensor) else x)
     v = to_array(v, x.dtype)
+    if v.shape != x.shape:
+        raise ValueError(f"hvp: v has shape {v.shape}, x has {x.shape}. They must be the same.")
     with recording(True), differentiating():
         ### BEGIN SOLUTION hvp
         (g,) = gradients(f(x), [x], create_graph=True)
@@ -1318,7 +1323,7 @@ def hvp(f, x, v) -> Tensor:
         return zeros_like(x) if product is None else product
         ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2275
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2280
 def jacobian(f, x) -> Tensor:
     """All derivatives of f at x.
 
@@ -1367,7 +1372,7 @@ def rows_of_derivatives(out, x) -> Tensor:
                 rows[i] = row.data.reshape(-1)
     return wrap(rows.reshape(out.shape + x.shape)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2341
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2346
 def checkpoint(f, *inputs):
     """f(*inputs), saving only the inputs: backward runs f again.
 
@@ -1421,7 +1426,7 @@ def checkpoint(f, *inputs):
 
 PLACEHOLDER = make_node(checkpoint, (), Plan(None, None, None), None)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2457
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2462
 def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | None = None) -> float:
     """Limit the gradients of `variables`, in place.
 
@@ -1441,6 +1446,8 @@ def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | N
         The norm before it was limited; NaN or infinite where a gradient is, and then nothing is
         scaled.
     """
+    if isinstance(variables, Tensor):
+        raise TypeError("clip_gradients: the variables come as a list, clip_gradients([x]), also where there is only one.")
     tensors = [v.grad for v in variables if v.grad is not None]
     ### BEGIN SOLUTION clip_gradients
     if max_value is not None:

@@ -254,6 +254,7 @@ def float_array(data) -> np.ndarray | np.generic:
 
 def hand_made_node(grad_fn, inputs) -> Node:
     """The node of a Variable that was built with a `grad_fn`."""
+    inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     if not inputs:
         raise ValueError(
             "Variable: grad_fn needs inputs=(x, ...), so that its gradients have somewhere to go.\n"
@@ -1608,6 +1609,8 @@ def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None)
         None for an input that `out` does not depend on.
     """
     retain = create_graph if retain_graph is None else retain_graph
+    if isinstance(inputs, Tensor):
+        raise TypeError("gradients: the inputs come as a list, gradients(out, [x]), also where there is only one.")
     g = first_gradient(out, gradient, create_graph)
     edges = [edge_of(x) for x in inputs]
     if out._node is None:
@@ -2198,6 +2201,8 @@ def hvp(f, x, v) -> Tensor:
     """
     x = Variable(x.detach() if isinstance(x, Tensor) else x)
     v = to_array(v, x.dtype)
+    if v.shape != x.shape:
+        raise ValueError(f"hvp: v has shape {v.shape}, x has {x.shape}. They must be the same.")
     with recording(True), differentiating():
         ### BEGIN SOLUTION hvp
         (g,) = gradients(f(x), [x], create_graph=True)
@@ -2473,6 +2478,8 @@ def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | N
         The norm before it was limited; NaN or infinite where a gradient is, and then nothing is
         scaled.
     """
+    if isinstance(variables, Tensor):
+        raise TypeError("clip_gradients: the variables come as a list, clip_gradients([x]), also where there is only one.")
     tensors = [v.grad for v in variables if v.grad is not None]
     ### BEGIN SOLUTION clip_gradients
     if max_value is not None:
