@@ -1,6 +1,7 @@
 """The engine: the numbers of the course's examples, visits, ownership, freed graphs, errors, memory."""
 
 import gc
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -72,6 +73,12 @@ ORDERS = {
 }
 
 
+def fresh(code):
+    """Run code in a process of its own."""
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=variables, timeout=60)
+
+
 @pytest.mark.parametrize("order", ORDERS)
 def test_import_order(order):
     code = f"""{ORDERS[order]}
@@ -79,7 +86,7 @@ from tinytorch.core.tensor import Tensor
 m(Tensor([[1.0, 2.0, 3.0]])).sum().backward()
 assert m.weights.grad.tolist() == [[1, 1], [2, 2], [3, 3]] and m.bias.grad.tolist() == [1, 1]
 """
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)}, timeout=60)
+    fresh(code)
 
 
 def test_nothing_is_recorded_before_autograd_is_imported():
@@ -93,7 +100,7 @@ assert not out.requires_grad and "tinytorch.core.autograd" not in sys.modules
 import tinytorch.core.autograd
 assert m(Tensor([[1.0, 2.0, 3.0]])).requires_grad and not out.requires_grad
 """
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)}, timeout=60)
+    fresh(code)
 
 
 # Visits
