@@ -112,6 +112,24 @@ def test_second_order_through_backward():
     x.grad = None
 
 
+def test_create_graph_keeps_the_graph_and_adds_up():
+    x = Variable(3.0)
+    y = x**3
+    y.backward(create_graph=True)
+    y.backward(create_graph=True)
+    assert x.grad.item() == 54.0
+    assert gradients(x.grad, [x])[0].item() == 36.0
+    x.zero_grad()
+    y.backward()
+    with pytest.raises(RuntimeError, match="freed"):
+        y.backward()
+    z = x**3
+    z.backward(create_graph=True, retain_graph=False)
+    with pytest.raises(RuntimeError, match="freed"):
+        z.backward()
+    x.grad = None
+
+
 def test_gradients_of_leaves_and_values_between():
     x, y, z = Variable(2.0), Variable(3.0), Variable(1.0)
     mid = x * y
@@ -198,8 +216,8 @@ def test_composition_shares_the_graph_with_other_paths():
     def with_(norm):
         def f(x):
             z = np.sin(x)
-            h = z * 2 + x
-            return (norm(h, z[0], z[0]) * np.array([1.0, 5.0, 2.0])).sum() + (z * z * h).sum()
+            h, k = z * 2 + x, z[0]
+            return (norm(h, k, k) * np.array([1.0, 5.0, 2.0])).sum() + (z * z * h).sum()
 
         return f
 
