@@ -179,6 +179,9 @@ def test_functions_that_are_linear_or_constant():
     assert hvp(lambda x: x.sum() * 2, X, X).tolist() == [0, 0, 0]
     assert jacobian(lambda x: Tensor([1.0, 2.0]), X).tolist() == [[0, 0, 0], [0, 0, 0]]
     assert jacobian(lambda x: x.detach(), X).data.sum() == 0
+    w = Variable(X)
+    assert hvp(lambda x: (w * w * x).sum(), X, X).tolist() == [0, 0, 0]
+    assert hessian(lambda x: (w * w * x).sum(), X).data.sum() == 0
 
 
 REFUSED = [

@@ -290,6 +290,18 @@ def test_gradient_has_the_leaf_s_dtype(dtype):
     x, y = Variable(np.ones(2, dtype)), Variable(np.ones((), np.float64))
     (x * Tensor(np.ones(2, np.float64)) * y).sum().backward()
     assert x.grad.dtype == dtype and y.grad.dtype == np.float64 and isinstance(y.grad.data, np.float64)
+    s = Variable(np.ones((), dtype))
+    (Tensor(np.ones(2, np.float64)) * s).sum().backward()
+    assert s.grad.item() == 2.0 and isinstance(s.grad.data, dtype)
+
+
+def test_a_seed_takes_the_result_s_dtype():
+    seen = []
+    watch = operation(lambda x: x * 1)
+    gradient(watch, x=lambda g: seen.append(g.dtype) or g)
+    watch(Variable([1.0, 2.0])).backward(np.ones(2))
+    watch(Variable([1.0, 2.0])).backward([1, 1])
+    assert seen == [np.float32, np.float32]
 
 
 def test_gradients_add_up_over_calls_in_new_arrays():
