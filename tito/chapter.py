@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from tito.errors import CourseError
+
 MARKER = re.compile(r"# %%(?!%)(.*)")
 BEGIN = re.compile(r"(\s*)### BEGIN SOLUTION\b[ \t]*(.*?)\s*$")
 END = re.compile(r"\s*### END SOLUTION\b")
@@ -94,7 +96,12 @@ class Chapter:
 
     @classmethod
     def read(cls, file: Path, path: str = "") -> Chapter:
-        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        try:
+            text = file.read_text(encoding="utf-8-sig") if file.exists() else ""
+        except UnicodeDecodeError as error:
+            raise CourseError(
+                f"{path or file} is not text in UTF-8 (byte {error.start}). Save it as UTF-8, or bring it back: git checkout"
+            ) from error
         return cls(path or str(file), text)
 
     @cached_property

@@ -12,6 +12,7 @@ from tito.course import Course, Module
 from tito.errors import Problem
 
 KEYS = ("title", "subtitle", "difficulty", "time", "prerequisites", "next")
+DIRECTIVES = {"default_exp", "export", "exporti", "exports", "hide"}
 EXERCISE_NAME = re.compile(r"[A-Za-z0-9_]+")
 
 
@@ -68,8 +69,12 @@ def _exports(module: Module) -> Iterator[Problem]:
 
 
 def _low_directives(chapter: Chapter) -> Iterator[Problem]:
-    """A directive that nbdev would not see: written below code."""
+    """A directive that nbdev would not see: misspelled, or written below code."""
     for cell in chapter.cells:
+        for name in sorted(set(cell.directives) - DIRECTIVES):
+            close = difflib.get_close_matches(name, DIRECTIVES, n=1)
+            hint = f" Did you mean `#| {close[0]}`?" if close else ""
+            yield Problem(chapter.path, cell.first, f"there is no directive `#| {name}`.{hint}")
         for offset, line in enumerate(cell.source.splitlines() if cell.kind == "code" else ()):
             if re.match(r"#\|\s*(export|default_exp)", line) and cell.first + offset >= cell.code_line > cell.first:
                 yield Problem(chapter.path, cell.first + offset, "a `#|` line counts only at the top of its cell.")
@@ -111,9 +116,9 @@ def _imports(course: Course, module: Module, cell: Cell) -> Iterator[Problem]:
 def _imported_chapters(node: ast.AST, package: str) -> Iterator[str]:
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
-    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-        whole = node.module == package
-        names = [f"{package}.{alias.name}" for alias in node.names] if whole else [node.module]
+    elif isinstance(node, ast.ImportFrom) and node.level < 2:
+        source = ".".join(filter(None, [package if node.level else "", node.module]))
+        names = [f"{package}.{alias.name}" for alias in node.names] if source == package else [source]
     else:
         return
     for name in names:

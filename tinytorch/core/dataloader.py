@@ -22,10 +22,17 @@ def shipped(name: str) -> dict[str, np.ndarray]:
     """The arrays of a data set that ships with the package, as they are stored."""
     from importlib.resources import files
 
-    with files("tinytorch").joinpath("data", f"{name}.npz").open("rb") as file, np.load(file) as archive:
-        return dict(archive)
+    place = files("tinytorch").joinpath("data", f"{name}.npz")
+    try:
+        with place.open("rb") as file, np.load(file) as archive:
+            return dict(archive)
+    except Exception as error:  # whatever a damaged file makes its reader stumble over
+        raise ValueError(
+            f"{place}, which belongs to tinytorch, is missing or damaged.\n"
+            "  Bring it back: git checkout tinytorch/data in the course, or install the package again."
+        ) from error
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L92
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L99
 class Dataset:
     """Something that holds samples: knows how many, and what number `i` is.
 
@@ -56,7 +63,7 @@ def same_shape(values: list, what: str) -> list[np.ndarray]:
             )
     return arrays
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L125
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L132
 def collate(samples: list) -> tuple[np.ndarray, np.ndarray]:
     """Put samples together into one array of features and one of targets.
 
@@ -89,7 +96,7 @@ def collate(samples: list) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(features), np.stack(targets)
     ### END SOLUTION
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L239
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L246
 def first_not_finite(array: np.ndarray) -> tuple[int, ...] | None:
     """Place of the first entry that is NaN or infinite; None where there is no such entry."""
     if array.dtype.kind != "f":
@@ -202,7 +209,7 @@ def to_tensors(features, targets) -> tuple[Tensor, Tensor]:
         targets = targets.astype(np.float32, copy=False)
     return wrap(features), wrap(targets)
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L430
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L437
 def epoch_order(n: int, shuffle: bool, seed: int, epoch: int) -> np.ndarray:
     """The order in which one epoch visits `n` samples.
 
@@ -226,7 +233,7 @@ def epoch_order(n: int, shuffle: bool, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(n)
     ### END SOLUTION
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L519
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L526
 def batches(order: np.ndarray, batch_size: int, drop_last: bool = False) -> list[np.ndarray]:
     """Cut an order into batches.
 
@@ -247,7 +254,7 @@ def batches(order: np.ndarray, batch_size: int, drop_last: bool = False) -> list
     return [order[start : start + batch_size] for start in range(0, stop, batch_size)]
     ### END SOLUTION
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L606
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L613
 def checked_count(value, name: str, least: int) -> int:
     """`value` as an int, once it is seen to be an integer of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
@@ -259,7 +266,7 @@ def fetch(dataset, indices) -> tuple[np.ndarray, np.ndarray]:
     """Read a batch: with the data set's own `batch` where it has one, else sample by sample."""
     return dataset.batch(indices) if hasattr(dataset, "batch") else collate([dataset[int(i)] for i in indices])
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L620
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L627
 class DataLoader:
     """Batches of a data set, in another order every epoch.
 
@@ -334,7 +341,7 @@ class DataLoader:
     def __repr__(self):
         return f"DataLoader({len(self.dataset)} samples in {len(self)} batches of {self.batch_size}, seed={self.seed})"
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L808
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L815
 def read_ahead(source: Iterator, depth: int) -> Iterator:
     """The items of `source`, read by a background thread up to `depth` items ahead.
 
@@ -372,7 +379,7 @@ def read_ahead(source: Iterator, depth: int) -> Iterator:
         free.release()
         thread.join()
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L925
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L932
 def split_order(n: int, n_test: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Choose `n_test` of `n` samples by chance.
 
@@ -392,7 +399,7 @@ def split_order(n: int, n_test: int, seed: int) -> tuple[np.ndarray, np.ndarray]
     return order[n_test:], order[:n_test]
     ### END SOLUTION
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1007
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1014
 def stratified_order(labels: np.ndarray, n_test: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """As `split_order`, with every class in both parts in proportion (to within one sample)."""
     n = len(labels)
@@ -489,7 +496,7 @@ def checked_labels(labels, n: int) -> np.ndarray:
         )
     return labels
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1134
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1141
 def load_digits() -> ArrayDataset:
     """1,797 handwritten digits: features (1797, 64) from 0 to 1, targets 0 to 9, `images` (1797, 8, 8).
 
@@ -540,7 +547,7 @@ def digits_split() -> tuple[ArrayDataset, ArrayDataset]:
     """The digits in two parts, 1,437 to train on and 360 to test on: always the same, each class in proportion."""
     return train_test_split(load_digits(), test_size=360, seed=0, stratify=True)
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1257
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1264
 class Normalizer:
     """Brings every column to mean 0 and standard deviation 1, as measured on the data it was fitted to.
 
@@ -584,7 +591,9 @@ class Normalizer:
         return scaled.astype(np.float64 if x.dtype == np.float64 else np.float32)
 
     def inverse_transform(self, x) -> np.ndarray:
-        """Back to the units of the data."""
+        """Back to the units of the data. Raises RuntimeError before `fit`."""
+        if self.mean is None:
+            raise RuntimeError("Normalizer: nothing is fitted yet. Call fit(training_data) first.")
         return np.asarray(x) * self.std + self.mean
 
 
@@ -599,7 +608,7 @@ def standardize(train, *others):
     results = tuple(normalizer.transform(data) for data in (train, *others))
     return results if others else results[0]
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1512
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1521
 def random_shift(images: np.ndarray, max_shift: int = 1, rng: "np.random.Generator | int | None" = None) -> np.ndarray:
     """Shift every picture by up to `max_shift` pixels in each direction, each by chance its own way.
 
@@ -625,6 +634,8 @@ def random_shift(images: np.ndarray, max_shift: int = 1, rng: "np.random.Generat
     images, rng = np.asarray(images), np.random.default_rng(rng)
     if images.ndim < 3:
         raise ValueError(f"random_shift: pictures of shape (N, height, width) are needed, not {images.shape}.")
+    if not isinstance(max_shift, (int, np.integer)) or max_shift < 0:
+        raise ValueError(f"random_shift: max_shift is {max_shift!r:.40}; it has to be a whole number of at least 0.")
     height, width = images.shape[-2:]
     padded = np.pad(images, [(0, 0)] * (images.ndim - 2) + [(max_shift, max_shift)] * 2)
     ### BEGIN SOLUTION random_shift
@@ -646,7 +657,7 @@ def random_noise(features: np.ndarray, scale: float = 0.1, rng: "np.random.Gener
     features = np.asarray(features)
     return (features + scale * np.random.default_rng(rng).standard_normal(features.shape)).astype(features.dtype)
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1618
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1629
 class Transformed(Dataset):
     """A data set whose features go through a function each time they are read.
 
@@ -672,7 +683,7 @@ class Transformed(Dataset):
         features, targets = fetch(self.dataset, indices)
         return self.function(features), targets
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1682
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1693
 IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
@@ -703,7 +714,7 @@ def parse_idx(raw: bytes, name: str = "the data") -> np.ndarray:
     """
     ### BEGIN SOLUTION parse_idx
     if len(raw) < 4 or raw[0] or raw[1] or raw[2] not in IDX_TYPES or len(raw) < 4 + 4 * raw[3]:
-        raise ValueError(f"{name} is no idx file: it begins with {raw[:4].hex(' ')}, and 00 00 08 is usual.")
+        raise ValueError(f"{name} is no idx file: it begins with {raw[:4].hex(' ') or 'nothing'}, and 00 00 08 is usual.")
     dtype, start = np.dtype(IDX_TYPES[raw[2]]), 4 + 4 * raw[3]
     shape = tuple(int(n) for n in np.frombuffer(raw, ">u4", raw[3], 4))
     found, promised = len(raw) - start, int(np.prod(shape, dtype=object)) * dtype.itemsize
@@ -713,7 +724,7 @@ def parse_idx(raw: bytes, name: str = "the data") -> np.ndarray:
     return np.frombuffer(raw, dtype, offset=start).reshape(shape)
     ### END SOLUTION
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1814
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1825
 def read_idx(path: str | os.PathLike) -> np.ndarray:
     """The array in an idx file, plain or gzipped. Raises ValueError for what is no such file, or not a whole one."""
     import gzip

@@ -148,10 +148,12 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Inputs of a unit, and units that an input reaches, for weights of `shape` (..., inputs, outputs)."""
     if len(shape) < 2:
         raise ValueError(f"fans: weights have at least two axes, inputs and outputs. This shape is {shape}.")
+    if not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
+        raise ValueError(f"fans: the shape {shape} holds more than whole numbers of at least 1.")
     window = int(np.prod(shape[:-2]))
     return window * shape[-2], window * shape[-1]
 
-# %% ../../modules/source/04_layers/layers_dev.py #L388
+# %% ../../modules/source/04_layers/layers_dev.py #L390
 def glorot_uniform(shape: tuple[int, ...], rng=None) -> np.ndarray:
     """Uniform weights of variance 2 / (fan_in + fan_out), as float32 (Glorot & Bengio 2010).
 
@@ -199,7 +201,7 @@ def he_normal(shape: tuple[int, ...], rng=None) -> np.ndarray:
     return rng.normal(0, np.sqrt(2 / fan_in), shape).astype(np.float32)
     ### END SOLUTION
 
-# %% ../../modules/source/04_layers/layers_dev.py #L580
+# %% ../../modules/source/04_layers/layers_dev.py #L582
 def is_parameter(value) -> bool:
     """Whether `value` is a Parameter, or another Tensor that requires a gradient and was not computed."""
     if isinstance(value, Parameter):
@@ -215,7 +217,7 @@ def contents(value):
         return value.items()
     return enumerate(value) if isinstance(value, (list, tuple)) else ()
 
-# %% ../../modules/source/04_layers/layers_dev.py #L598
+# %% ../../modules/source/04_layers/layers_dev.py #L600
 def parts(value, name: str = "", seen: set | None = None):
     """Every Module and parameter in `value`, itself included, from the outside in.
 
@@ -252,7 +254,7 @@ def parts(value, name: str = "", seen: set | None = None):
         yield from parts(inner, f"{name}.{key}" if name else str(key), seen)
     ### END SOLUTION
 
-# %% ../../modules/source/04_layers/layers_dev.py #L702
+# %% ../../modules/source/04_layers/layers_dev.py #L704
 class Module:
     """A function with parameters inside. Write `forward`; the rest is here.
 
@@ -392,7 +394,7 @@ def misfits(own: dict, state: dict) -> list[str]:
             found.append(f"{name}: the shape is {shape}, this model has {tensor.shape}")
     return found
 
-# %% ../../modules/source/04_layers/layers_dev.py #L974
+# %% ../../modules/source/04_layers/layers_dev.py #L976
 def checked_size(value, layer: str, name: str) -> int:
     """`value` as an int, once it is seen to be an integer of at least 1."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
@@ -402,7 +404,7 @@ def checked_size(value, layer: str, name: str) -> int:
         raise ValueError(f"{layer}: {name} is {value!r:.60}, expected an integer of at least 1.{hint}")
     return int(value)
 
-# %% ../../modules/source/04_layers/layers_dev.py #L986
+# %% ../../modules/source/04_layers/layers_dev.py #L988
 class Dense(Module):
     """x @ weights + bias: every input reaches every unit.
 
@@ -466,7 +468,7 @@ def checked_features(x, size: int, layer: str):
         raise ValueError(f"{layer} got {got}: the input is {x.shape}, expected (..., {size}).")
     return x if x.dtype.kind == "f" else x.astype(np.float32)
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1195
+# %% ../../modules/source/04_layers/layers_dev.py #L1197
 class Dropout(Module):
     """Sets entries to zero at random while training, and scales the others up (Srivastava et al. 2014).
 
@@ -510,13 +512,13 @@ class Dropout(Module):
     def __repr__(self):
         return f"Dropout(rate={self.rate})"
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1312
+# %% ../../modules/source/04_layers/layers_dev.py #L1314
 def layer_norm_composed(x, gain, bias, epsilon=1e-5):
     """What `layer_norm` equals, written with operations."""
     distance = x - mean(x, axis=-1, keepdims=True)
     return distance / sqrt(var(x, axis=-1, keepdims=True) + epsilon) * gain + bias
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1325
+# %% ../../modules/source/04_layers/layers_dev.py #L1327
 def explain_layer_norm(x: tuple, gain: tuple, bias: tuple) -> str:
     """Why the shapes of a layer normalisation do not fit; empty where they do."""
     if len(gain) != 1 or bias != gain:

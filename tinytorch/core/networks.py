@@ -8,6 +8,7 @@ __all__ = ['KEEPS_SIZE', 'checked_layers', 'check_sizes', 'short', 'misfit', 'Se
 
 # %% ../../modules/source/05_networks/networks_dev.py #L33
 import os
+import zipfile
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -18,7 +19,7 @@ from .activations import GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from .layers import Dense, Dropout, LayerNorm, Module, glorot_uniform, he_normal
 from .tensor import Tensor, from_numpy
 
-# %% ../../modules/source/05_networks/networks_dev.py #L73
+# %% ../../modules/source/05_networks/networks_dev.py #L74
 KEEPS_SIZE = (ReLU, Sigmoid, Tanh, Softmax, LeakyReLU, GELU, Dropout, LayerNorm)
 
 
@@ -77,7 +78,7 @@ def misfit(layers, place: int, x, error: ValueError) -> ValueError:
         f"Sequential: layer {place}, {short(layers[place])}, does not take {source}, of shape {np.shape(x)}.\n  {error}"
     )
 
-# %% ../../modules/source/05_networks/networks_dev.py #L134
+# %% ../../modules/source/05_networks/networks_dev.py #L135
 class Sequential(Module):
     """Layers applied one after the other.
 
@@ -158,7 +159,7 @@ class Sequential(Module):
         lines = "\n".join(f"{layer!r}," for layer in self.layers)
         return f"{type(self).__name__}([\n  " + lines.replace("\n", "\n  ") + "\n])"
 
-# %% ../../modules/source/05_networks/networks_dev.py #L315
+# %% ../../modules/source/05_networks/networks_dev.py #L316
 def checked_sizes(input_size, hidden_sizes, output_size) -> list[int]:
     """All sizes of a multilayer perceptron in one list, once each is seen to be a whole number of at least 1."""
     if not isinstance(hidden_sizes, (list, tuple)):
@@ -196,7 +197,7 @@ def init_before(activation) -> Callable:
     """The starting weights for a Dense that this layer follows: He's for the family of ReLU, else Glorot's."""
     return he_normal if isinstance(activation, (ReLU, LeakyReLU, GELU)) else glorot_uniform
 
-# %% ../../modules/source/05_networks/networks_dev.py #L355
+# %% ../../modules/source/05_networks/networks_dev.py #L356
 def mlp_layers(sizes: list[int], activation, output_activation, rng: "np.random.Generator") -> list:
     """The layers of a multilayer perceptron.
 
@@ -282,7 +283,7 @@ class MLP(Sequential):
         super().__init__(mlp_layers(sizes, activation, output_activation, np.random.default_rng(rng)))
         self.input_size, self.output_size = sizes[0], sizes[-1]
 
-# %% ../../modules/source/05_networks/networks_dev.py #L559
+# %% ../../modules/source/05_networks/networks_dev.py #L560
 def mlp_parameter_count(input_size: int, hidden_sizes: list[int], output_size: int) -> int:
     """Number of weights and biases of `create_mlp(input_size, hidden_sizes, output_size)`, by formula.
 
@@ -301,7 +302,7 @@ def mlp_parameter_count(input_size: int, hidden_sizes: list[int], output_size: i
     return sum((a + 1) * b for a, b in zip(sizes, sizes[1:]))
     ### END SOLUTION
 
-# %% ../../modules/source/05_networks/networks_dev.py #L622
+# %% ../../modules/source/05_networks/networks_dev.py #L623
 def count_parameters(model: Module) -> int:
     """Number of entries in all parameters of a module, each parameter counted once.
 
@@ -321,7 +322,7 @@ def count_parameters(model: Module) -> int:
     return sum(p.size for p in model.parameters())
     ### END SOLUTION
 
-# %% ../../modules/source/05_networks/networks_dev.py #L696
+# %% ../../modules/source/05_networks/networks_dev.py #L697
 def layer_outputs(model, x, name: str = "") -> list[tuple]:
     """Every layer of a network with its output, in the order in which they are called.
 
@@ -355,7 +356,7 @@ def layer_outputs(model, x, name: str = "") -> list[tuple]:
     return entries
     ### END SOLUTION
 
-# %% ../../modules/source/05_networks/networks_dev.py #L793
+# %% ../../modules/source/05_networks/networks_dev.py #L794
 def summary(model: Module, input_shape: tuple[int, ...], batch_size: int = 1) -> str:
     """A table of a network: each layer, its output, its parameters and their bytes.
 
@@ -422,7 +423,7 @@ def totals(model: Module, outputs: int, batch_size: int) -> str:
     batch = f"{batch_size} example" + "s" * (batch_size != 1)
     return f"\n{count_parameters(model):,} parameters, {size:,} bytes\n{outputs:,} bytes of outputs for {batch}"
 
-# %% ../../modules/source/05_networks/networks_dev.py #L920
+# %% ../../modules/source/05_networks/networks_dev.py #L921
 def dense_with(weights, bias) -> Dense:
     """A Dense with these numbers.
 
@@ -446,7 +447,7 @@ def dense_with(weights, bias) -> Dense:
     layer.weights.data[...], layer.bias.data[...] = weights, bias
     return layer
 
-# %% ../../modules/source/05_networks/networks_dev.py #L961
+# %% ../../modules/source/05_networks/networks_dev.py #L962
 def relu_interpolation(knots, values) -> Sequential:
     """A network with one hidden layer of ReLUs that joins points by straight lines.
 
@@ -485,7 +486,7 @@ def relu_interpolation(knots, values) -> Sequential:
     return Sequential([hidden, ReLU(), dense_with(changes[:, None], values[:1])])
     ### END SOLUTION
 
-# %% ../../modules/source/05_networks/networks_dev.py #L1111
+# %% ../../modules/source/05_networks/networks_dev.py #L1112
 def parity_network(switches: int) -> Sequential:
     """A network that says whether an odd number of switches is on.
 
@@ -499,13 +500,15 @@ def parity_network(switches: int) -> Sequential:
         A Dense(switches, 1) that counts, and a `relu_interpolation`. For inputs of shape (N, switches), each
         entry 0 or 1, the output is (N, 1): 1 where an odd number of entries is 1, and 0 elsewhere.
     """
+    if not isinstance(switches, (int, np.integer)) or switches < 1:
+        raise ValueError(f"parity_network: there are {switches!r:.40} switches, expected a whole number of at least 1.")
     ### BEGIN SOLUTION parity_network
     count = dense_with(np.ones((switches, 1)), [0.0])
     knots = np.arange(switches + 1)
     return Sequential([count, relu_interpolation(knots, knots % 2)])
     ### END SOLUTION
 
-# %% ../../modules/source/05_networks/networks_dev.py #L1313
+# %% ../../modules/source/05_networks/networks_dev.py #L1316
 def save(model: Module, path: str | os.PathLike) -> None:
     """Write a module's `state_dict` to an .npz file, all of it or nothing.
 
@@ -558,14 +561,15 @@ def checked_path(function: str, model, path) -> Path:
         raise IsADirectoryError(f'{function}: {path} is a directory. Name a file in it, such as "{path / "model.npz"}".')
     return path
 
-# %% ../../modules/source/05_networks/networks_dev.py #L1418
+# %% ../../modules/source/05_networks/networks_dev.py #L1421
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an .npz file. Raises ValueError where it is none, or is damaged."""
     with open(path, "rb") as file:
         try:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is no .npz file, or not all of one")
+            file.seek(0)
             with np.load(file, allow_pickle=False) as content:
-                if not isinstance(content, np.lib.npyio.NpzFile):
-                    raise ValueError("it holds a single array, without a name")
                 return {name: content[name] for name in content.files}
         except Exception as error:  # whatever a damaged file makes its reader stumble over
             raise ValueError(

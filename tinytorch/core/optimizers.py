@@ -75,7 +75,7 @@ class Optimizer:
         """Take over what `state_dict` gave. Raises ValueError where it belongs to other parameters or another optimizer."""
         name = type(self).__name__
         try:
-            there = [{k: np.shape(v) for k, v in m.items()} for m in state["memory"]]
+            rate, there = state["learning_rate"], [{k: np.shape(v) for k, v in m.items()} for m in state["memory"]]
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{name}: this is the state of another optimizer: it has no memory of the steps taken.") from error
         here = [{k: np.shape(v) for k, v in m.items()} for m in self.memory]
@@ -84,7 +84,7 @@ class Optimizer:
                 f"{name}: the state does not fit. It remembers {there[:2]} ..., this optimizer {here[:2]} ...\n"
                 "  Make the optimizer of the same kind, for the same model, as the one that was saved."
             )
-        self.learning_rate = state["learning_rate"]
+        self.learning_rate = rate
         self.memory = [{k: np.array(v) if k != "steps" else int(v) for k, v in m.items()} for m in state["memory"]]
 
     def __repr__(self):

@@ -17,6 +17,7 @@ import os
 import shutil
 import sys
 import time
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from .autograd import clip_gradients, first_nonfinite, gradient, gradients, no_g
 from .layers import Module
 from .tensor import Tensor, mean, operation, wrap
 
-# %% ../../modules/source/08_training/training_dev.py #L94
+# %% ../../modules/source/08_training/training_dev.py #L95
 def same_shapes(name: str, y_pred, y_true) -> None:
     """Raise ValueError where predictions and targets differ in shape, or there are none."""
     if y_pred.shape != y_true.shape:
@@ -73,7 +74,7 @@ def as_tensor(x) -> Tensor:
     """x itself where it is a Tensor; an array or nested lists as one."""
     return x if isinstance(x, Tensor) else Tensor(x)
 
-# %% ../../modules/source/08_training/training_dev.py #L228
+# %% ../../modules/source/08_training/training_dev.py #L229
 def as_rows(logits, targets):
     """Logits as a matrix (N, K), with the targets as (N,)."""
     if logits.ndim == 2:
@@ -86,16 +87,16 @@ def softmax_cross_entropy_composed(logits, targets) -> Tensor:
     rows, classes = as_rows(log_softmax(logits), plain(targets))
     return -mean(rows[np.arange(len(classes)), classes])
 
-# %% ../../modules/source/08_training/training_dev.py #L243
+# %% ../../modules/source/08_training/training_dev.py #L244
 @operation(keeps=True)
 def softmax_cross_entropy(logits, targets, /):
     """The mean of -log softmax(logits)[target] over a batch, in one go.
 
     Parameters
     ----------
-    logits : array of floats, shape (..., K)
+    logits : array of floats, shape (N, K), or with more axes in front
         One score for each class.
-    targets : array of integers, shape (...)
+    targets : array of integers, shape (N,), or with the same axes in front
         The right classes, 0 to K - 1. Not checked here; `CrossEntropyLoss` does that.
 
     Returns
@@ -121,7 +122,7 @@ def softmax_cross_entropy(logits, targets, /):
     return loss, p
     ### END SOLUTION
 
-# %% ../../modules/source/08_training/training_dev.py #L352
+# %% ../../modules/source/08_training/training_dev.py #L353
 def cross_entropy_slope(p: np.ndarray, t: np.ndarray) -> np.ndarray:
     """The slope of `softmax_cross_entropy` with respect to the logits.
 
@@ -149,7 +150,7 @@ gradient(
     logits=lambda g, kept, targets, logits_shape: (g * cross_entropy_slope(kept, targets.reshape(-1))).reshape(logits_shape),
 )
 
-# %% ../../modules/source/08_training/training_dev.py #L487
+# %% ../../modules/source/08_training/training_dev.py #L488
 def binary_cross_entropy_composed(logits, targets) -> Tensor:
     """What `binary_cross_entropy_with_logits` equals, up to rounding, written with operations."""
     return mean(softplus(logits) - logits * plain(targets).astype(logits.dtype))
@@ -181,7 +182,7 @@ def binary_cross_entropy_with_logits(logits, targets, /):
 gradient(binary_cross_entropy_with_logits, composition=binary_cross_entropy_composed,
          logits=lambda g, logits, targets: g * (sigmoid(logits) - targets).astype(logits.dtype) / logits.size)  # fmt: skip
 
-# %% ../../modules/source/08_training/training_dev.py #L587
+# %% ../../modules/source/08_training/training_dev.py #L588
 class NotFiniteError(ArithmeticError):
     """A loss, a prediction or a gradient is NaN or infinite, and training cannot go on."""
 
@@ -258,6 +259,8 @@ class CrossEntropyLoss:
         y_pred, y_true = as_tensor(y_pred), as_tensor(y_true)
         if not are_classes(y_true.data, y_pred.shape):
             raise explain_classes(y_pred, y_true.data)
+        if y_pred.ndim == 1:  # one sample is a batch of one
+            y_pred, y_true = y_pred.reshape(1, -1), y_true.reshape(1)
         return checked_loss("CrossEntropyLoss", softmax_cross_entropy(y_pred, y_true), y_pred, y_true)
 
 
@@ -289,7 +292,7 @@ class MeanSquaredError:
         y_pred, y_true = as_tensor(y_pred), as_tensor(y_true)
         return checked_loss("MeanSquaredError", mean_squared_error(y_pred, y_true), y_pred, y_true)
 
-# %% ../../modules/source/08_training/training_dev.py #L721
+# %% ../../modules/source/08_training/training_dev.py #L724
 def predicted_classes(y_pred, y_true) -> np.ndarray:
     """Class numbers from scores (..., K), from yes-or-no scores, or as they are where they are integers."""
     y_pred = plain(y_pred) if isinstance(y_pred, Tensor) else np.asarray(y_pred)
@@ -316,7 +319,7 @@ class Accuracy:
             raise ValueError("Accuracy: there are no samples.")
         return float((classes == y_true).mean())
 
-# %% ../../modules/source/08_training/training_dev.py #L754
+# %% ../../modules/source/08_training/training_dev.py #L757
 def confusion_matrix(y_pred, y_true, classes: int | None = None) -> np.ndarray:
     """How many samples of each class were taken for which.
 
@@ -341,15 +344,20 @@ def confusion_matrix(y_pred, y_true, classes: int | None = None) -> np.ndarray:
     predicted = predicted_classes(y_pred, true)
     if predicted.shape != true.shape:
         raise ValueError(f"confusion_matrix: {predicted.shape} predictions, but targets of shape {true.shape}.")
+    if true.size == 0:
+        raise ValueError("confusion_matrix: there are no samples.")
+    low, high = min(true.min(), predicted.min()), max(true.max(), predicted.max())
     if classes is None:
-        classes = np.shape(y_pred)[-1] if np.ndim(y_pred) == true.ndim + 1 else int(max(true.max(), predicted.max())) + 1
+        classes = np.shape(y_pred)[-1] if np.ndim(y_pred) == true.ndim + 1 else int(high) + 1
+    if true.dtype.kind not in "biu" or low < 0 or high >= classes:
+        raise ValueError(f"confusion_matrix: classes are numbered 0 to {classes - 1} here, these reach from {low} to {high}.")
     matrix = np.zeros((classes, classes), dtype=np.int64)
     ### BEGIN SOLUTION confusion_matrix
     np.add.at(matrix, (true, predicted), 1)
     return matrix
     ### END SOLUTION
 
-# %% ../../modules/source/08_training/training_dev.py #L842
+# %% ../../modules/source/08_training/training_dev.py #L850
 def checked_parameters(name: str, parameters) -> list[Tensor]:
     """`parameters` as a list of distinct Tensors that require a gradient."""
     if isinstance(parameters, Tensor):
@@ -390,7 +398,7 @@ def checked_rate(name: str, learning_rate) -> float:
         raise ValueError(f"{name}: learning_rate is {learning_rate!r}, but it has to be a number of at least 0, such as 0.01.")
     return rate
 
-# %% ../../modules/source/08_training/training_dev.py #L885
+# %% ../../modules/source/08_training/training_dev.py #L893
 class GradientDescent:
     """Moves parameters against their gradients.
 
@@ -431,7 +439,7 @@ class GradientDescent:
         """Take over what `state_dict` gave."""
         self.learning_rate = float(state["learning_rate"])
 
-# %% ../../modules/source/08_training/training_dev.py #L1008
+# %% ../../modules/source/08_training/training_dev.py #L1016
 def train_step(model, optimizer, loss_function, x, y, max_norm: float | None = None) -> tuple[float, Tensor]:
     """One step of training on one batch.
 
@@ -462,7 +470,7 @@ def train_step(model, optimizer, loss_function, x, y, max_norm: float | None = N
     return loss.item(), y_pred.detach()
     ### END SOLUTION
 
-# %% ../../modules/source/08_training/training_dev.py #L1154
+# %% ../../modules/source/08_training/training_dev.py #L1162
 def parts_of(model) -> list:
     """The modules in a model and the random generators that they own, each once, in a fixed order."""
     found, waiting = {}, [model]
@@ -496,7 +504,7 @@ def number(value) -> float:
     """A Python float from a number or a Tensor of one entry."""
     return value.item() if isinstance(value, Tensor) else float(value)
 
-# %% ../../modules/source/08_training/training_dev.py #L1190
+# %% ../../modules/source/08_training/training_dev.py #L1198
 def evaluate(model, dataloader, functions: dict) -> dict[str, float]:
     """Mean of each function over all samples of a dataloader.
 
@@ -531,12 +539,12 @@ def evaluate(model, dataloader, functions: dict) -> dict[str, float]:
         raise ValueError("evaluate: the dataloader gave no samples. A generator is used up after one round; use a DataLoader.")
     return {name: total / count for name, total in totals.items()}
 
-# %% ../../modules/source/08_training/training_dev.py #L1315
+# %% ../../modules/source/08_training/training_dev.py #L1323
 def snapshot(model) -> dict[str, np.ndarray]:
     """A copy of everything that `model.state_dict()` names."""
     return {name: np.array(plain(value)) for name, value in model.state_dict().items()}
 
-# %% ../../modules/source/08_training/training_dev.py #L1322
+# %% ../../modules/source/08_training/training_dev.py #L1330
 class EarlyStopping:
     """Says when a number has not become smaller for some time, and keeps the weights from its best epoch.
 
@@ -597,7 +605,7 @@ class EarlyStopping:
         """Take over what `state_dict` gave."""
         self.best, self.best_epoch, self.best_state = state["best"], state["best_epoch"], state["best_state"]
 
-# %% ../../modules/source/08_training/training_dev.py #L1464
+# %% ../../modules/source/08_training/training_dev.py #L1472
 class History:
     """The numbers of every epoch of a training run.
 
@@ -655,7 +663,7 @@ class History:
         ax.set(xlabel="epoch", ylabel="loss", yscale="log", xlim=(0, 1.25 * len(self)))
         return ax
 
-# %% ../../modules/source/08_training/training_dev.py #L1529
+# %% ../../modules/source/08_training/training_dev.py #L1537
 class Progress:
     """What is shown while training: a bar on a terminal, one line an epoch elsewhere.
 
@@ -717,7 +725,7 @@ class Progress:
             self.stream.write("\r" + text[:width].ljust(width) + ("" if text else "\r"))
             self.stream.flush()
 
-# %% ../../modules/source/08_training/training_dev.py #L1611
+# %% ../../modules/source/08_training/training_dev.py #L1619
 CHECKPOINT = "TinyTorch checkpoint, version 1"
 
 
@@ -737,6 +745,8 @@ def save_checkpoint(path, state: dict) -> None:
 
     text = json.dumps(described(state))
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f'save_checkpoint: {path} is a directory. Name a file in it, such as "{path / "run.npz"}".')
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -763,15 +773,16 @@ def load_checkpoint(path) -> dict:
     if not path.exists():
         raise FileNotFoundError(f"load_checkpoint: there is no file {path}.")
     try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no .npz file, or not all of one")
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            if str(archive["kind"]) != CHECKPOINT:
-                raise ValueError(f"its first entry says {str(archive['kind'])!r:.60}")
+            if "kind" not in archive or str(archive["kind"]) != CHECKPOINT:
+                raise ValueError("it says nothing of a Trainer")
             arrays = {name: archive[name] for name in archive.files}
-        described = json.loads(str(arrays["text"]))
-        return restored(described, arrays)
-    except Exception as error:
+        return restored(json.loads(str(arrays["text"])), arrays)
+    except Exception as error:  # whatever a damaged file makes its reader stumble over
         raise ValueError(
-            f"load_checkpoint: {path} is damaged, or no checkpoint of a Trainer ({type(error).__name__}: {error}).\n"
+            f"load_checkpoint: {path} is damaged, or no checkpoint of a Trainer: {error}.\n"
             "  Start without resume=True, or give the file that an earlier run wrote."
         ) from error
 
@@ -786,7 +797,7 @@ def restored(described, arrays: dict):
         return [restored(v, arrays) for v in described]
     return described
 
-# %% ../../modules/source/08_training/training_dev.py #L1689
+# %% ../../modules/source/08_training/training_dev.py #L1700
 class Trainer:
     """Trains a model, and measures it.
 
@@ -819,6 +830,8 @@ class Trainer:
                 raise TypeError(f"Trainer: {name} is {thing!r:.60}, which cannot be called with data.{hint}")
         if not all(hasattr(optimizer, name) for name in ("step", "zero_grad", "parameters")):
             raise TypeError(f"Trainer: {optimizer!r:.60} is no optimizer. Give one such as GradientDescent(model.parameters()).")
+        if max_norm is not None and (not isinstance(max_norm, (int, float, np.number)) or not max_norm > 0):
+            raise ValueError(f"Trainer: max_norm is {max_norm!r:.60}, but it has to be a number above 0, such as 1.0, or None for no limit.")
         self.model, self.optimizer, self.loss_function, self.max_norm = model, optimizer, loss_function, max_norm
         self.metrics = named_metrics(metrics)
         self.history = History()
@@ -859,6 +872,9 @@ class Trainer:
             raise ValueError("fit: early stopping watches the validation loss. Give val_dataloader, or leave patience out.")
         if resume and checkpoint is None:
             raise ValueError("fit: resume=True needs to know from which file: checkpoint=...")
+        for loader in (train_dataloader, val_dataloader):
+            if loader is not None and not hasattr(loader, "__iter__"):
+                raise TypeError(f"fit: {type(loader).__name__} gives no batches. Write DataLoader(dataset, batch_size=32).")
         stopper = None if patience is None else EarlyStopping(patience, min_delta)
         keepers = {"schedule": schedule, "early_stopping": stopper}
         loaders = [train_dataloader, val_dataloader]
@@ -950,6 +966,8 @@ class Trainer:
             x = wrap(x.data.astype(np.float32))
         if len(x) == 0:
             raise ValueError("predict: there are no samples.")
+        if batch_size < 1:
+            raise ValueError(f"predict: batch_size is {batch_size!r}, but it has to be a whole number of at least 1.")
         with evaluating(self.model):
             parts = [plain(self.model(wrap(x.data[i : i + batch_size]))) for i in range(0, len(x), batch_size)]
         return wrap(np.concatenate(parts))
@@ -967,6 +985,9 @@ class Trainer:
 
     def load_state(self, state: dict, loaders=(), keepers=None) -> None:
         """Take over what `state` gave. Raises ValueError, before anything is changed, where it belongs to another model."""
+        missing = {"model", "optimizer", "generators", "loaders", "history", "keepers"} - set(state if isinstance(state, dict) else ())
+        if missing:
+            raise ValueError(f"resume: this is no state of a Trainer, it lacks {', '.join(sorted(missing))}.")
         here = {name: a.shape for name, a in snapshot(self.model).items()}
         there = {name: a.shape for name, a in state["model"].items()}
         for name in [*here, *there]:
@@ -997,6 +1018,8 @@ def named_metrics(metrics) -> dict:
         return dict(metrics or {})
     if callable(metrics):
         metrics = [metrics]
+    if not isinstance(metrics, (list, tuple)):
+        raise TypeError(f"Trainer: metrics are {metrics!r:.60}. Give a list, such as [Accuracy()], or a dictionary from names to functions.")
     found = {}
     for metric in metrics:
         if not callable(metric) or isinstance(metric, type):
@@ -1024,7 +1047,7 @@ def batch_count(dataloader) -> int | None:
     """Number of batches, where it is known."""
     return len(dataloader) if hasattr(dataloader, "__len__") else None
 
-# %% ../../modules/source/08_training/training_dev.py #L2039
+# %% ../../modules/source/08_training/training_dev.py #L2062
 def loss_gradients(model, loss_function, x, y) -> dict[str, np.ndarray]:
     """The gradient of the loss on a batch for every parameter, by name, computed afresh; `.grad` is left alone."""
     names, parameters = zip(*model.named_parameters())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tito.errors import UsageError
+from tito.errors import CourseError, UsageError
 
 DEMOS = Path(__file__).resolve().parent.parent / "demos"
 
@@ -44,6 +44,10 @@ def command(name, arguments):
         return 0
     if name not in known:
         raise UsageError(f"there is no demo {name!r}. There are: {', '.join(known) or 'none yet'}.")
+    try:
+        import tinytorch  # noqa: F401
+    except ImportError as error:  # without NumPy, or with an old one
+        raise CourseError(f"{error}\n  tito doctor says what the course needs.") from error
     return importlib.import_module(f"tito.demos.{name}").main(list(arguments))
 
 

@@ -1249,6 +1249,8 @@ print(f"the same numbers, {across / along:.1f} times the time")
 @operation(numpy=np.reshape, explain=None)
 def reshape(x, /, shape):
     """The same entries in another shape; one size may be -1, for what is left."""
+    if (min(shape, default=0) if isinstance(shape, (tuple, list)) else shape) < -1:
+        raise ValueError(f"{shape} is no shape; one size may be -1, the others are at least 0")
     return x.reshape(shape)
 
 

@@ -379,6 +379,8 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Inputs of a unit, and units that an input reaches, for weights of `shape` (..., inputs, outputs)."""
     if len(shape) < 2:
         raise ValueError(f"fans: weights have at least two axes, inputs and outputs. This shape is {shape}.")
+    if not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
+        raise ValueError(f"fans: the shape {shape} holds more than whole numbers of at least 1.")
     window = int(np.prod(shape[:-2]))
     return window * shape[-2], window * shape[-1]
 

@@ -31,6 +31,7 @@
 # %%
 #| export
 import os
+import zipfile
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -1121,6 +1122,8 @@ def parity_network(switches: int) -> Sequential:
         A Dense(switches, 1) that counts, and a `relu_interpolation`. For inputs of shape (N, switches), each
         entry 0 or 1, the output is (N, 1): 1 where an odd number of entries is 1, and 0 elsewhere.
     """
+    if not isinstance(switches, (int, np.integer)) or switches < 1:
+        raise ValueError(f"parity_network: there are {switches!r:.40} switches, expected a whole number of at least 1.")
     ### BEGIN SOLUTION parity_network
     count = dense_with(np.ones((switches, 1)), [0.0])
     knots = np.arange(switches + 1)
@@ -1419,9 +1422,10 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an .npz file. Raises ValueError where it is none, or is damaged."""
     with open(path, "rb") as file:
         try:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is no .npz file, or not all of one")
+            file.seek(0)
             with np.load(file, allow_pickle=False) as content:
-                if not isinstance(content, np.lib.npyio.NpzFile):
-                    raise ValueError("it holds a single array, without a name")
                 return {name: content[name] for name in content.files}
         except Exception as error:  # whatever a damaged file makes its reader stumble over
             raise ValueError(

@@ -56,8 +56,15 @@ def shipped(name: str) -> dict[str, np.ndarray]:
     """The arrays of a data set that ships with the package, as they are stored."""
     from importlib.resources import files
 
-    with files("tinytorch").joinpath("data", f"{name}.npz").open("rb") as file, np.load(file) as archive:
-        return dict(archive)
+    place = files("tinytorch").joinpath("data", f"{name}.npz")
+    try:
+        with place.open("rb") as file, np.load(file) as archive:
+            return dict(archive)
+    except Exception as error:  # whatever a damaged file makes its reader stumble over
+        raise ValueError(
+            f"{place}, which belongs to tinytorch, is missing or damaged.\n"
+            "  Bring it back: git checkout tinytorch/data in the course, or install the package again."
+        ) from error
 
 
 # %%
@@ -1297,7 +1304,9 @@ class Normalizer:
         return scaled.astype(np.float64 if x.dtype == np.float64 else np.float32)
 
     def inverse_transform(self, x) -> np.ndarray:
-        """Back to the units of the data."""
+        """Back to the units of the data. Raises RuntimeError before `fit`."""
+        if self.mean is None:
+            raise RuntimeError("Normalizer: nothing is fitted yet. Call fit(training_data) first.")
         return np.asarray(x) * self.std + self.mean
 
 
@@ -1534,6 +1543,8 @@ def random_shift(images: np.ndarray, max_shift: int = 1, rng: "np.random.Generat
     images, rng = np.asarray(images), np.random.default_rng(rng)
     if images.ndim < 3:
         raise ValueError(f"random_shift: pictures of shape (N, height, width) are needed, not {images.shape}.")
+    if not isinstance(max_shift, (int, np.integer)) or max_shift < 0:
+        raise ValueError(f"random_shift: max_shift is {max_shift!r:.40}; it has to be a whole number of at least 0.")
     height, width = images.shape[-2:]
     padded = np.pad(images, [(0, 0)] * (images.ndim - 2) + [(max_shift, max_shift)] * 2)
     ### BEGIN SOLUTION random_shift
@@ -1709,7 +1720,7 @@ def parse_idx(raw: bytes, name: str = "the data") -> np.ndarray:
     """
     ### BEGIN SOLUTION parse_idx
     if len(raw) < 4 or raw[0] or raw[1] or raw[2] not in IDX_TYPES or len(raw) < 4 + 4 * raw[3]:
-        raise ValueError(f"{name} is no idx file: it begins with {raw[:4].hex(' ')}, and 00 00 08 is usual.")
+        raise ValueError(f"{name} is no idx file: it begins with {raw[:4].hex(' ') or 'nothing'}, and 00 00 08 is usual.")
     dtype, start = np.dtype(IDX_TYPES[raw[2]]), 4 + 4 * raw[3]
     shape = tuple(int(n) for n in np.frombuffer(raw, ">u4", raw[3], 4))
     found, promised = len(raw) - start, int(np.prod(shape, dtype=object)) * dtype.itemsize

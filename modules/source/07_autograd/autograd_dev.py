@@ -1611,7 +1611,7 @@ def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None)
     retain = create_graph if retain_graph is None else retain_graph
     if isinstance(inputs, Tensor):
         raise TypeError("gradients: the inputs come as a list, gradients(out, [x]), also where there is only one.")
-    g = first_gradient(out, gradient, create_graph)
+    g = first_gradient(single_result(out, "gradients"), gradient, create_graph)
     edges = [edge_of(x) for x in inputs]
     if out._node is None:
         collected = {out: g}
@@ -1983,7 +1983,7 @@ def check_gradients(f, *inputs, rtol=1e-5, atol=1e-7, h=1e-6, entries=200, seed=
         leaves = [Variable(a) for a in arrays] + parameters
         arrays += [np.array(p.data) for p in parameters]
         with recording(True), trace() as t:
-            out = f(*leaves[: len(inputs)])
+            out = single_result(f(*leaves[: len(inputs)]), "check_gradients")
         weights = rng.standard_normal(out.shape)
         found = gradients(out, leaves, weights, retain_graph=True)
 
@@ -2480,6 +2480,9 @@ def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | N
     """
     if isinstance(variables, Tensor):
         raise TypeError("clip_gradients: the variables come as a list, clip_gradients([x]), also where there is only one.")
+    for name, limit in (("max_norm", max_norm), ("max_value", max_value)):
+        if limit is not None and not limit >= 0:
+            raise ValueError(f"clip_gradients: {name} is {limit!r}, but it has to be a number of at least 0, or None.")
     tensors = [v.grad for v in variables if v.grad is not None]
     ### BEGIN SOLUTION clip_gradients
     if max_value is not None:

@@ -37,6 +37,7 @@ import os
 import shutil
 import sys
 import time
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -246,9 +247,9 @@ def softmax_cross_entropy(logits, targets, /):
 
     Parameters
     ----------
-    logits : array of floats, shape (..., K)
+    logits : array of floats, shape (N, K), or with more axes in front
         One score for each class.
-    targets : array of integers, shape (...)
+    targets : array of integers, shape (N,), or with the same axes in front
         The right classes, 0 to K - 1. Not checked here; `CrossEntropyLoss` does that.
 
     Returns
@@ -660,6 +661,8 @@ class CrossEntropyLoss:
         y_pred, y_true = as_tensor(y_pred), as_tensor(y_true)
         if not are_classes(y_true.data, y_pred.shape):
             raise explain_classes(y_pred, y_true.data)
+        if y_pred.ndim == 1:  # one sample is a batch of one
+            y_pred, y_true = y_pred.reshape(1, -1), y_true.reshape(1)
         return checked_loss("CrossEntropyLoss", softmax_cross_entropy(y_pred, y_true), y_pred, y_true)
 
 
@@ -775,8 +778,13 @@ def confusion_matrix(y_pred, y_true, classes: int | None = None) -> np.ndarray:
     predicted = predicted_classes(y_pred, true)
     if predicted.shape != true.shape:
         raise ValueError(f"confusion_matrix: {predicted.shape} predictions, but targets of shape {true.shape}.")
+    if true.size == 0:
+        raise ValueError("confusion_matrix: there are no samples.")
+    low, high = min(true.min(), predicted.min()), max(true.max(), predicted.max())
     if classes is None:
-        classes = np.shape(y_pred)[-1] if np.ndim(y_pred) == true.ndim + 1 else int(max(true.max(), predicted.max())) + 1
+        classes = np.shape(y_pred)[-1] if np.ndim(y_pred) == true.ndim + 1 else int(high) + 1
+    if true.dtype.kind not in "biu" or low < 0 or high >= classes:
+        raise ValueError(f"confusion_matrix: classes are numbered 0 to {classes - 1} here, these reach from {low} to {high}.")
     matrix = np.zeros((classes, classes), dtype=np.int64)
     ### BEGIN SOLUTION confusion_matrix
     np.add.at(matrix, (true, predicted), 1)
@@ -1627,6 +1635,8 @@ def save_checkpoint(path, state: dict) -> None:
 
     text = json.dumps(described(state))
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f'save_checkpoint: {path} is a directory. Name a file in it, such as "{path / "run.npz"}".')
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -1653,15 +1663,16 @@ def load_checkpoint(path) -> dict:
     if not path.exists():
         raise FileNotFoundError(f"load_checkpoint: there is no file {path}.")
     try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no .npz file, or not all of one")
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            if str(archive["kind"]) != CHECKPOINT:
-                raise ValueError(f"its first entry says {str(archive['kind'])!r:.60}")
+            if "kind" not in archive or str(archive["kind"]) != CHECKPOINT:
+                raise ValueError("it says nothing of a Trainer")
             arrays = {name: archive[name] for name in archive.files}
-        described = json.loads(str(arrays["text"]))
-        return restored(described, arrays)
-    except Exception as error:
+        return restored(json.loads(str(arrays["text"])), arrays)
+    except Exception as error:  # whatever a damaged file makes its reader stumble over
         raise ValueError(
-            f"load_checkpoint: {path} is damaged, or no checkpoint of a Trainer ({type(error).__name__}: {error}).\n"
+            f"load_checkpoint: {path} is damaged, or no checkpoint of a Trainer: {error}.\n"
             "  Start without resume=True, or give the file that an earlier run wrote."
         ) from error
 
@@ -1718,6 +1729,8 @@ class Trainer:
                 raise TypeError(f"Trainer: {name} is {thing!r:.60}, which cannot be called with data.{hint}")
         if not all(hasattr(optimizer, name) for name in ("step", "zero_grad", "parameters")):
             raise TypeError(f"Trainer: {optimizer!r:.60} is no optimizer. Give one such as GradientDescent(model.parameters()).")
+        if max_norm is not None and (not isinstance(max_norm, (int, float, np.number)) or not max_norm > 0):
+            raise ValueError(f"Trainer: max_norm is {max_norm!r:.60}, but it has to be a number above 0, such as 1.0, or None for no limit.")
         self.model, self.optimizer, self.loss_function, self.max_norm = model, optimizer, loss_function, max_norm
         self.metrics = named_metrics(metrics)
         self.history = History()
@@ -1758,6 +1771,9 @@ class Trainer:
             raise ValueError("fit: early stopping watches the validation loss. Give val_dataloader, or leave patience out.")
         if resume and checkpoint is None:
             raise ValueError("fit: resume=True needs to know from which file: checkpoint=...")
+        for loader in (train_dataloader, val_dataloader):
+            if loader is not None and not hasattr(loader, "__iter__"):
+                raise TypeError(f"fit: {type(loader).__name__} gives no batches. Write DataLoader(dataset, batch_size=32).")
         stopper = None if patience is None else EarlyStopping(patience, min_delta)
         keepers = {"schedule": schedule, "early_stopping": stopper}
         loaders = [train_dataloader, val_dataloader]
@@ -1849,6 +1865,8 @@ class Trainer:
             x = wrap(x.data.astype(np.float32))
         if len(x) == 0:
             raise ValueError("predict: there are no samples.")
+        if batch_size < 1:
+            raise ValueError(f"predict: batch_size is {batch_size!r}, but it has to be a whole number of at least 1.")
         with evaluating(self.model):
             parts = [plain(self.model(wrap(x.data[i : i + batch_size]))) for i in range(0, len(x), batch_size)]
         return wrap(np.concatenate(parts))
@@ -1866,6 +1884,9 @@ class Trainer:
 
     def load_state(self, state: dict, loaders=(), keepers=None) -> None:
         """Take over what `state` gave. Raises ValueError, before anything is changed, where it belongs to another model."""
+        missing = {"model", "optimizer", "generators", "loaders", "history", "keepers"} - set(state if isinstance(state, dict) else ())
+        if missing:
+            raise ValueError(f"resume: this is no state of a Trainer, it lacks {', '.join(sorted(missing))}.")
         here = {name: a.shape for name, a in snapshot(self.model).items()}
         there = {name: a.shape for name, a in state["model"].items()}
         for name in [*here, *there]:
@@ -1896,6 +1917,8 @@ def named_metrics(metrics) -> dict:
         return dict(metrics or {})
     if callable(metrics):
         metrics = [metrics]
+    if not isinstance(metrics, (list, tuple)):
+        raise TypeError(f"Trainer: metrics are {metrics!r:.60}. Give a list, such as [Accuracy()], or a dictionary from names to functions.")
     found = {}
     for metric in metrics:
         if not callable(metric) or isinstance(metric, type):
