@@ -412,6 +412,17 @@ def test_check_gradients_passes_functions_and_layers():
     assert check_gradients(lambda x: x * 2, 3) < 1e-6
 
 
+def test_check_gradients_computes_in_float64():
+    class Watched(Dense):
+        def forward(self, x):
+            seen.add((x.dtype.name, self.weights.dtype.name, self.bias.dtype.name))
+            return super().forward(x)
+
+    seen = set()
+    check_gradients(Watched(3, 2, rng=0), np.float32(X))
+    assert seen == {("float64", "float64", "float64")}
+
+
 def test_check_gradients_names_entry_operation_and_line():
     bad = operation(lambda x: x * x)
     bad.__name__ = "bad_square"
