@@ -454,3 +454,115 @@ def test_memory_stays_flat():
         tracemalloc.stop()
         gc.enable()
     assert late - early < 10_000
+
+
+def uneven():
+    """Four samples, one of which is a batch of its own, and a model that gets the first three right."""
+    data = ArrayDataset(np.array([[1.0], [1.0], [1.0], [-1.0]], np.float32), np.ones((4, 1), np.float32))
+    model = Dense(1, 1)
+    model.weights.data[...], model.bias.data[...] = 1.0, 0.0
+    trainer = Trainer(model, GradientDescent(model.parameters(), 0.0), MeanSquaredError(), [Accuracy()])
+    return trainer, DataLoader(data, batch_size=3, shuffle=False)
+
+
+def test_the_history_holds_means_over_samples():
+    trainer, loader = uneven()
+    history = trainer.fit(loader, epochs=1, quiet=True)
+    assert history["loss"] == pytest.approx([1.0]) and history["accuracy"] == pytest.approx([0.75])
+    assert trainer.evaluate(loader) == pytest.approx({"loss": 1.0, "accuracy": 0.75})
+
+
+def test_training_is_in_training_mode_whatever_mode_the_model_was_in():
+    """With dropout at work the loss of the first epoch differs from the one that evaluation gives."""
+    losses = {}
+    for rate in (0.0, 0.6):
+        trainer = make_trainer(learning_rate=0.0, dropout=rate)
+        trainer.model.eval()
+        losses[rate] = trainer.fit(DataLoader(problem(), seed=0), epochs=1, quiet=True)["loss"][0]
+        assert not any(part.training for _, part in trainer.model.named_modules())
+    assert abs(losses[0.0] - losses[0.6]) > 1e-3
+
+
+def test_an_infinite_loss_stops_training():
+    w = Variable(np.array([1.0]))
+    trainer = Trainer(lambda x: w * x, GradientDescent([w]), lambda y_pred, y: (y_pred * np.inf).sum())
+    with pytest.raises(NotFiniteError, match="epoch 1, batch 1: the loss is inf"):
+        trainer.fit([(Tensor([1.0]), Tensor([0.0]))], quiet=True)
+
+
+def test_yes_or_no_scores_are_cut_at_zero():
+    assert Accuracy()(Tensor([0.2, -0.2, 3.0]), [1, 0, 0]) == pytest.approx(2 / 3)
+
+
+def test_a_unit_is_dead_where_it_is_zero_for_every_sample():
+    model = Sequential([Dense(1, 3, rng=0), ReLU()])
+    model.layers[0].weights.data[...], model.layers[0].bias.data[...] = [[1.0, -1.0, 0.0]], [0.0, 0.0, -1.0]
+    assert dead_units(model, Tensor([[1.0], [-1.0]])) == pytest.approx([1 / 3])
+
+
+def test_a_run_that_stopped_early_is_not_continued(tmp_path):
+    """Neither is its patience forgotten: what early stopping knew is part of the checkpoint."""
+    data = problem()
+    against = ArrayDataset(data.features, 1 - data.targets)
+
+    def run(epochs, **options):
+        trainer = make_trainer(learning_rate=0.5)
+        loaders = DataLoader(data, seed=0), DataLoader(against, batch_size=50, shuffle=False)
+        trainer.fit(*loaders, epochs=epochs, patience=3, quiet=True, **options)
+        return trainer
+
+    whole = run(50)
+    length = len(whole.history)
+    run(length - 1, checkpoint=tmp_path / "run.npz")
+    for _ in range(2):  # goes on to the stop; then there is nothing left to do
+        resumed = run(50, checkpoint=tmp_path / "run.npz", resume=True)
+        assert resumed.history.values == whole.history.values and resumed.history.stopped == whole.history.stopped
+        for a, b in zip(snapshot(whole.model).values(), snapshot(resumed.model).values()):
+            assert np.array_equal(a, b)
+
+
+def test_one_sample_without_a_batch_axis():
+    alone, batch = Variable([1.0, 3.0]), Variable([[1.0, 3.0]])
+    loss, other = CrossEntropyLoss()(alone, 0), CrossEntropyLoss()(batch, [0])
+    loss.backward(), other.backward()
+    assert loss.item() == other.item() and np.array_equal(alone.grad.data, batch.grad.data[0])
+
+
+def test_a_state_that_lacks_something_changes_nothing():
+    trainer, before = make_trainer(), make_trainer(1)
+    state = before.state()
+    for name in state:
+        rest = {key: value for key, value in state.items() if key != name}
+        kept = snapshot(trainer.model)
+        with pytest.raises(ValueError, match=f"lacks {name}"):
+            trainer.load_state(rest)
+        assert all(np.array_equal(kept[key], value) for key, value in snapshot(trainer.model).items())
+
+
+CONFUSED = [
+    (lambda: confusion_matrix([0, 1], [0, -1]), "reach from -1"),
+    (lambda: confusion_matrix([0, 1], [0, 5], classes=3), "0 to 2 here"),
+    (lambda: confusion_matrix([0, 1], [0.0, 0.5]), "classes are numbered"),
+    (lambda: confusion_matrix([], []), "no samples"),
+    (lambda: Trainer(network(), GradientDescent(network().parameters()), CrossEntropyLoss(), max_norm=-1), "max_norm"),
+    (lambda: Trainer(network(), GradientDescent(network().parameters()), CrossEntropyLoss(), 5), "metrics are 5"),
+    (lambda: make_trainer().fit(problem(), quiet=True), "Write DataLoader"),
+    (lambda: make_trainer().fit(DataLoader(problem()), problem(), quiet=True), "Write DataLoader"),
+    (lambda: make_trainer().predict(problem().features, batch_size=0), "batch_size is 0"),
+]
+
+
+@pytest.mark.parametrize("call, said", CONFUSED, ids=[said for _, said in CONFUSED])
+def test_more_bad_input_is_explained(call, said):
+    with pytest.raises((TypeError, ValueError), match=said):
+        call()
+
+
+def test_a_checkpoint_needs_the_name_of_a_file(tmp_path):
+    with pytest.raises(IsADirectoryError, match="Name a file in it"):
+        make_trainer().fit(DataLoader(problem()), epochs=1, checkpoint=tmp_path, quiet=True)
+    path = tmp_path / "text"
+    path.write_bytes(b"text")
+    with pytest.raises(ValueError, match="no checkpoint") as caught:
+        load_checkpoint(path)
+    assert "pickle" not in str(caught.value)
