@@ -463,6 +463,8 @@ def test_einsum_is_numpy_s(subscripts):
 def test_einsum_stretches_dots_and_takes_empty_arrays():
     x, y = entries((1, 2, 3), np.float32), entries((5, 3, 4), np.float32)
     same(einsum("...ij,...jk->...ik", Tensor(x), Tensor(y)), np.einsum("...ij,...jk->...ik", x, y))
+    x, y = entries((5, 4, 2, 3), np.float32), entries((4, 3, 2), np.float32)
+    same(einsum("...ij,...jk->...ik", Tensor(x), Tensor(y)), x @ y)
     same(einsum("ij,jk->ik", zeros((2, 0)), zeros((0, 3))), np.zeros((2, 3), np.float32))
     same(einsum("i->", zeros(0)), np.float32(0))
 
@@ -699,3 +701,10 @@ def test_an_operation_with_options_and_arrays():
     with pytest.raises(ValueError, match=r"scaled: shapes \(2,\) and \(3,\)"):
         scaled(Tensor([1.0, 2.0]), Tensor([1.0, 2.0, 3.0]))
     assert power(Tensor([2.0]), Tensor([3.0])).tolist() == [8.0]
+
+
+@pytest.mark.parametrize("shape", [(-5,), -5, (3, -2), [-2]])
+def test_negative_sizes_are_no_shape(shape):
+    """NumPy takes every negative number for -1."""
+    with pytest.raises(ValueError, match="reshape: .* is no shape"):
+        Tensor([1.0, 2.0, 3.0]).reshape(shape)
