@@ -214,3 +214,9 @@ def test_like_pytorch():
         x = rng.normal(0, scale, (50, 7))
         for ours, theirs in pairs:
             np.testing.assert_allclose(ours(x), theirs(torch.tensor(x)).numpy(), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("fused, composed", [(softmax, softmax_composed), (log_softmax, log_softmax_composed)])
+def test_compositions_are_as_stable(fused, composed):
+    x = np.array([[1000.0, 1001.0, -1000.0], [-1e4, -1e4, -1e4]], np.float32)
+    np.testing.assert_allclose(composed(Tensor(x)).data, fused(x), rtol=1e-6)

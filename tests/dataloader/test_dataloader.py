@@ -556,3 +556,45 @@ def test_batches_as_in_pytorch(n, batch_size, drop_last):
         np.testing.assert_array_equal(xa.numpy(), xb.numpy())
         np.testing.assert_array_equal(ya.numpy(), yb.numpy())
         assert str(ya.dtype) == str(yb.dtype).removeprefix("torch.")
+
+
+@pytest.mark.parametrize("content", [b"", b"text", "half", None])
+def test_a_damaged_set_of_our_own(tmp_path, monkeypatch, content):
+    """Files that ship with the package can be damaged too: by a disk, a merge, an editor."""
+    import importlib.resources
+
+    whole = importlib.resources.files("tinytorch").joinpath("data", "iris.npz").read_bytes()
+    (tmp_path / "data").mkdir()
+    if content is not None:
+        (tmp_path / "data" / "iris.npz").write_bytes(whole[: len(whole) // 2] if content == "half" else content)
+    monkeypatch.setattr(importlib.resources, "files", lambda package: tmp_path)
+    with pytest.raises(ValueError, match=r"iris\.npz.* is missing or damaged") as caught:
+        d.load_iris()
+    assert "pickle" not in str(caught.value)
+
+
+@pytest.mark.parametrize("max_shift", [-1, 1.5, "a"])
+def test_bad_shifts(max_shift):
+    with pytest.raises(ValueError, match="max_shift"):
+        d.random_shift(np.zeros((2, 3, 3)), max_shift)
+
+
+def test_nothing_to_undo_before_fit():
+    with pytest.raises(RuntimeError, match="nothing is fitted"):
+        d.Normalizer().inverse_transform(np.zeros((2, 2)))
+
+
+def test_an_empty_file_is_no_idx_file():
+    with pytest.raises(ValueError, match="begins with nothing"):
+        d.parse_idx(b"")
+
+
+def test_labels_end_at_nine(tmp_path):
+    """The label 10 stands in none of the two sets."""
+    for part, n in (("train", 3), ("t10k", 2)):
+        images = b"\0\0\x08\x03" + b"".join(k.to_bytes(4, "big") for k in (n, 2, 2)) + bytes(4 * n)
+        labels = b"\0\0\x08\x01" + n.to_bytes(4, "big") + bytes([9] * (n - 1) + [10])
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(images)
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(labels)
+    with pytest.raises(ValueError, match="labels 0 to 9"):
+        d.load_mnist(tmp_path)

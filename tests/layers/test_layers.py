@@ -252,7 +252,7 @@ def test_a_module_in_itself_can_be_shown():
 
 
 def test_modes_reach_everything_and_need_no_constructor():
-    block = Block()
+    block = Block(rng=0)  # with other weights every unit may be dead
     assert block.training and "training" not in vars(block)
     assert block.eval() is block
     assert not any(m.training for _, m in block.named_modules())
@@ -422,3 +422,10 @@ def test_like_pytorch():
     linear.load_state_dict({"weight": torch.tensor(layer.weights.data.T), "bias": torch.tensor(layer.bias.data)})
     np.testing.assert_allclose(layer(x).data, linear(torch.tensor(x)).detach().numpy(), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(norm(x).data, layer_norm_(torch.tensor(x)).detach().numpy(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(-3, 2), (0, 2), (2.5, 2), ("a", 2)])
+@pytest.mark.parametrize("init", [glorot_uniform, he_normal])
+def test_shapes_that_hold_no_weights(init, shape):
+    with pytest.raises(ValueError, match="fans"):
+        init(shape)

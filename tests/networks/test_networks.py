@@ -524,3 +524,17 @@ def test_the_same_network_in_pytorch(ours, theirs):
     x = np.random.default_rng(1).normal(size=(32, 7)).astype(np.float32)
     np.testing.assert_allclose(model(x).data, other(torch.from_numpy(x)).detach().numpy(), rtol=1e-4, atol=1e-6)
     assert count_parameters(model) == sum(p.numel() for p in other.parameters())
+
+
+def test_what_numpy_says_of_pickles_is_not_passed_on(saved):
+    """Its advice would be to load the file unsafely."""
+    saved[1].write_bytes(b"these are no weights")
+    with pytest.raises(ValueError, match="no .npz file") as caught:
+        load(fresh(), saved[1])
+    assert "allow_pickle" not in str(caught.value)
+
+
+@pytest.mark.parametrize("switches", [0, -2, 2.5, "a"])
+def test_bad_number_of_switches(switches):
+    with pytest.raises(ValueError, match="parity_network"):
+        parity_network(switches)

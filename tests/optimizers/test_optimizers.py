@@ -25,6 +25,7 @@ from tinytorch.core.optimizers import (
     StepLR,
     WarmupLR,
     find_learning_rate,
+    smoothed,
 )
 from tinytorch.core.tensor import Tensor
 from tinytorch.core.training import CrossEntropyLoss, GradientDescent, Trainer, snapshot, train_step
@@ -302,3 +303,42 @@ def test_memory_stays_flat(name):
         tracemalloc.stop()
         gc.enable()
     assert late - early < 10_000
+
+
+ONE_STEP = [  # with p = 2, gradient 1 and weight decay 0.5 the gradient is 2
+    (SGD, {}, 2.0 - 0.1 * 2.0),
+    (lambda ps, rate, weight_decay: SGD(ps, rate, 0.9, weight_decay, True), {}, 2.0 - 0.1 * (2.0 + 0.9 * 2.0)),
+    (RMSProp, {"epsilon": 1.0}, 2.0 - 0.1 * 2.0 / (math.sqrt(0.01 * 4.0) + 1.0)),
+    (Adam, {"epsilon": 1.0}, 2.0 - 0.1 * 2.0 / (2.0 + 1.0)),
+    (AdamW, {"epsilon": 1.0}, 2.0 - 0.1 * (1.0 / (1.0 + 1.0) + 0.5 * 2.0)),
+]
+
+
+@pytest.mark.parametrize("make, more, expected", ONE_STEP)
+def test_one_step_with_weight_decay_by_hand(make, more, expected):
+    p = Variable(np.array([2.0]))
+    p.grad = Tensor(np.array([1.0]))
+    make([p], 0.1, weight_decay=0.5, **more).step()
+    assert p.data[0] == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_state_does_not_follow_later_steps():
+    p = Variable(np.array([2.0]))
+    p.grad = Tensor(np.array([1.0]))
+    optimizer = Adam([p])
+    optimizer.step()
+    state = optimizer.state_dict()
+    mean = state["memory"][0]["mean"].copy()
+    optimizer.step()
+    assert np.array_equal(state["memory"][0]["mean"], mean)
+
+
+def test_smoothing_a_constant_changes_nothing():
+    np.testing.assert_allclose(smoothed(np.full(9, 3.0)), 3.0)
+    np.testing.assert_allclose(smoothed(np.array([1.0, 2.0]), keep=0.5), [1.0, (0.5 * 0.5 * 1 + 0.5 * 2) / 0.75])
+
+
+def test_a_state_without_a_rate_is_refused():
+    p = Variable(np.array([2.0]))
+    with pytest.raises(ValueError, match="another optimizer"):
+        SGD([p]).load_state_dict({"memory": SGD([p]).state_dict()["memory"]})

@@ -53,6 +53,20 @@ def test_export_is_the_same_from_any_directory(toy):
     assert toy.read("tinytorch/core/first.py") == expected
 
 
+def test_a_chapter_that_is_no_text(toy):
+    before = toy.read("tinytorch/core/second.py")
+    toy.file(SECOND).write_bytes(b"\xff\xfe\x00\x01")
+    for command in (("export", "--all"), ("test", "second"), ("status",)):
+        output = toy.tito(*command, status=1)
+        assert f"{SECOND} is not text in UTF-8" in output and "Traceback" not in output
+    assert toy.read("tinytorch/core/second.py") == before
+
+
+def test_a_byte_order_mark_does_no_harm(toy):
+    toy.file(SECOND).write_bytes(b"\xef\xbb\xbf" + toy.file(SECOND).read_bytes())
+    toy.tito("export", "--check")
+
+
 def test_failing_export_leaves_the_package_alone(toy):
     toy.edit(FIRST, "return x + x", "return x + x + x")
     toy.edit(SECOND, "RULES = {}", "RULES = {")
@@ -157,6 +171,9 @@ BROKEN = [
     ("imports no chapter", "core.first import", "core.frist import", "Did you mean tinytorch.core.first?", "core.frist"),
     ("imports by import", "import double", "import double\nimport tinytorch.core.second", "imports itself", "import tinytorch.core.second"),
     ("imports from core", "import double", "import double\nfrom tinytorch.core import third", "no chapter is called third", "core import"),
+    ("imports with a dot", "import double", "import double\nfrom . import third", "no chapter is called third", "from . import"),
+    ("imports itself with a dot", "import double", "import double\nfrom .second import rule", "imports itself", ".second import"),
+    ("unknown directive", "#| export\n", "#| exprot\n", "Did you mean `#| export`?", "#| exprot"),
     ("no END", "### END SOLUTION\n", "", "without an END", "### BEGIN"),
     ("no BEGIN", "### BEGIN SOLUTION rules\n", "", "without a BEGIN", "### END"),
     ("no name", "BEGIN SOLUTION rules", "BEGIN SOLUTION", "it needs one", "### BEGIN"),

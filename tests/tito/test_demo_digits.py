@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tito.demos import digits
+from tito.errors import CourseError
 
 
 def run(capsys, *arguments):
@@ -55,3 +56,14 @@ def test_wrong_use(wrong, capsys):
     with pytest.raises(SystemExit) as end:
         digits.main(list(wrong))
     assert end.value.code == 2 and wrong[0] in capsys.readouterr().err
+
+
+def test_damaged_digits_are_said(monkeypatch):
+    import tinytorch.core.dataloader
+
+    def damaged():
+        raise ValueError("digits.npz is damaged")
+
+    monkeypatch.setattr(tinytorch.core.dataloader, "digits_split", damaged)
+    with pytest.raises(CourseError, match="is damaged"):
+        digits.main(["--epochs", "1"])
