@@ -10,8 +10,8 @@ __all__ = ['NUMBER', 'by_number', 'new', 'ndarray', 'ALONE', 'ENGINE', 'DEPTH', 
            'inverse_axes', 'split', 'contract_pieces', 'mT', 'flat', 'gelu_slope', 'layer_norm_slope', 'no_grad',
            'gradients', 'Step', 'Trace', 'trace', 'call_site', 'traced_run', 'parameters_in', 'input_names',
            'draw_graph', 'explain_backward', 'first_nonfinite', 'describe', 'central_difference', 'GradientError',
-           'check_gradients', 'in_float64', 'drawn', 'blame', 'grad', 'differentiating', 'single_result', 'zeros_like',
-           'hvp', 'jacobian', 'hessian', 'rows_of_derivatives', 'checkpoint', 'clip_gradients']
+           'check_gradients', 'in_float64', 'drawn', 'blame', 'grad', 'differentiating', 'outermost', 'single_result',
+           'zeros_like', 'hvp', 'jacobian', 'hessian', 'rows_of_derivatives', 'checkpoint', 'clip_gradients']
 
 # %% ../../modules/source/07_autograd/autograd_dev.py #L34
 import sys
@@ -1279,6 +1279,18 @@ def differentiating():
         DEPTH[0] -= 1
 
 
+@contextmanager
+def outermost(name: str):
+    """`differentiating`, for what may not stand inside another derivative."""
+    with differentiating() as inside:
+        if inside:
+            raise RuntimeError(
+                f"{name}: inside another derivative its result would count as a constant.\n"
+                "  Nest grad instead: grad(grad(f)) is recorded all the way."
+            )
+        yield
+
+
 def single_result(out, name: str) -> Tensor:
     """`out`, once it is seen to be a Tensor."""
     if not isinstance(out, Tensor):
@@ -1290,7 +1302,7 @@ def zeros_like(x) -> Tensor:
     """Zeros of x's shape and dtype: the gradient of something that does not depend on x."""
     return wrap(np.zeros_like(x.data)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2183
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2195
 def hvp(f, x, v) -> Tensor:
     """The product of the Hessian of f at x with v, without building the Hessian.
 
@@ -1314,7 +1326,7 @@ def hvp(f, x, v) -> Tensor:
     v = to_array(v, x.dtype)
     if v.shape != x.shape:
         raise ValueError(f"hvp: v has shape {v.shape}, x has {x.shape}. They must be the same.")
-    with recording(True), differentiating():
+    with recording(True), outermost("hvp"):
         ### BEGIN SOLUTION hvp
         (g,) = gradients(f(x), [x], create_graph=True)
         if g is None or not g.requires_grad:
@@ -1323,7 +1335,7 @@ def hvp(f, x, v) -> Tensor:
         return zeros_like(x) if product is None else product
         ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2280
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2292
 def jacobian(f, x) -> Tensor:
     """All derivatives of f at x.
 
@@ -1337,7 +1349,7 @@ def jacobian(f, x) -> Tensor:
     Tensor of shape ``f(x).shape + x.shape``
     """
     x = Variable(x.detach() if isinstance(x, Tensor) else x)
-    with recording(True), differentiating():
+    with recording(True), outermost("jacobian"):
         return rows_of_derivatives(single_result(f(x), "jacobian"), x)
 
 
@@ -1354,7 +1366,7 @@ def hessian(f, x) -> Tensor:
     Tensor of shape ``x.shape + x.shape``
     """
     x = Variable(x.detach() if isinstance(x, Tensor) else x)
-    with recording(True), differentiating():
+    with recording(True), outermost("hessian"):
         (g,) = gradients(f(x), [x], create_graph=True)
         return rows_of_derivatives(zeros_like(x) if g is None else g, x)
 
@@ -1372,7 +1384,7 @@ def rows_of_derivatives(out, x) -> Tensor:
                 rows[i] = row.data.reshape(-1)
     return wrap(rows.reshape(out.shape + x.shape)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2346
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2358
 def checkpoint(f, *inputs):
     """f(*inputs), saving only the inputs: backward runs f again.
 
@@ -1426,7 +1438,7 @@ def checkpoint(f, *inputs):
 
 PLACEHOLDER = make_node(checkpoint, (), Plan(None, None, None), None)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2462
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2474
 def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | None = None) -> float:
     """Limit the gradients of `variables`, in place.
 

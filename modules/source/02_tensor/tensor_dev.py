@@ -919,7 +919,8 @@ def power_tensor(x, y, /):
 
 def power(x, y):
     """x to the power y, a Tensor or a number. A number costs less, and x may then be negative."""
-    return power_number(x, y) if type(y) in NUMBERS else power_tensor(x, y)
+    integers = isinstance(x, Tensor) and x.data.dtype.kind != "f"
+    return power_number(x, y) if type(y) is int or type(y) is float and not integers else power_tensor(x, y)
 
 NUMPY[np.power] = power
 
@@ -1981,7 +1982,14 @@ def randn(shape, rng: "np.random.Generator | int | None" = None, dtype=np.float3
     rng : Generator, seed, or None
         Where the numbers come from; None for numbers that no run repeats.
     dtype : float32 or float64
+
+    Raises
+    ------
+    TypeError
+        For two plain integers: ``randn(2, 3)`` could mean a shape, or a seed.
     """
+    if isinstance(shape, int) and isinstance(rng, int):
+        raise TypeError(f"randn: is {rng} a size or a seed? Write randn(({shape}, {rng})) or randn(({shape},), {rng}).")
     return wrap(unboxed(np.random.default_rng(rng).standard_normal(checked_shape(shape, "randn"), dtype)))
 
 

@@ -2156,6 +2156,18 @@ def differentiating():
         DEPTH[0] -= 1
 
 
+@contextmanager
+def outermost(name: str):
+    """`differentiating`, for what may not stand inside another derivative."""
+    with differentiating() as inside:
+        if inside:
+            raise RuntimeError(
+                f"{name}: inside another derivative its result would count as a constant.\n"
+                "  Nest grad instead: grad(grad(f)) is recorded all the way."
+            )
+        yield
+
+
 def single_result(out, name: str) -> Tensor:
     """`out`, once it is seen to be a Tensor."""
     if not isinstance(out, Tensor):
@@ -2203,7 +2215,7 @@ def hvp(f, x, v) -> Tensor:
     v = to_array(v, x.dtype)
     if v.shape != x.shape:
         raise ValueError(f"hvp: v has shape {v.shape}, x has {x.shape}. They must be the same.")
-    with recording(True), differentiating():
+    with recording(True), outermost("hvp"):
         ### BEGIN SOLUTION hvp
         (g,) = gradients(f(x), [x], create_graph=True)
         if g is None or not g.requires_grad:
@@ -2290,7 +2302,7 @@ def jacobian(f, x) -> Tensor:
     Tensor of shape ``f(x).shape + x.shape``
     """
     x = Variable(x.detach() if isinstance(x, Tensor) else x)
-    with recording(True), differentiating():
+    with recording(True), outermost("jacobian"):
         return rows_of_derivatives(single_result(f(x), "jacobian"), x)
 
 
@@ -2307,7 +2319,7 @@ def hessian(f, x) -> Tensor:
     Tensor of shape ``x.shape + x.shape``
     """
     x = Variable(x.detach() if isinstance(x, Tensor) else x)
-    with recording(True), differentiating():
+    with recording(True), outermost("hessian"):
         (g,) = gradients(f(x), [x], create_graph=True)
         return rows_of_derivatives(zeros_like(x) if g is None else g, x)
 
