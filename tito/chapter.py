@@ -100,7 +100,8 @@ class Chapter:
             text = file.read_text(encoding="utf-8-sig") if file.exists() else ""
         except UnicodeDecodeError as error:
             raise CourseError(
-                f"{path or file} is not text in UTF-8 (byte {error.start}). Save it as UTF-8, or bring it back: git checkout"
+                f"{path or file} is not text in UTF-8 (byte {error.start}).\n"
+                "  Save it as UTF-8 in your editor, or bring back an earlier version."
             ) from error
         return cls(path or str(file), text)
 

@@ -529,7 +529,7 @@ def test_the_same_network_in_pytorch(ours, theirs):
 def test_what_numpy_says_of_pickles_is_not_passed_on(saved):
     """Its advice would be to load the file unsafely."""
     saved[1].write_bytes(b"these are no weights")
-    with pytest.raises(ValueError, match="no .npz file") as caught:
+    with pytest.raises(ValueError, match=r"no \.npz file") as caught:
         load(fresh(), saved[1])
     assert "allow_pickle" not in str(caught.value)
 

@@ -706,5 +706,5 @@ def test_an_operation_with_options_and_arrays():
 @pytest.mark.parametrize("shape", [(-5,), -5, (3, -2), [-2]])
 def test_negative_sizes_are_no_shape(shape):
     """NumPy takes every negative number for -1."""
-    with pytest.raises(ValueError, match="reshape: .* is no shape"):
+    with pytest.raises(ValueError, match=r"reshape: .* is no shape"):
         Tensor([1.0, 2.0, 3.0]).reshape(shape)

@@ -8,9 +8,9 @@ __all__ = ['NUMBER', 'by_number', 'new', 'ndarray', 'ALONE', 'ENGINE', 'DEPTH', 
            'count_alone', 'recording', 'zero_grad', 'again', 'revive', 'linked', 'identity', 'share', 'plain',
            'between', 'log_or_zero', 'power_slope', 'put', 'is_basic', 'kept_shape', 'spread', 'extremum_share',
            'inverse_axes', 'split', 'contract_pieces', 'mT', 'flat', 'gelu_slope', 'layer_norm_slope', 'no_grad',
-           'gradients', 'Step', 'Trace', 'trace', 'call_site', 'traced_run', 'parameters_in', 'input_names',
-           'draw_graph', 'explain_backward', 'first_nonfinite', 'describe', 'central_difference', 'GradientError',
-           'check_gradients', 'in_float64', 'drawn', 'blame', 'grad', 'differentiating', 'outermost', 'single_result',
+           'gradients', 'single_result', 'Step', 'Trace', 'trace', 'call_site', 'traced_run', 'parameters_in',
+           'input_names', 'draw_graph', 'explain_backward', 'first_nonfinite', 'describe', 'central_difference',
+           'GradientError', 'check_gradients', 'in_float64', 'drawn', 'blame', 'grad', 'differentiating', 'outermost',
            'zeros_like', 'hvp', 'jacobian', 'hessian', 'rows_of_derivatives', 'checkpoint', 'clip_gradients']
 
 # %% ../../modules/source/07_autograd/autograd_dev.py #L34
@@ -906,7 +906,14 @@ def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None)
     del g, gradient
     return [wrap(owned(collected, edge, x.data)) if edge in collected else None for edge, x in zip(edges, inputs)]
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1640
+
+def single_result(out, name: str) -> Tensor:
+    """`out`, once it is seen to be a Tensor."""
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{name}: the function returned {type(out).__name__}, expected a Tensor. Is a return missing?")
+    return out
+
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1647
 class Step:
     """One traced operation: its `operation`, `inputs`, `arrays`, `options`, `out`, `site`, and from backward `gradient`, `pieces`."""
 
@@ -983,7 +990,7 @@ def call_site() -> list[tuple[str, int]]:
         frame = frame.f_back
     return site
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1723
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1730
 def traced_run(f, *inputs, backward=True) -> tuple[Trace, list[Variable], Tensor]:
     """Run f, and backward from its result, on copies of the inputs."""
     copies = [Variable(x.detach() if isinstance(x, Tensor) else x) for x in inputs]
@@ -1053,7 +1060,7 @@ def explain_backward(f, *inputs) -> str:
     t, copies, out = traced_run(f, *inputs)
     return "\n".join(backward_lines(t, dict(zip(input_names(f, inputs), copies)), out))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1811
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1818
 def first_nonfinite(f, *inputs) -> str | None:
     """The first operation of f, forward or backward, that made a NaN or an infinity out of finite numbers.
 
@@ -1087,7 +1094,7 @@ def describe(step, where, bad, given) -> str:
         lines.append(f"  {name}: shape {value.shape}, {span}")
     return "\n".join(lines)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1858
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1865
 def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-6) -> float:
     """Slope of f along one entry of one of its inputs.
 
@@ -1118,7 +1125,7 @@ def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-
     return float((above - below) / (2 * step))
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1947
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1954
 class GradientError(AssertionError):
     """A gradient that differs from the measured slope."""
 
@@ -1228,7 +1235,7 @@ def blame(t: Trace, rtol, h, rng) -> str:
                     )
     return "Each operation's row is right by itself: does the function leave the graph (detach, .data) or draw at random?"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2109
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2116
 def grad(f, argument: int | tuple[int, ...] = 0):
     """The function that computes the gradient of f.
 
@@ -1289,13 +1296,6 @@ def outermost(name: str):
                 "  Nest grad instead: grad(grad(f)) is recorded all the way."
             )
         yield
-
-
-def single_result(out, name: str) -> Tensor:
-    """`out`, once it is seen to be a Tensor."""
-    if not isinstance(out, Tensor):
-        raise TypeError(f"{name}: the function returned {type(out).__name__}, expected a Tensor. Is a return missing?")
-    return out
 
 
 def zeros_like(x) -> Tensor:

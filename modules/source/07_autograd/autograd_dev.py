@@ -1623,6 +1623,13 @@ def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None)
     return [wrap(owned(collected, edge, x.data)) if edge in collected else None for edge, x in zip(edges, inputs)]
 
 
+def single_result(out, name: str) -> Tensor:
+    """`out`, once it is seen to be a Tensor."""
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{name}: the function returned {type(out).__name__}, expected a Tensor. Is a return missing?")
+    return out
+
+
 # %%
 x = Variable([1.0, 2.0])
 middle = x * 3
@@ -2166,13 +2173,6 @@ def outermost(name: str):
                 "  Nest grad instead: grad(grad(f)) is recorded all the way."
             )
         yield
-
-
-def single_result(out, name: str) -> Tensor:
-    """`out`, once it is seen to be a Tensor."""
-    if not isinstance(out, Tensor):
-        raise TypeError(f"{name}: the function returned {type(out).__name__}, expected a Tensor. Is a return missing?")
-    return out
 
 
 def zeros_like(x) -> Tensor:
