@@ -1023,6 +1023,7 @@ Tensor.clip = clip
 # %% [markdown]
 # Comparisons give a Tensor of booleans. They have no derivative, so they are not lifted: nothing about them will ever
 # be recorded. `==` compares entries, as in NumPy; to ask whether two names stand for the same Tensor, use `is`.
+# Booleans combine with `&`, `|` and `~`, since Python keeps `and`, `or` and `not` for single truth values.
 
 # %%
 #| export
