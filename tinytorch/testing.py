@@ -103,7 +103,7 @@ def _difference(actual, expected, rtol, atol):
             return f"the length differs: {len(actual)}, expected {len(expected)}"
         for i, (a, e) in enumerate(zip(actual, expected)):
             if (reason := _difference(a, e, rtol, atol)) is not None:
-                return f"item {i}: {reason}"
+                return f"item {i}: {reason}" if reason else f"item {i} differs"
         return None
     if not _is_numeric(expected):
         return None if actual == expected else "the value differs"

@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 UNSOLVED = re.compile(r"exercise (\w+)$")
+SECONDS_AFTER_ONE_RAN_OUT = 2
 
 
 class OutOfTime(Exception):
@@ -84,6 +85,8 @@ class Plugin:
         report = yield
         if call.excinfo is not None:
             failure = describe(call.excinfo.value, item.cell, self.job)
+            if failure["kind"] == "time":  # what the others wait for is most often the same loop
+                self.job["seconds"] = min(self.job["seconds"], SECONDS_AFTER_ONE_RAN_OUT)
             if call.when == "setup" and failure["kind"] != "to do":
                 failure["kind"] = "import"
             self.write(event="end", name=item.name, outcome="failed", seconds=call.duration, failure=failure)

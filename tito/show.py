@@ -74,10 +74,17 @@ def _outcome(report: Report, outcome: Outcome, verbose: bool) -> None:
     for label, place in (("raised at", failure["where"]), ("test at", failure["test"])):
         if place and (label == "test at" or failure["kind"] != "check"):
             click.echo(f"    {label:<9} {located(report.module, place)}")
-    if failure["kind"] == "check":
-        click.echo(f"    {'your code':<9} {report.module.dev_path}:{outcome.line}")
+    region = report.module.chapter.exercises.get(outcome.name)
+    if region and not (failure["where"] and failure["kind"] != "check" and _within(region, report, failure["where"])):
+        click.echo(f"    {'your code':<9} {report.module.dev_path}:{region.begin}")
     if verbose:
         click.echo(indent(failure["text"], "    "))
+
+
+def _within(region, report: Report, place: dict) -> bool:
+    """Whether a place lies between an exercise's marks."""
+    here = located(report.module, place).startswith(f"{report.module.dev_path}:")
+    return here and region.begin <= place["line"] <= region.end
 
 
 def _waiting(report: Report) -> None:
@@ -97,10 +104,10 @@ def _package(course: Course, report: Report) -> None:
         return
     module = report.module
     held = derived.current(export.target(course, module))
-    if workspace.fingerprint(held) == workspace.result(course, module).get("installed"):
-        what = "your version that passed last"
-    elif held == workspace.cached_export(course, module, workspace.reference_chapter(course, module)):
+    if held == workspace.cached_export(course, module, workspace.reference_chapter(course, module)):
         what = "the course's reference"
+    elif workspace.fingerprint(held) == workspace.result(course, module).get("installed"):
+        what = "your version that passed last"
     else:
         what = "what tito export put there"
     click.echo(f"  until the chapter passes, {course.package.name}/core/{module.name}.py holds {what}.")

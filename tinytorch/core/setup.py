@@ -79,7 +79,7 @@ def personal_info(name: str, email: str, institution: str | None = None) -> Pers
         "email has to be text".
     ValueError
         Where nothing is left of `name` ("name is empty"), or `email` is not of the form
-        above ("email" and the text that was given).
+        above ("email 'example.org'", with the text that was given: ``f"email {email!r}"``).
 
     Notes
     -----
@@ -168,7 +168,7 @@ def distances(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        Where a point and `centre` have different numbers of coordinates. The message holds
+        Where the shape of `centre` is not (D,), with the D of `points`. The message holds
         both shapes.
 
     Notes
@@ -184,7 +184,7 @@ def distances(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
     return np.sqrt(np.sum((points - centre) ** 2, axis=1))
     ### END SOLUTION
 
-# %% ../../modules/source/01_setup/setup_dev.py #L706
+# %% ../../modules/source/01_setup/setup_dev.py #L708
 def machine_epsilon(dtype: type) -> float:
     """Distance from 1 to the next larger number of a floating-point type.
 

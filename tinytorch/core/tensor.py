@@ -334,7 +334,7 @@ def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     ------
     ValueError
         Where two sizes fit neither way. The message names both shapes, and the axis
-        counted from the right: "axis -1 has 3 and 4".
+        counted from the right: "shapes (2, 3) and (2, 4) do not broadcast: axis -1 has 3 and 4".
     """
     ### BEGIN SOLUTION broadcast_shape
     ndim = max(len(a), len(b))
@@ -348,7 +348,7 @@ def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(n if m == 1 else m for m, n in zip(left, right))
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L597
+# %% ../../modules/source/02_tensor/tensor_dev.py #L598
 def explain(lifted, error: Exception, arrays) -> Exception:
     """The error that a failed operation raises: its name, the shapes, and what to do."""
     name, shapes = lifted.__name__.removeprefix("reduce_"), [np.shape(a) for a in arrays]
@@ -368,7 +368,7 @@ def explain(lifted, error: Exception, arrays) -> Exception:
             return ValueError(f"{name}: {misfit}")
     return type(error)(f"{name}: {error} (given {given})") if type(error) in (TypeError, ValueError) else error
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L619
+# %% ../../modules/source/02_tensor/tensor_dev.py #L620
 def lift_two(function):
     """`function` of two arrays, for Tensors.
 
@@ -401,7 +401,7 @@ def lift_two(function):
 
     return lifted
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L718
+# %% ../../modules/source/02_tensor/tensor_dev.py #L719
 NUMPY = {}
 REQUIRED = object()
 
@@ -534,7 +534,7 @@ def operation(function=None, *, numpy=(), explain=None, keeps=False):
         NUMPY[name] = lifted
     return lifted
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L883
+# %% ../../modules/source/02_tensor/tensor_dev.py #L884
 # fmt: off
 @operation(numpy=np.add)
 def add(x, y, /):
@@ -591,7 +591,7 @@ Tensor.__rmul__ = lambda self, other: multiply(other, self)
 Tensor.__rtruediv__ = lambda self, other: divide(other, self)
 Tensor.__rpow__ = lambda self, other: power_tensor(as_operand(other), self)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L952
+# %% ../../modules/source/02_tensor/tensor_dev.py #L953
 # fmt: off
 @operation(numpy=np.exp)
 def exp(x, /):
@@ -663,7 +663,7 @@ NUMPY[np.square] = square
 Tensor.__abs__ = absolute
 Tensor.clip = clip
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1030
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1031
 def comparison(function):
     """The method that compares a Tensor with a Tensor, an array or a number."""
     def compare(self, other):
@@ -698,7 +698,7 @@ Tensor.__and__ = Tensor.__rand__ = comparison(np.bitwise_and)
 Tensor.__or__ = Tensor.__ror__ = comparison(np.bitwise_or)
 Tensor.__invert__ = lambda self: wrap(~self.data)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1096
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1097
 @operation
 def getitem(x, /, index):
     """x[index]: a view for slices and integers, a copy for masks and lists of integers."""
@@ -762,7 +762,7 @@ Tensor.__itruediv__ = in_place(divide, "/=")
 Tensor.__ipow__ = in_place(power, "**=")
 Tensor.__imatmul__ = in_place(lambda x, y: x @ y, "@=")
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1173
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1174
 def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     """Strides of a new array of `shape`, in bytes: the last axis is the densest.
 
@@ -786,7 +786,7 @@ def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]
     return tuple(reversed(strides))
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1251
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1252
 @operation(numpy=np.reshape, explain=None)
 def reshape(x, /, shape):
     """The same entries in another shape; one size may be -1, for what is left."""
@@ -838,7 +838,7 @@ Tensor.squeeze = squeeze
 Tensor.T = property(transpose, doc="The axes in reverse order.")
 Tensor.mT = property(lambda self: swapaxes(self, -1, -2), doc="The last two axes exchanged.")
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1315
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1316
 def explain_empty(name):
     def message(shape):
         empty = f"{name}: a Tensor of shape {shape} has an axis without entries, and so no {name}imum."
@@ -869,7 +869,7 @@ def count(shape: tuple[int, ...], axis=None) -> int:
     axes = range(len(shape)) if axis is None or not shape else axis if isinstance(axis, tuple) else (axis,)
     return int(np.prod([shape[i] for i in axes], dtype=np.int64))
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1352
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1353
 def mean(x, axis=None, keepdims=False):
     """Mean over `axis`.
 
@@ -908,7 +908,7 @@ def var(x, axis=None, ddof=0, keepdims=False):
     return reduce_sum(distance * distance, axis, keepdims) / (count(x.shape, axis) - ddof)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1475
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1476
 NUMPY[np.mean], NUMPY[np.var] = mean, var
 
 
@@ -942,7 +942,7 @@ Tensor.sum, Tensor.max, Tensor.min = reduce_sum, reduce_max, reduce_min
 Tensor.mean, Tensor.var, Tensor.std = mean, var, std
 Tensor.argmax, Tensor.argmin, Tensor.astype, Tensor.copy = argmax, argmin, astype, copy
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1521
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1522
 def explain_matmul(x, w):
     if len(x) == 1 or len(w) == 1:
         return (
@@ -966,7 +966,7 @@ def matrix_product(x, y, /):
     """x @ y for arrays with at least two axes."""
     return x @ y
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1547
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1548
 def matmul(x, y):
     """Matrix product over the last axis of x and the last but one of y.
 
@@ -1005,7 +1005,7 @@ def matmul(x, y):
     return reshape(out, front)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1639
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1640
 def dot(x, y):
     """np.dot where it is a product with a number, a vector or a matrix."""
     x, y = as_operand(x), as_operand(y)
@@ -1020,7 +1020,7 @@ NUMPY[np.matmul], NUMPY[np.dot] = matmul, dot
 Tensor.__matmul__ = lambda self, other: matmul(self, as_operand(other))
 Tensor.__rmatmul__ = lambda self, other: matmul(as_operand(other), self)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1661
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1662
 def explain_join(*shapes):
     return (
         f"concatenate: the shapes {', '.join(map(str, shapes))} do not fit together.\n"
@@ -1051,7 +1051,7 @@ def concatenate(xs, axis: int = 0):
         raise ValueError("concatenate: a single number has no axis to join along. Use stack.")
     return join(*xs, axis=axis)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1694
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1695
 def stack(xs, axis: int = 0):
     """Tensors of one shape side by side along a new axis.
 
@@ -1074,7 +1074,7 @@ def stack(xs, axis: int = 0):
     return concatenate([expand_dims(x, axis) for x in xs], axis)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1763
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1764
 @operation
 def contract(*xs, subscripts):
     """np.einsum with explicit subscripts: no dots, a result, no index twice in one input."""
@@ -1149,7 +1149,7 @@ def parse_subscripts(subscripts: str, ndims: list[int]) -> tuple[list[str], str]
 
 NUMPY[np.concatenate], NUMPY[np.stack], NUMPY[np.einsum] = concatenate, stack, einsum
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1855
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1856
 CONSTANT = {
     np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal, np.sign, np.isnan, np.isinf,
     np.isfinite, np.argmax, np.argmin, np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.allclose,
@@ -1215,7 +1215,7 @@ Tensor.__array_ufunc__ = array_ufunc
 Tensor.__array_function__ = array_function
 Tensor.__array__ = as_array
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1949
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1950
 def checked_shape(shape, name: str) -> tuple[int, ...]:
     """`shape` as a tuple, once its sizes are seen to be integers of at least 0."""
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)

@@ -23,7 +23,9 @@ def show() -> None:
         return
     todo = [name for name, state in row.exercises.items() if state != "passing"]
     place = f"{module.dev_path}:{module.chapter.exercises[todo[0]].begin}" if _there(module, todo) else module.dev_path
-    click.echo(f"  {row.count('passing')} of {len(row.exercises)} exercises pass, {row.count('to do')} are to do.")
+    others = [f"{row.count(state)} {state}" for state in ("failing", "untested", "to do") if row.count(state)]
+    passing = f"{row.count('passing')} of {len(row.exercises)} exercises pass"
+    click.echo(f"  {', '.join([passing, *others])}.")
     click.echo(f"  next: {todo[0] + ' in ' if todo else ''}{place}")
     click.echo(f"        tito test --module {module.id}")
 

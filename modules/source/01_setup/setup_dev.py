@@ -288,7 +288,7 @@ def personal_info(name: str, email: str, institution: str | None = None) -> Pers
         "email has to be text".
     ValueError
         Where nothing is left of `name` ("name is empty"), or `email` is not of the form
-        above ("email" and the text that was given).
+        above ("email 'example.org'", with the text that was given: ``f"email {email!r}"``).
 
     Notes
     -----
@@ -584,7 +584,7 @@ def distances(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        Where a point and `centre` have different numbers of coordinates. The message holds
+        Where the shape of `centre` is not (D,), with the D of `points`. The message holds
         both shapes.
 
     Notes
@@ -647,6 +647,8 @@ def test_distances():
     check(distances(np.zeros((0, 2)), np.zeros(2)).shape, (0,))
     check_raises(ValueError, lambda: distances(points, np.zeros(1)), "(1,)")
     check_raises(ValueError, lambda: distances(points, np.zeros(3)), "(3, 2)")
+    check_raises(ValueError, lambda: distances(points, np.zeros((1, 2))), "(1, 2)")
+    check_raises(ValueError, lambda: distances(points, np.array(0.0)), "()")
 
 test_distances()
 

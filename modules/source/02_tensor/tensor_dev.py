@@ -519,7 +519,7 @@ def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     ------
     ValueError
         Where two sizes fit neither way. The message names both shapes, and the axis
-        counted from the right: "axis -1 has 3 and 4".
+        counted from the right: "shapes (2, 3) and (2, 4) do not broadcast: axis -1 has 3 and 4".
     """
     ### BEGIN SOLUTION broadcast_shape
     ndim = max(len(a), len(b))
@@ -585,6 +585,7 @@ def test_broadcast_shape():
     check_raises(ValueError, lambda: broadcast_shape((2, 3), (2, 4)), "axis -1 has 3 and 4")
     check_raises(ValueError, lambda: broadcast_shape((2, 1, 3), (3, 5)), "axis -1 has 3 and 5")
     check_raises(ValueError, lambda: broadcast_shape((2, 3), (2,)), "axis -1 has 3 and 2")
+    check_raises(ValueError, lambda: broadcast_shape((2, 3), (2,)), "shapes (2, 3) and (2,) do not broadcast")
 
 test_broadcast_shape()
 
