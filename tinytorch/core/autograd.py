@@ -4,14 +4,14 @@
 __all__ = ['NUMBER', 'by_number', 'new', 'ndarray', 'ALONE', 'ENGINE', 'DEPTH', 'PLACEHOLDER', 'Node', 'Plan', 'make_node',
            'Variable', 'float_array', 'hand_made_node', 'edge_of', 'plan_source', 'needs', 'shape_source', 'gradient',
            'plan_for', 'unsolved', 'slopes', 'record', 'stretched_shapes', 'topological_order', 'freed_error',
-           'unbroadcast', 'walk', 'fitted', 'needed_for', 'backward', 'first_gradient', 'owned', 'holders',
-           'count_alone', 'recording', 'zero_grad', 'again', 'revive', 'linked', 'identity', 'share', 'plain',
-           'between', 'log_or_zero', 'power_slope', 'put', 'is_basic', 'kept_shape', 'spread', 'extremum_share',
-           'inverse_axes', 'split', 'contract_pieces', 'mT', 'flat', 'gelu_slope', 'layer_norm_slope', 'no_grad',
-           'gradients', 'single_result', 'Step', 'Trace', 'trace', 'call_site', 'traced_run', 'parameters_in',
-           'input_names', 'draw_graph', 'explain_backward', 'first_nonfinite', 'describe', 'central_difference',
-           'GradientError', 'check_gradients', 'in_float64', 'drawn', 'blame', 'grad', 'differentiating', 'outermost',
-           'zeros_like', 'hvp', 'jacobian', 'hessian', 'rows_of_derivatives', 'checkpoint', 'clip_gradients']
+           'unbroadcast', 'walk', 'fitted', 'needed_for', 'backward', 'first_gradient', 'owned', 'count_alone',
+           'recording', 'zero_grad', 'again', 'revive', 'linked', 'identity', 'share', 'plain', 'between',
+           'log_or_zero', 'power_slope', 'put', 'is_basic', 'kept_shape', 'spread', 'extremum_share', 'inverse_axes',
+           'split', 'contract_pieces', 'mT', 'flat', 'gelu_slope', 'layer_norm_slope', 'no_grad', 'gradients',
+           'single_result', 'Step', 'Trace', 'trace', 'call_site', 'traced_run', 'parameters_in', 'input_names',
+           'draw_graph', 'explain_backward', 'first_nonfinite', 'describe', 'central_difference', 'GradientError',
+           'check_gradients', 'in_float64', 'drawn', 'blame', 'grad', 'differentiating', 'outermost', 'zeros_like',
+           'hvp', 'jacobian', 'hessian', 'rows_of_derivatives', 'checkpoint', 'clip_gradients']
 
 # %% ../../modules/source/07_autograd/autograd_dev.py #L34
 import sys
@@ -577,21 +577,16 @@ def owned(collected, edge, like):
         raise ValueError(f"backward: a rule gave a gradient of shape {g.shape} for an input of shape {like.shape}.")
     if type(like) is not ndarray:
         return like.dtype.type(g)
-    if g.base is not None or g.dtype != like.dtype or holders(collected, edge) > ALONE:
+    if g.base is not None or g.dtype != like.dtype or sys.getrefcount(g) > ALONE:
         return np.array(g, dtype=like.dtype)
     return g
 
 
-def holders(collected, edge) -> int:
-    """How many hold the array collected[edge], counted from inside `owned`."""
-    return sys.getrefcount(collected[edge])
-
-
 def count_alone() -> int:
-    """What `holders` counts for an array that is in the dictionary and in one variable."""
+    """What `sys.getrefcount` counts, as `owned` asks it, for an array that nobody else holds."""
     collected = {0: np.zeros(1)}
-    g = collected[0]  # noqa: F841  as in `owned`
-    return holders(collected, 0)
+    g = collected[0]
+    return sys.getrefcount(g)
 
 
 ALONE = count_alone()
@@ -616,7 +611,7 @@ def zero_grad(self):
 Tensor.backward = backward
 Tensor.zero_grad = zero_grad
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1071
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1066
 def again(node, g):
     """The gradients of a node's inputs as Variables, recorded by the rules as they compute."""
     plan, edges = node.plan, node.edges
@@ -673,7 +668,7 @@ def identity(x, /):
 
 gradient(identity, x=lambda g: g)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1182
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1177
 # fmt: off
 ### BEGIN SOLUTION elementary_rows
 gradient(exp,          x=lambda g, out: g * out)
@@ -686,7 +681,7 @@ gradient(power_number, x=lambda g, x, exponent: g * exponent * x ** (exponent - 
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1282
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1277
 def share(x, y):
     """1 where x > y, a half where they are equal, 0 elsewhere, in x's dtype. A constant of the derivative."""
     x, y = plain(x), plain(y)
@@ -725,7 +720,7 @@ gradient(clip,         x=lambda g, x, low, high: g * between(x, low, high))
 gradient(power_tensor, x=lambda g, x, y: g * power_slope(x, y), y=lambda g, x, y, out: g * out * log_or_zero(x, y))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1330
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1325
 @operation
 def put(g, /, index, shape):
     """Zeros of `shape` with g added at `index`: what indexing is undone by."""
@@ -812,7 +807,7 @@ gradient(join,         xs=lambda g, xs_shape, axis: split(g, xs_shape, axis))
 gradient(contract,     xs=lambda g, xs, subscripts: contract_pieces(g, xs, subscripts))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1425
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1420
 def mT(x):
     """The last two axes exchanged."""
     return x.mT
@@ -822,7 +817,7 @@ def mT(x):
 gradient(matrix_product, x=lambda g, y: g @ mT(y), y=lambda g, x: mT(x) @ g)
 ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1490
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1485
 def flat(x):
     """x as a matrix: all axes but the last in one."""
     return x if x.ndim == 2 else x.reshape((-1, x.shape[-1]))
@@ -860,7 +855,7 @@ gradient(layer_norm,  x=lambda g, kept, gain: layer_norm_slope(g, kept, gain),
                       composition=layer_norm_composed)
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1567
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1562
 def no_grad():
     """A context in which nothing is recorded.
 
@@ -873,7 +868,7 @@ def no_grad():
     """
     return recording(False)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1594
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1589
 def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None) -> list:
     """Gradients of `out` with respect to each of `inputs`, as a list; no `.grad` is touched.
 
@@ -913,7 +908,7 @@ def single_result(out, name: str) -> Tensor:
         raise TypeError(f"{name}: the function returned {type(out).__name__}, expected a Tensor. Is a return missing?")
     return out
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1648
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1643
 class Step:
     """One traced operation: its `operation`, `inputs`, `arrays`, `options`, `out`, `site`, and from backward `gradient`, `pieces`."""
 
@@ -990,7 +985,7 @@ def call_site() -> list[tuple[str, int]]:
         frame = frame.f_back
     return site
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1731
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1726
 def traced_run(f, *inputs, backward=True) -> tuple[Trace, list[Variable], Tensor]:
     """Run f, and backward from its result, on copies of the inputs."""
     copies = [Variable(x.detach() if isinstance(x, Tensor) else x) for x in inputs]
@@ -1060,7 +1055,7 @@ def explain_backward(f, *inputs) -> str:
     t, copies, out = traced_run(f, *inputs)
     return "\n".join(backward_lines(t, dict(zip(input_names(f, inputs), copies)), out))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1819
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1814
 def first_nonfinite(f, *inputs) -> str | None:
     """The first operation of f, forward or backward, that made a NaN or an infinity out of finite numbers.
 
@@ -1094,7 +1089,7 @@ def describe(step, where, bad, given) -> str:
         lines.append(f"  {name}: shape {value.shape}, {span}")
     return "\n".join(lines)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1866
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1861
 def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-6) -> float:
     """Slope of f along one entry of one of its inputs.
 
@@ -1125,7 +1120,7 @@ def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-
     return float((above - below) / (2 * step))
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1955
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1950
 class GradientError(AssertionError):
     """A gradient that differs from the measured slope."""
 
@@ -1235,7 +1230,7 @@ def blame(t: Trace, rtol, h, rng) -> str:
                     )
     return "Each operation's row is right by itself: does the function leave the graph (detach, .data) or draw at random?"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2117
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2112
 def grad(f, argument: int | tuple[int, ...] = 0):
     """The function that computes the gradient of f.
 
@@ -1302,7 +1297,7 @@ def zeros_like(x) -> Tensor:
     """Zeros of x's shape and dtype: the gradient of something that does not depend on x."""
     return wrap(np.zeros_like(x.data)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2196
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2191
 def hvp(f, x, v) -> Tensor:
     """The product of the Hessian of f at x with v, without building the Hessian.
 
@@ -1335,7 +1330,7 @@ def hvp(f, x, v) -> Tensor:
         return zeros_like(x) if product is None else product
         ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2293
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2288
 def jacobian(f, x) -> Tensor:
     """All derivatives of f at x.
 
@@ -1384,7 +1379,7 @@ def rows_of_derivatives(out, x) -> Tensor:
                 rows[i] = row.data.reshape(-1)
     return wrap(rows.reshape(out.shape + x.shape)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2359
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2354
 def checkpoint(f, *inputs):
     """f(*inputs), saving only the inputs: backward runs f again.
 
@@ -1438,7 +1433,7 @@ def checkpoint(f, *inputs):
 
 PLACEHOLDER = make_node(checkpoint, (), Plan(None, None, None), None)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2475
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2470
 def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | None = None) -> float:
     """Limit the gradients of `variables`, in place.
 

@@ -1023,21 +1023,16 @@ def owned(collected, edge, like):
         raise ValueError(f"backward: a rule gave a gradient of shape {g.shape} for an input of shape {like.shape}.")
     if type(like) is not ndarray:
         return like.dtype.type(g)
-    if g.base is not None or g.dtype != like.dtype or holders(collected, edge) > ALONE:
+    if g.base is not None or g.dtype != like.dtype or sys.getrefcount(g) > ALONE:
         return np.array(g, dtype=like.dtype)
     return g
 
 
-def holders(collected, edge) -> int:
-    """How many hold the array collected[edge], counted from inside `owned`."""
-    return sys.getrefcount(collected[edge])
-
-
 def count_alone() -> int:
-    """What `holders` counts for an array that is in the dictionary and in one variable."""
+    """What `sys.getrefcount` counts, as `owned` asks it, for an array that nobody else holds."""
     collected = {0: np.zeros(1)}
-    g = collected[0]  # noqa: F841  as in `owned`
-    return holders(collected, 0)
+    g = collected[0]
+    return sys.getrefcount(g)
 
 
 ALONE = count_alone()
