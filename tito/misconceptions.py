@@ -1,8 +1,8 @@
-"""Runs a chapter's recorded wrong solutions: `python -m tito.misconceptions NAME`.
+"""Runs a chapter's recorded wrong solutions: `python -m tito.misconceptions NAME [EXERCISE]`.
 
 Each `code` in the notes takes its exercise's place, the exercise's tests are run, and the first check that
 fails, with the value that came out, is the misconception's fingerprint. Prints a JSON list. All of this
-happens in one process, on the package that is imported there.
+happens in one process, on the chapter as it was handed out and the package that is imported there.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from tito.course import Course, Module
 SECONDS = 10
 
 
-def fingerprints(course: Course, module: Module) -> list[dict]:
+def fingerprints(course: Course, module: Module, only: str = "") -> list[dict]:
     """What each misconception's code fails with; `call` is empty where it passes."""
     chapter = workspace.reference_chapter(course, module)
     return [
         fingerprint(course, module, chapter.exercises[exercise], wrong)
         for exercise, note in chapter.notes().items()
+        if only in ("", exercise)
         for wrong in note.get("misconceptions") or ()
     ]
 
@@ -42,9 +43,9 @@ def fingerprint(course: Course, module: Module, region: Region, wrong: dict) -> 
         "seconds": SECONDS,
         "memory_mb": course.number("limits", "memory_mb"),
     }
-    source = (course.package / "core" / f"{module.name}.py").read_text(encoding="utf-8")
+    source = workspace.cached_export(course, module, chapter)
     failure = first_failure(job, with_code(source, region, wrong["code"])) or {}
-    found = {key: failure.get(key, "") for key in ("call", "actual", "type")}
+    found = {key: failure.get(key, "") for key in ("call", "actual", "expected", "type")}
     return {"exercise": region.name, "name": wrong["name"], "fails": bool(failure), **found}
 
 
@@ -53,7 +54,7 @@ def with_code(source: str, region: Region, code: str) -> str:
     before, marker, rest = source.partition(f"{region.indent}### BEGIN SOLUTION {region.name}\n")
     _, end, after = rest.partition(f"{region.indent}### END SOLUTION")
     if not (marker and end):
-        raise ValueError(f"{region.name} is not in the package: tito export first.")
+        raise ValueError(f"the export of the chapter does not hold the exercise {region.name}.")
     return before + marker + textwrap.indent(code.rstrip() + "\n", region.indent) + end + after
 
 
@@ -75,12 +76,14 @@ def first_failure(job: dict, source: str) -> dict | None:
     return None
 
 
-def main(name: str) -> None:
+def main(name: str, exercise: str = "") -> None:
     course = Course.find()
+    seconds = course.number("limits", "chapter_seconds")
+    inside.limit_resources({"memory_mb": course.number("limits", "memory_mb"), "chapter_seconds": seconds})
     with contextlib.redirect_stdout(sys.stderr):  # what the code itself prints
-        found = fingerprints(course, course.module(name))
+        found = fingerprints(course, course.module(name), exercise)
     print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:3])

@@ -1,0 +1,117 @@
+"""What the course knows of an exercise: its title, its hints, and the mistakes that people make.
+
+They stand in the notes cells of the reference chapter. An edition that holds no solutions has no such cells;
+there a `notes.json` beside the chapter holds the same, the mistakes' fingerprints worked out beforehand.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tito import workspace
+from tito.course import Course, Module
+from tito.errors import CourseError
+from tito.files import read, write_atomically
+
+FINGERPRINT = ("call", "actual", "expected", "type")
+SECONDS = 60
+
+
+def notes(course: Course, module: Module) -> dict[str, dict]:
+    """Title, hints, misconceptions and blank of each exercise that has notes."""
+    chapter = workspace.reference_chapter(course, module)
+    if any(cell.is_notes for cell in chapter.cells):
+        return {name: _whole(note) for name, note in chapter.notes().items()}
+    file = notes_file(module)
+    try:
+        found = json.loads(read(file)) if file.exists() else {}
+    except ValueError as error:
+        raise CourseError(f"{file.relative_to(course.root).as_posix()} is damaged: {error}.") from error
+    return {name: _whole(note) for name, note in found.items()}
+
+
+def notes_file(module: Module) -> Path:
+    """Where an edition without solutions keeps a chapter's notes."""
+    return module.directory / "notes.json"
+
+
+def title(course: Course, module: Module, exercise: str) -> str:
+    return notes(course, module).get(exercise, {}).get("title", "")
+
+
+def known_mistakes(course: Course, module: Module, exercise: str) -> list[dict]:
+    """The recorded mistakes of an exercise: name, says, and call, actual, expected, type of the check they fail.
+
+    What is not written down is worked out by running the recorded code, once for each text of the reference.
+    A mistake whose code could not be run has no fingerprint.
+    """
+    recorded = notes(course, module).get(exercise, {}).get("misconceptions", [])
+    mistakes = [{key: value for key, value in wrong.items() if key != "code"} for wrong in recorded]
+    if not mistakes or all("call" in wrong for wrong in mistakes):
+        return mistakes
+    found = {print_["name"]: print_ for print_ in _fingerprints(course, module, exercise) if print_["fails"]}
+    return [
+        wrong | {key: found[wrong["name"]][key] for key in FINGERPRINT} if wrong["name"] in found else wrong
+        for wrong in mistakes
+    ]
+
+
+def for_release(course: Course, module: Module) -> dict[str, dict]:
+    """The chapter's notes as `notes.json` has them: without code, with every fingerprint."""
+    found = notes(course, module)
+    return {name: note | {"misconceptions": known_mistakes(course, module, name)} for name, note in found.items()}
+
+
+def _whole(note: dict | None) -> dict:
+    note = note or {}
+    whole = {"title": note.get("title") or "", "hints": note.get("hints") or []}
+    return note | whole | {"misconceptions": note.get("misconceptions") or []}
+
+
+def _fingerprints(course: Course, module: Module, exercise: str) -> list[dict]:
+    """The exercise's fingerprints, kept from the last time or worked out."""
+    file = course.private / "cache" / "mistakes" / f"{module.name}.json"
+    key = _key(course, module)
+    known = _kept(file, key)
+    if exercise not in known:
+        found = _work_out(course, module, exercise)
+        if found is None:
+            return []
+        known[exercise] = found
+        try:
+            write_atomically(file, json.dumps({"key": key, "exercises": known}, indent=1) + "\n")
+        except OSError:
+            return found  # a read-only checkout: worked out each time
+    return known[exercise]
+
+
+def _key(course: Course, module: Module) -> str:
+    """What the fingerprints depend on: the chapter as handed out, and the package before it."""
+    files = [course.package / "core" / f"{m.name}.py" for m in course.before(module)]
+    texts = [read(file) for file in files if file.exists()]
+    return workspace.fingerprint("\0".join([workspace.reference_chapter(course, module).text, *texts]))
+
+
+def _kept(file: Path, key: str) -> dict[str, list[dict]]:
+    try:
+        kept = json.loads(read(file))
+        return kept["exercises"] if kept["key"] == key else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # nothing kept yet, or of another text
+
+
+def _work_out(course: Course, module: Module, exercise: str) -> list[dict] | None:
+    """Run the recorded code in a process of its own; None where that did not work."""
+    from tito import runner
+
+    command = [sys.executable, "-m", "tito.misconceptions", module.name, exercise]
+    variables = runner.environment(course, course.root) | {"PYTHONWARNINGS": "ignore"}
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    try:
+        done = subprocess.run(command, cwd=course.root, env=variables, timeout=SECONDS, encoding="utf-8", **pipes)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+    except (subprocess.TimeoutExpired, ValueError):
+        return None
