@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import click
 
-from tito import checks, export, show, workspace
+from tito import checks, export, log, show, workspace
 from tito.course import Course, Module
 from tito.derived import current
 from tito.errors import CourseError
@@ -86,6 +86,8 @@ def whole_tests(course: Course, select: str, as_json: bool) -> int:
 
 def conclude(course: Course, report: Report) -> None:
     """Install a chapter that passed, and remember what came of it."""
+    if report.started:
+        log.record_test(course, show.as_data(report), report.partial)
     if report.partial:
         return
     target = export.target(course, report.module)

@@ -20,7 +20,7 @@ def command(module, verbose):
     The exercises of the chapter's file are blanked in place; the reference is kept
     in .tito/. A chapter in progress is left as it is.
     """
-    from tito import export, workspace
+    from tito import export, log, workspace
     from tito.errors import CourseError
     from tito.files import read
 
@@ -39,6 +39,7 @@ def command(module, verbose):
     chapter = chosen.chapter if not begun else course.find(course.root).module(chosen.id).chapter
     todo = workspace.unsolved(chapter, workspace.reference_chapter(course, chosen))
     if begun:
+        log.record(course, "start", module=chosen.id)
         click.echo(f"{chosen.id}: {len(todo)} exercises are blank now, in {chosen.dev_path}")
     else:
         click.echo(f"{chosen.id} is in progress, {len(todo)} exercises to do; nothing was changed.")
