@@ -23,8 +23,14 @@ def reference(course: Course, module: Module) -> Path:
     return course.private / "reference" / module.name / f"{module.name}_dev.py"
 
 
+def handed_out_file(course: Course, module: Module) -> Path:
+    """Where a students' edition keeps the blank chapter, whose tests count there until `reference` holds another."""
+    return course.source.parent / "handed_out" / module.name / f"{module.name}_dev.py"
+
+
 def is_started(course: Course, module: Module) -> bool:
-    return reference(course, module).exists()
+    """Whether the chapter is the student's: begun here, or handed out blank."""
+    return reference(course, module).exists() or handed_out_file(course, module).exists()
 
 
 def started(course: Course) -> set[str]:
@@ -33,18 +39,18 @@ def started(course: Course) -> set[str]:
 
 
 def reference_chapter(course: Course, module: Module) -> Chapter:
-    """The chapter whose tests count: the kept one, or the one that stands there."""
-    kept = reference(course, module)
-    if not kept.exists():
-        return module.chapter
-    return Chapter.read(kept, kept.relative_to(course.root).as_posix())
+    """The chapter whose tests count: the kept one, the one handed out, or the one that stands there."""
+    for kept in (reference(course, module), handed_out_file(course, module)):
+        if kept.exists():
+            return Chapter.read(kept, kept.relative_to(course.root).as_posix())
+    return module.chapter
 
 
 def start(course: Course, module: Module) -> bool:
     """Keep the reference and blank the exercises. False where the chapter is in progress: then nothing changes."""
     kept, text = reference(course, module), module.chapter.text
     interrupted = kept.exists() and read(kept) == text and not attempts(course, module)
-    if kept.exists() and not interrupted:
+    if is_started(course, module) and not interrupted:
         return False
     replace_all({kept: text, module.dev: blanked(module.chapter)})
     return True
@@ -100,8 +106,11 @@ def _cut(chapter: Chapter, cuts: list[tuple[int, int, str]]) -> str:
 
 
 def blank(chapter: Chapter, region: Region, indent: str) -> str:
-    """What stands in an unsolved region: the notes' own blank, or a line that raises."""
-    own = None if region.indent else chapter.notes().get(region.name, {}).get("blank")
+    """What stands in an unsolved region: the notes' own blank, or a line that raises.
+
+    A chapter that was handed out blank has no notes any more; its regions are their own blanks.
+    """
+    own = None if region.indent else chapter.notes().get(region.name, {}).get("blank", region.text)
     lines = own or f'# YOUR CODE HERE\nraise NotImplementedError("exercise {region.name}")'
     return _indented(lines.rstrip() + "\n", indent)
 
@@ -125,7 +134,7 @@ def _is_blank(region: Region, handed_out: Chapter) -> bool:
         return True  # comments alone; told without reading the notes, which takes longer than all else here
     solved = handed_out.exercises.get(region.name)
     if solved is not None and solved is not region and solved.text == region.text:
-        return False
+        return not any(cell.is_notes for cell in handed_out.cells)  # else the notes hold another blank
     return region.text.split() == blank(handed_out, region, "").split()
 
 
