@@ -289,11 +289,12 @@ print(repr(a), " leaf:", a.is_leaf, " gradients of its inputs:", a.grad_fn(1.0))
 # ## The table of derivatives
 #
 # Writing a closure into every operation would bury the mathematics under bookkeeping. In this library an operation's
-# derivative is one row, which reads as the formula does in a calculus book:
+# derivative is one row, which reads as the formula does in a calculus book. Those of the square root of x² + y², and of
+# x³, would be:
 #
 # ```python
-# gradient(multiply, x=lambda g, y: g * y,  y=lambda g, x: g * x)
-# gradient(exp,      x=lambda g, out: g * out)
+# gradient(hypotenuse, x=lambda g, x, out: g * x / out,  y=lambda g, y, out: g * y / out)
+# gradient(cube,       x=lambda g, x: 3 * g * x * x)
 # ```
 #
 # The keyword is the input whose gradient the rule gives. The rule's first parameter is `g`, the gradient with respect
