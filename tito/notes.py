@@ -49,10 +49,15 @@ def known_mistakes(course: Course, module: Module, exercise: str) -> list[dict]:
     A mistake whose code could not be run has no fingerprint.
     """
     recorded = notes(course, module).get(exercise, {}).get("misconceptions", [])
+    if all("call" in wrong for wrong in recorded):
+        return recorded
+    return _with_fingerprints(recorded, _fingerprints(course, module, exercise))
+
+
+def _with_fingerprints(recorded: list[dict], fingerprints: list[dict]) -> list[dict]:
+    """Recorded mistakes without their code, with what it gave."""
     mistakes = [{key: value for key, value in wrong.items() if key != "code"} for wrong in recorded]
-    if not mistakes or all("call" in wrong for wrong in mistakes):
-        return mistakes
-    found = {print_["name"]: print_ for print_ in _fingerprints(course, module, exercise) if print_["fails"]}
+    found = {print_["name"]: print_ for print_ in fingerprints if print_["fails"]}
     return [
         wrong | {key: found[wrong["name"]][key] for key in FINGERPRINT} if wrong["name"] in found else wrong
         for wrong in mistakes
@@ -61,8 +66,12 @@ def known_mistakes(course: Course, module: Module, exercise: str) -> list[dict]:
 
 def for_release(course: Course, module: Module) -> dict[str, dict]:
     """The chapter's notes as `notes.json` has them: without code, with every fingerprint."""
-    found = notes(course, module)
-    return {name: note | {"misconceptions": known_mistakes(course, module, name)} for name, note in found.items()}
+    every = _work_out(course, module) or []
+    released = {}
+    for name, note in notes(course, module).items():
+        own = [print_ for print_ in every if print_["exercise"] == name]
+        released[name] = note | {"misconceptions": _with_fingerprints(note["misconceptions"], own)}
+    return released
 
 
 def _whole(note: dict | None) -> dict:
@@ -103,8 +112,8 @@ def _kept(file: Path, key: str) -> dict[str, list[dict]]:
         return {}  # nothing kept yet, or of another text
 
 
-def _work_out(course: Course, module: Module, exercise: str) -> list[dict] | None:
-    """Run the recorded code in a process of its own; None where that did not work."""
+def _work_out(course: Course, module: Module, exercise: str = "") -> list[dict] | None:
+    """Run the recorded code of one exercise, or of all, in a process of its own; None where that did not work."""
     from tito import runner
 
     command = [sys.executable, "-m", "tito.misconceptions", module.name, exercise]
