@@ -184,7 +184,7 @@ def edge_of(x):
     """Where the gradient of x goes: its node, x itself where it is a leaf, or None."""
     return (x._node or x) if x.requires_grad else None
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L310
+# %% ../../modules/source/07_autograd/autograd_dev.py #L311
 def plan_source(operation, wanted) -> tuple[str, tuple[str, ...]]:
     """Source of `save` and `back` for an operation of which some inputs want a gradient.
 
@@ -226,7 +226,7 @@ def shape_source(name, operation) -> str:
     x = name.removesuffix("_shape")
     return f"tuple(x.shape for x in {x})" if operation.any_number else f"{x}.shape"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L358
+# %% ../../modules/source/07_autograd/autograd_dev.py #L359
 def gradient(operation, composition=None, **rules):
     """Register the derivative rules of an operation: one row of the table.
 
@@ -281,7 +281,7 @@ def plan_for(operation, bits: int) -> Plan:
     plan = operation.plans[bits] = Plan(scope["save"], scope["back"], saved)
     return plan
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L419
+# %% ../../modules/source/07_autograd/autograd_dev.py #L420
 def unsolved(exercise: str):
     """Raise for a row that is still to be written."""
     raise NotImplementedError(f"exercise {exercise}")
@@ -297,13 +297,13 @@ gradient(negative, x=lambda g: -g)
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L493
+# %% ../../modules/source/07_autograd/autograd_dev.py #L494
 def slopes(operation, g, *inputs):
     """Gradients of the inputs by the operation's row, for a gradient `g` of its result. For looking at rows."""
     plan = plan_for(operation, 2 ** len(inputs) - 1)
     return plan.back(g, plan.save(*inputs, operation(*inputs)))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L532
+# %% ../../modules/source/07_autograd/autograd_dev.py #L533
 def record(operation, out, inputs, arrays, options=(), kept=None):
     """The result of an operation as a Variable with a node: what `set_recorder` is given."""
     node = new(Node)
@@ -355,7 +355,7 @@ def stretched_shapes(arrays, shape):
 new, ndarray = object.__new__, np.ndarray
 set_recorder(record)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L601
+# %% ../../modules/source/07_autograd/autograd_dev.py #L602
 def topological_order(root: Node) -> list[Node]:
     """All nodes that `root` came from, and itself, each after every node that used its result.
 
@@ -400,7 +400,7 @@ def freed_error(node) -> RuntimeError:
         "  Compute the forward pass again, or keep the graph: backward(retain_graph=True)."
     )
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L728
+# %% ../../modules/source/07_autograd/autograd_dev.py #L729
 def unbroadcast(g, shape: tuple[int, ...]):
     """Sum `g` over the axes along which an input of shape `shape` was broadcast.
 
@@ -427,7 +427,7 @@ def unbroadcast(g, shape: tuple[int, ...]):
     return g.sum(axis=(*range(extra), *stretched)).reshape(shape)
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L817
+# %% ../../modules/source/07_autograd/autograd_dev.py #L818
 def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
     """Carry the gradient `g` of the root's result back through the graph.
 
@@ -505,7 +505,7 @@ def needed_for(targets, order) -> set[Node]:
             needed.add(node)
     return needed
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L955
+# %% ../../modules/source/07_autograd/autograd_dev.py #L956
 def backward(self, gradient=None, retain_graph=None, create_graph=False):
     """Add to the `grad` of every leaf its gradient of this Tensor.
 
@@ -611,7 +611,7 @@ def zero_grad(self):
 Tensor.backward = backward
 Tensor.zero_grad = zero_grad
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1066
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1067
 def again(node, g):
     """The gradients of a node's inputs as Variables, recorded by the rules as they compute."""
     plan, edges = node.plan, node.edges
@@ -668,7 +668,7 @@ def identity(x, /):
 
 gradient(identity, x=lambda g: g)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1177
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1178
 # fmt: off
 ### BEGIN SOLUTION elementary_rows
 gradient(exp,          x=lambda g, out: g * out)
@@ -681,7 +681,7 @@ gradient(power_number, x=lambda g, x, exponent: g * exponent * x ** (exponent - 
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1277
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1278
 def share(x, y):
     """1 where x > y, a half where they are equal, 0 elsewhere, in x's dtype. A constant of the derivative."""
     x, y = plain(x), plain(y)
@@ -720,7 +720,7 @@ gradient(clip,         x=lambda g, x, low, high: g * between(x, low, high))
 gradient(power_tensor, x=lambda g, x, y: g * power_slope(x, y), y=lambda g, x, y, out: g * out * log_or_zero(x, y))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1325
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1326
 @operation
 def put(g, /, index, shape):
     """Zeros of `shape` with g added at `index`: what indexing is undone by."""
@@ -807,7 +807,7 @@ gradient(join,         xs=lambda g, xs_shape, axis: split(g, xs_shape, axis))
 gradient(contract,     xs=lambda g, xs, subscripts: contract_pieces(g, xs, subscripts))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1420
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1421
 def mT(x):
     """The last two axes exchanged."""
     return x.mT
@@ -817,7 +817,7 @@ def mT(x):
 gradient(matrix_product, x=lambda g, y: g @ mT(y), y=lambda g, x: mT(x) @ g)
 ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1485
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1486
 def flat(x):
     """x as a matrix: all axes but the last in one."""
     return x if x.ndim == 2 else x.reshape((-1, x.shape[-1]))
@@ -855,7 +855,7 @@ gradient(layer_norm,  x=lambda g, kept, gain: layer_norm_slope(g, kept, gain),
                       composition=layer_norm_composed)
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1562
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1563
 def no_grad():
     """A context in which nothing is recorded.
 
@@ -868,7 +868,7 @@ def no_grad():
     """
     return recording(False)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1589
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1590
 def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None) -> list:
     """Gradients of `out` with respect to each of `inputs`, as a list; no `.grad` is touched.
 
@@ -908,7 +908,7 @@ def single_result(out, name: str) -> Tensor:
         raise TypeError(f"{name}: the function returned {type(out).__name__}, expected a Tensor. Is a return missing?")
     return out
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1643
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1644
 class Step:
     """One traced operation: its `operation`, `inputs`, `arrays`, `options`, `out`, `site`, and from backward `gradient`, `pieces`."""
 
@@ -985,7 +985,7 @@ def call_site() -> list[tuple[str, int]]:
         frame = frame.f_back
     return site
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1726
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1727
 def traced_run(f, *inputs, backward=True) -> tuple[Trace, list[Variable], Tensor]:
     """Run f, and backward from its result, on copies of the inputs."""
     copies = [Variable(x.detach() if isinstance(x, Tensor) else x) for x in inputs]
@@ -1055,7 +1055,7 @@ def explain_backward(f, *inputs) -> str:
     t, copies, out = traced_run(f, *inputs)
     return "\n".join(backward_lines(t, dict(zip(input_names(f, inputs), copies)), out))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1814
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1815
 def first_nonfinite(f, *inputs) -> str | None:
     """The first operation of f, forward or backward, that made a NaN or an infinity out of finite numbers.
 
@@ -1089,7 +1089,7 @@ def describe(step, where, bad, given) -> str:
         lines.append(f"  {name}: shape {value.shape}, {span}")
     return "\n".join(lines)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1861
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1862
 def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-6) -> float:
     """Slope of f along one entry of one of its inputs.
 
@@ -1120,7 +1120,7 @@ def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-
     return float((above - below) / (2 * step))
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1950
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1951
 class GradientError(AssertionError):
     """A gradient that differs from the measured slope."""
 
@@ -1230,7 +1230,7 @@ def blame(t: Trace, rtol, h, rng) -> str:
                     )
     return "Each operation's row is right by itself: does the function leave the graph (detach, .data) or draw at random?"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2112
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2113
 def grad(f, argument: int | tuple[int, ...] = 0):
     """The function that computes the gradient of f.
 
@@ -1297,7 +1297,7 @@ def zeros_like(x) -> Tensor:
     """Zeros of x's shape and dtype: the gradient of something that does not depend on x."""
     return wrap(np.zeros_like(x.data)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2191
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2192
 def hvp(f, x, v) -> Tensor:
     """The product of the Hessian of f at x with v, without building the Hessian.
 
@@ -1330,7 +1330,7 @@ def hvp(f, x, v) -> Tensor:
         return zeros_like(x) if product is None else product
         ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2288
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2289
 def jacobian(f, x) -> Tensor:
     """All derivatives of f at x.
 
@@ -1379,7 +1379,7 @@ def rows_of_derivatives(out, x) -> Tensor:
                 rows[i] = row.data.reshape(-1)
     return wrap(rows.reshape(out.shape + x.shape)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2354
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2355
 def checkpoint(f, *inputs):
     """f(*inputs), saving only the inputs: backward runs f again.
 
@@ -1433,7 +1433,7 @@ def checkpoint(f, *inputs):
 
 PLACEHOLDER = make_node(checkpoint, (), Plan(None, None, None), None)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2470
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2471
 def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | None = None) -> float:
     """Limit the gradients of `variables`, in place.
 
