@@ -1,0 +1,124 @@
+"""Finds lines of solutions where none may stand.
+
+A line of a solution is a line between an exercise's markers, without its comment and without any white space.
+One shorter than `TELLING` characters says too little alone (`return out`) and is taken together with the lines
+after it, or at a region's end before it, until they are that long. What students are given anyway is usage, not a
+solution: a line that stands in a chapter outside the exercises, and one shorter than `IDIOM` characters that
+stands in the tools.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import re
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tito.chapter import Chapter, Region
+
+TELLING, IDIOM = 20, 40
+COMMENT = re.compile(r"(?:^|[ \t])#[^\"'\n]*$", re.M)
+PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ": lzma.decompress}
+COMPILED = (".pyc", ".pyo")
+
+
+@dataclass(frozen=True, order=True)
+class Leak:
+    """A line of a solution, and the file that holds it."""
+
+    path: str
+    exercise: str
+    line: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.exercise}: {self.line}"
+
+
+def lines_of(region: Region) -> list[str]:
+    """The region's lines as they are looked for."""
+    lines = [line for line in map(squeezed, COMMENT.sub("", region.text).splitlines()) if line]
+    return list(dict.fromkeys(_long_enough(lines, i) for i in range(len(lines))))
+
+
+def _long_enough(lines: list[str], first: int) -> str:
+    last = first + 1
+    while last < len(lines) and len("".join(lines[first:last])) < TELLING:
+        last += 1
+    while first and len("".join(lines[first:last])) < TELLING:
+        first -= 1
+    return "".join(lines[first:last])
+
+
+def solutions(chapters: Iterable[tuple[str, Chapter]]) -> dict[str, str]:
+    """Every line of these chapters' solutions, with the exercise it belongs to."""
+    regions = [(name, region) for name, chapter in chapters for region in chapter.regions]
+    return {line: f"{name} {region.name}" for name, region in reversed(regions) for line in lines_of(region)}
+
+
+def outside_exercises(chapter: Chapter) -> str:
+    """The code of a chapter that is no solution, squeezed."""
+    solved = {line for region in chapter.regions for line in range(region.begin + 1, region.end)}
+    cells = (cell for cell in chapter.cells if cell.kind == "code")
+    code = (t for cell in cells for n, t in enumerate(cell.source.splitlines(), cell.first) if n not in solved)
+    return squeezed("\n".join(code))
+
+
+def telling(lines: dict[str, str], chapters: Iterable[str], tools: Iterable[str]) -> dict[str, str]:
+    """The lines that are no mere usage, given the squeezed code of chapters and of tools."""
+    chapters, tools = "\0".join(chapters), "\0".join(tools)
+    return {n: e for n, e in lines.items() if n not in chapters and (len(n) >= IDIOM or n not in tools)}
+
+
+def find(root: Path, lines: dict[str, str]) -> list[Leak]:
+    """Every line that some file below `root` holds, packed files unpacked; compiled code is always reported."""
+    found = []
+    for file in sorted(p for p in root.rglob("*") if p.is_file()):
+        path = file.relative_to(root).as_posix()
+        if file.suffix in COMPILED:
+            found.append(Leak(path, "compiled code", "a solution could stand in it unseen"))
+        for name, data in unpacked(path, file.read_bytes()):
+            text = "\0".join(readings(data))
+            found += [Leak(name, exercise, line) for line, exercise in lines.items() if line in text]
+    return sorted(found)
+
+
+def unpacked(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
+    """A file's bytes, and those of what is packed in it."""
+    yield name, data
+    for magic, unpack in PACKED.items():
+        if data.startswith(magic):
+            yield from unpacked(f"{name}, unpacked", unpack(data))
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for member in archive.namelist():
+                yield from unpacked(f"{name}, in it {member}", archive.read(member))
+
+
+def readings(data: bytes) -> Iterator[str]:
+    """Squeezed text of some bytes: as it is, without comments, and with the escapes of JSON and Python undone."""
+    text = data.replace(b"\0", b"").decode("utf-8", "replace")  # without NULs, wide characters read as plain ones
+    yield squeezed(text)
+    yield squeezed(COMMENT.sub("", text))
+    yield squeezed(re.sub(r"\\(.)", lambda m: {"n": "\n", "t": "\t"}.get(m[1], m[1]), text))
+
+
+def squeezed(text: str) -> str:
+    return "".join(text.split())
+
+
+def shortened(text: str, lines: Iterable[str]) -> str:
+    """The text with each line of a solution cut off after half of it."""
+    for line in lines:
+        if line in squeezed(text):
+            text = re.sub(r"\s*".join(map(re.escape, line)), lambda m: _half(m[0]), text)
+    return text
+
+
+def _half(line: str) -> str:
+    """The first half, up to the end of a word."""
+    return re.match(r".*\w\b|", line[: (len(line) + 1) // 2], re.S)[0] + " ..."
