@@ -16,6 +16,7 @@ GROUPS = {
     "Work on a chapter": ("start", "jupyter", "test", "status", "reset", "solution"),
     "Use the library": ("demo", "bench", "notebook"),
     "Keep the course in order": ("export", "doctor", "completion"),
+    "Teach a class": ("release",),
 }
 COMMANDS = {name: f"tito.commands.{name}" for names in GROUPS.values() for name in names}
 
@@ -61,6 +62,7 @@ SUMMARIES = {
     "export": "Rebuild the package from the chapters.",
     "doctor": "Check the environment, and repair what can be.",
     "completion": "Print the line that switches on shell completion.",
+    "release": "Write the students' edition: the course without its solutions.",
 }
 
 
