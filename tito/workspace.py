@@ -33,6 +33,14 @@ def is_started(course: Course, module: Module) -> bool:
     return reference(course, module).exists() or handed_out_file(course, module).exists()
 
 
+def is_begun(course: Course, module: Module) -> bool:
+    """Whether the student has begun the chapter: by `tito start`, or by changing or testing one that was handed out."""
+    if reference(course, module).exists():
+        return True
+    file = handed_out_file(course, module)
+    return file.exists() and (read(file) != module.chapter.text or bool(result(course, module)))
+
+
 def started(course: Course) -> set[str]:
     """Names of the chapters in progress."""
     return {module.name for module in course.modules if is_started(course, module)}
