@@ -48,7 +48,10 @@ def command(name, arguments):
         import tinytorch  # noqa: F401
     except ImportError as error:  # without NumPy, or with an old one
         raise CourseError(f"{error}\n  tito doctor says what the course needs.") from error
-    return importlib.import_module(f"tito.demos.{name}").main(list(arguments))
+    try:
+        return importlib.import_module(f"tito.demos.{name}").main(list(arguments))
+    except NotImplementedError as error:
+        raise CourseError(f"the demo needs what is not written yet, {error}.\n  tito status shows the chapters.") from error
 
 
 def _first_line(file: Path) -> str:
