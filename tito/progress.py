@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from tito import workspace
+from tito.chapter import Chapter
 from tito.course import Course, Module
+from tito.files import read
+
+CARRIED = ("exercises", "chapter_tests", "points", "points_possible", "regions")
 
 
 @dataclass(frozen=True)
@@ -19,9 +23,35 @@ class Progress:
     points: float
     points_possible: float
     changed: bool  # since the last test
+    exercise_points: dict[str, float]  # name -> points there are
+    changed_exercises: list[str]  # whose state is from before a change
+    needs: dict[str, str]  # failing exercise -> the unsolved one it needs
+    chapter_tests: dict[str, str]  # tests that belong to no exercise -> failing, passing
+    problems: list[str]  # what kept the last test from running
+    tests_directory: bool  # whether tests/name failed
+    installed: bool  # whether the package holds what passed
 
     def count(self, state: str) -> int:
         return sum(s == state for s in self.exercises.values())
+
+    @property
+    def next(self) -> str:
+        """The exercise that needs work first: one that fails, then one that was not tested, then one to do."""
+        ready = {name: state for name, state in self.exercises.items() if name not in self.needs}
+        for states in (ready, self.exercises):
+            for wanted in ("failing", "untested", "to do"):
+                for name, state in states.items():
+                    if state == wanted:
+                        return name
+        return ""
+
+    @property
+    def beside(self) -> list[str]:
+        """What keeps a chapter whose exercises all pass from passing."""
+        name = self.module.partition("_")[2]
+        failing = [test for test, state in self.chapter_tests.items() if state != "passing"]
+        said = [f"{', '.join(failing)} {'does' if len(failing) == 1 else 'do'} not pass"] if failing else []
+        return said + ([f"tests/{name} does not pass"] if self.tests_directory else [])
 
     def as_data(self) -> dict:
         return asdict(self)
@@ -31,21 +61,76 @@ def progress(course: Course, module: Module) -> Progress:
     """Read off the student's file and the result of its last test; nothing is run."""
     handed_out = workspace.reference_chapter(course, module)
     kept = workspace.result(course, module)
-    current = kept.get("source") == workspace.fingerprint(module.chapter.text)
-    tested = {e["name"]: e["state"] for e in kept.get("exercises", ())} if current else {}
-    blank = workspace.unsolved(module.chapter, handed_out)
-    states = {name: "to do" if name in blank else tested.get(name, "untested") for name in handed_out.exercises}
-    possible = sum(t.points for t in handed_out.tests)
-    points = kept.get("points", 0) if current else 0
+    changed = bool(kept) and kept.get("source") != workspace.fingerprint(module.chapter.text)
     begun = workspace.is_started(course, module)
-    passed = current and kept.get("passed") is True
-    state = ("passed" if passed else "in progress") if begun else "not started"
+    states, stale = _states(module.chapter, handed_out, kept)
+    tests = {t["name"]: t for t in kept.get("chapter_tests", ())}
+    points = {name: sum(t.points for t in handed_out.tests if t.exercise == name) for name in handed_out.exercises}
+    reached = sum(points[name] for name, state in states.items() if state == "passing")
+    reached += sum(t["points"] for t in tests.values() if t["state"] == "passing")
+    passed = kept.get("passed") is True and not changed
     return Progress(
-        module.id, module.title, state, states, points if begun else 0, possible, bool(kept) and not current
+        module=module.id,
+        title=module.title,
+        state=("passed" if passed else "in progress") if begun else "not started",
+        exercises=states,
+        points=reached if begun else 0,
+        points_possible=sum(t.points for t in handed_out.tests),
+        changed=changed,
+        exercise_points=points,
+        changed_exercises=stale,
+        needs={e["name"]: e["needs"] for e in kept.get("exercises", ()) if e.get("needs") and e["name"] not in stale},
+        chapter_tests={name: t["state"] for name, t in tests.items()},
+        problems=[] if changed else kept.get("problems", []),
+        tests_directory=bool(kept.get("tests_directory")),
+        installed=bool(kept.get("installed")) and kept["installed"] == _package(course, module),
     )
+
+
+def _states(chapter: Chapter, handed_out: Chapter, kept: dict) -> tuple[dict[str, str], list[str]]:
+    """The state of each exercise, and the names of those that were changed after the test that says so."""
+    blank = workspace.unsolved(chapter, handed_out)
+    tested = {e["name"]: e["state"] for e in kept.get("exercises", ())}
+    prints = kept.get("regions", {})
+    states, stale = {}, []
+    for name in handed_out.exercises:
+        state = tested.get(name, "untested")
+        same = name in chapter.exercises and prints.get(name) == workspace.fingerprint(chapter.exercises[name].text)
+        if name in blank:
+            state = "to do"
+        elif not same and state == "to do":
+            state = "untested"
+        elif not same and state != "untested":
+            stale.append(name)
+        states[name] = state
+    return states, stale
+
+
+def _package(course: Course, module: Module) -> str:
+    file = course.package / "core" / f"{module.name}.py"
+    return workspace.fingerprint(read(file)) if file.exists() else ""
+
+
+def to_keep(course: Course, module: Module, data: dict) -> dict:
+    """What is remembered of a test's result; where the tests could not run, what was known of the exercises before."""
+    prints = {name: workspace.fingerprint(region.text) for name, region in module.chapter.exercises.items()}
+    if data["problems"] and not data["exercises"]:
+        before = workspace.result(course, module)
+        data, prints = data | {key: before[key] for key in CARRIED if key in before}, before.get("regions", {})
+    return data | {"source": workspace.fingerprint(module.chapter.text), "regions": prints}
 
 
 def latest(course: Course) -> Module | None:
     """The chapter in progress that was edited last."""
-    begun = [m for m in course.modules if workspace.is_started(course, m)]
+    begun = [m for m in course.modules if workspace.is_started(course, m) and m.dev.exists()]
     return max(begun, key=lambda m: m.dev.stat().st_mtime, default=None)
+
+
+def after(course: Course, module: Module) -> Progress | None:
+    """The chapter to go on with: the first in progress, else the next that is not begun; None where all are passed."""
+    others = [m for m in course.modules if m != module]
+    rows = [progress(course, m) for m in others if workspace.is_started(course, m)]
+    open_ones = [row for row in rows if row.state == "in progress" or not row.installed]
+    fresh = [m for m in others if not workspace.is_started(course, m)]
+    fresh.sort(key=lambda m: m.number < module.number)  # those that come later, then those that were left out
+    return next(iter(open_ones), None) or next((progress(course, m) for m in fresh), None)

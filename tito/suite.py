@@ -18,6 +18,7 @@ from tito.course import Course, Module
 from tito.derived import current
 from tito.errors import CourseError
 from tito.files import write_atomically
+from tito.progress import to_keep
 from tito.runner import NOTHING_COLLECTED, Report, run
 
 
@@ -103,5 +104,5 @@ def conclude(course: Course, report: Report) -> None:
     workspace.keep_result(
         course,
         report.module,
-        show.as_data(report) | {"installed": installed, "source": workspace.fingerprint(report.module.chapter.text)},
+        to_keep(course, report.module, show.as_data(report)) | {"installed": installed},
     )

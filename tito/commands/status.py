@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from tito.commands.options import json_option, verbose_option
+from tito.commands.options import complete_module, json_option, verbose_option
 from tito.course import Course
 
 
 @click.command()
-@click.argument("module", required=False)
+@click.argument("module", required=False, shell_complete=complete_module)
 @json_option
 @verbose_option
 def command(module, as_json, verbose):
@@ -18,6 +18,9 @@ def command(module, as_json, verbose):
     \b
       tito status               every chapter, a line each
       tito status 07_autograd   one chapter, its exercises a line each
+
+    What a test said of an exercise holds until the exercise is changed; then it is
+    shown as from before the change, until the next test.
     """
     from tito.progress import progress
 
@@ -41,11 +44,23 @@ def _state(row) -> str:
     if row.state == "not started":
         return f"not started   {len(row.exercises)} exercises, {row.points_possible:g} points"
     done = f"{row.count('passing')} of {len(row.exercises)} exercises, {row.points:g} of {row.points_possible:g} points"
-    changed = ", changed since its last test" if row.changed else ""
-    return f"{row.state:<13} {done}{changed}"
+    changed = ["changed since its last test"] if row.changed else []
+    return f"{row.state:<13} {', '.join([done, *changed, *row.beside, *_unwell(row)])}"
+
+
+def _unwell(row) -> list[str]:
+    problems = ["the tests could not be run"] if row.problems else []
+    return problems + (["not in the package"] if row.state == "passed" and not row.installed else [])
 
 
 def _one(row) -> None:
-    click.echo(f"{row.module}  {row.title}: {row.state}")
+    click.echo(f"{row.module}  {row.title}: {row.state}, {row.points:g} of {row.points_possible:g} points")
     for name, state in row.exercises.items():
-        click.echo(f"  {state if row.state != 'not started' else 'not started':<12} {name}")
+        shown = "not started" if row.state == "not started" else state
+        possible = row.exercise_points[name]
+        reached = possible if shown == "passing" else 0
+        remark = ", before it was changed" if name in row.changed_exercises else ""
+        remark += f", needs {row.needs[name]}" if name in row.needs else ""
+        click.echo(f"  {shown:<12} {name}  ({reached:g} of {possible:g} points{remark})")
+    for line in [*row.beside, *row.problems]:
+        click.echo(f"  {line}")

@@ -18,20 +18,33 @@ def show() -> None:
         return
     row = progress(course, module)
     click.echo(f"You are in {row.module}, {row.title}: {row.state}.")
-    if row.state == "passed":
+    if row.state == "passed" and row.installed:
         _after(course, module)
-        return
-    todo = [name for name, state in row.exercises.items() if state != "passing"]
-    place = f"{module.dev_path}:{module.chapter.exercises[todo[0]].begin}" if _there(module, todo) else module.dev_path
+    elif row.state == "passed":
+        package = f"{course.package.name}/core/{module.name}.py"
+        click.echo(f"  {package} does not hold what passed; the next test puts it there.")
+        click.echo(f"  next: tito test --module {module.id}")
+    else:
+        _in_progress(module, row)
+
+
+def _in_progress(module, row) -> None:
     others = [f"{row.count(state)} {state}" for state in ("failing", "untested", "to do") if row.count(state)]
     passing = f"{row.count('passing')} of {len(row.exercises)} exercises pass"
     click.echo(f"  {', '.join([passing, *others])}.")
-    click.echo(f"  next: {todo[0] + ' in ' if todo else ''}{place}")
-    click.echo(f"        tito test --module {module.id}")
-
-
-def _there(module, todo: list[str]) -> bool:
-    return bool(todo) and todo[0] in module.chapter.exercises
+    if row.changed:
+        click.echo("  The file was changed after that test.")
+    for line in row.beside:
+        click.echo(f"  {line}.")
+    if row.problems:
+        click.echo(f"  The tests could not be run. {row.problems[0].splitlines()[0]}")
+    elif row.next:
+        region = module.chapter.exercises.get(row.next)
+        click.echo(f"  next: {row.next} in {module.dev_path}{f':{region.begin}' if region else ''}")
+    test = f"tito test --module {module.id}"
+    click.echo(f"        {test}" if row.next and not row.problems else f"  next: {test}")
+    if row.next and not row.problems and row.exercises[row.next] != "untested":
+        click.echo(f"        tito hint {module.id} {row.next}   where you are stuck")
 
 
 def _welcome(course: Course) -> None:
@@ -42,10 +55,12 @@ def _welcome(course: Course) -> None:
 
 
 def _after(course: Course, module) -> None:
-    from tito import workspace
+    from tito.progress import after
 
-    later = [m for m in course.modules if m.number > module.number and not workspace.is_started(course, m)]
-    if later:
-        click.echo(f"  next: tito start {later[0].id}")
+    row = after(course, module)
+    if row is None:
+        click.echo("  every chapter is passed: tito status shows them.")
+    elif row.state == "not started":
+        click.echo(f"  next: tito start {row.module}")
     else:
-        click.echo("  every later chapter is begun: tito status shows them.")
+        click.echo(f"  next: tito test --module {row.module}   ({row.title} is {row.state})")
