@@ -146,6 +146,11 @@ def _is_blank(region: Region, handed_out: Chapter) -> bool:
     return region.text.split() == blank(handed_out, region, "").split()
 
 
+def has_solutions(course: Course, module: Module) -> bool:
+    """Whether this edition holds the chapter's solutions."""
+    return not unsolved(reference_chapter(course, module))
+
+
 def attempts(course: Course, module: Module) -> list[Path]:
     """What was kept of earlier versions of the chapter, the oldest first."""
     return sorted((course.private / "attempts" / module.name).glob("*.py"))
