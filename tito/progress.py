@@ -62,7 +62,7 @@ def progress(course: Course, module: Module) -> Progress:
     handed_out = workspace.reference_chapter(course, module)
     kept = workspace.result(course, module)
     changed = bool(kept) and kept.get("source") != workspace.fingerprint(module.chapter.text)
-    begun = workspace.is_started(course, module)
+    begun = workspace.is_begun(course, module)
     states, stale = _states(module.chapter, handed_out, kept)
     tests = {t["name"]: t for t in kept.get("chapter_tests", ())}
     points = {name: sum(t.points for t in handed_out.tests if t.exercise == name) for name in handed_out.exercises}
@@ -122,15 +122,15 @@ def to_keep(course: Course, module: Module, data: dict) -> dict:
 
 def latest(course: Course) -> Module | None:
     """The chapter in progress that was edited last."""
-    begun = [m for m in course.modules if workspace.is_started(course, m) and m.dev.exists()]
+    begun = [m for m in course.modules if workspace.is_begun(course, m) and m.dev.exists()]
     return max(begun, key=lambda m: m.dev.stat().st_mtime, default=None)
 
 
 def after(course: Course, module: Module) -> Progress | None:
     """The chapter to go on with: the first in progress, else the next that is not begun; None where all are passed."""
     others = [m for m in course.modules if m != module]
-    rows = [progress(course, m) for m in others if workspace.is_started(course, m)]
+    rows = [progress(course, m) for m in others if workspace.is_begun(course, m)]
     open_ones = [row for row in rows if row.state == "in progress" or not row.installed]
-    fresh = [m for m in others if not workspace.is_started(course, m)]
+    fresh = [m for m in others if not workspace.is_begun(course, m)]
     fresh.sort(key=lambda m: m.number < module.number)  # those that come later, then those that were left out
     return next(iter(open_ones), None) or next((progress(course, m) for m in fresh), None)
