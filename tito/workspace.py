@@ -57,6 +57,9 @@ def reference_chapter(course: Course, module: Module) -> Chapter:
 def start(course: Course, module: Module) -> bool:
     """Keep the reference and blank the exercises. False where the chapter is in progress: then nothing changes."""
     kept, text = reference(course, module), module.chapter.text
+    if not kept.exists() and handed_out_file(course, module).exists():
+        write_atomically(kept, read(handed_out_file(course, module)))
+        return True
     interrupted = kept.exists() and read(kept) == text and not attempts(course, module)
     if is_started(course, module) and not interrupted:
         return False
