@@ -50,8 +50,18 @@ def command(name, arguments):
         raise CourseError(f"{error}\n  tito doctor says what the course needs.") from error
     try:
         return importlib.import_module(f"tito.demos.{name}").main(list(arguments))
-    except NotImplementedError as error:
-        raise CourseError(f"the demo needs what is not written yet, {error}.\n  tito status shows the chapters.") from error
+    except (NotImplementedError, ModuleNotFoundError) as error:
+        raise _unfinished(error) or error from error
+
+
+def _unfinished(error: Exception) -> CourseError | None:
+    """What a demo says of an exercise that is not solved, or of a chapter that this edition does not hold."""
+    missing = (getattr(error, "name", None) or "").removeprefix("tinytorch.core.")
+    if isinstance(error, ModuleNotFoundError) and missing != error.name:
+        return CourseError(f"the demo needs the chapter {missing}, which this edition of the course does not hold.")
+    if isinstance(error, NotImplementedError) and str(error).startswith("exercise "):
+        return CourseError(f"the demo needs what is still to do: {error}.\n  tito status shows every chapter.")
+    return None
 
 
 def _first_line(file: Path) -> str:
