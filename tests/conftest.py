@@ -25,6 +25,27 @@ def pytest_configure(config):
     settings.load_profile("slow" if config.getoption("--slow") else "usual")
 
 
+KILLED = """
+import os, signal, sys
+
+writes = {"open", "os.rename", "os.remove", "os.chmod", "os.mkdir", "os.link"}
+left = int(sys.argv.pop(1))
+
+def watch(event, arguments):
+    global left
+    if event in writes and not (event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR)):
+        if "__pycache__" not in str(arguments[0]):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+sys.dont_write_bytecode = True
+from tito.cli import main
+sys.addaudithook(watch)
+main()
+"""
+
+
 class Checkout:
     """A copy of a course, and `tito` run in it."""
 
@@ -32,7 +53,7 @@ class Checkout:
         self.root = root
 
     def tito(self, *arguments, status=0):
-        """Call `tito` in this process; what it wrote. `status` is what it has to end with."""
+        """Call `tito` in this process; what it wrote. `status` is what it has to end with (None: anything)."""
         from tito import cli
 
         output = io.StringIO()
@@ -45,7 +66,7 @@ class Checkout:
         ):
             patch.setattr(sys, "argv", ["tito", *map(str, arguments)])
             cli.main()
-        assert (end.value.code or 0) == status, f"status {end.value.code}\n{output.getvalue()}"
+        assert status in (end.value.code or 0, None), f"status {end.value.code}\n{output.getvalue()}"
         return output.getvalue()
 
     def run(self, *arguments, **environment):
@@ -54,12 +75,25 @@ class Checkout:
         texts = process.communicate(timeout=120)
         return subprocess.CompletedProcess(arguments, process.returncode, *texts)
 
-    def begin(self, *arguments, **environment):
-        """The same, without waiting for it."""
-        command = [sys.executable, "-m", "tito", *map(str, arguments)]
+    def begin(self, *arguments, largest_file=None, **environment):
+        """The same, without waiting for it; writing more than `largest_file` bytes fails as on a full disk."""
+        code = "import runpy; runpy.run_module('tito', run_name='__main__', alter_sys=True)"
+        if largest_file is not None:
+            code = f"import resource as r; r.setrlimit(r.RLIMIT_FSIZE, ({largest_file}, {largest_file})); {code}"
+        command = [sys.executable, "-c", code, *map(str, arguments)]
         variables = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", **environment}
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(command, cwd=self.root, env=variables, encoding="utf-8", **pipes)
+
+    def killed(self, moment, *arguments):
+        """Run `tito` and kill it (-9) just before its write number `moment`; whether it came that far."""
+        if os.name == "nt":
+            pytest.skip("Windows has no kill -9")
+        command = [sys.executable, "-c", KILLED, str(moment), *map(str, arguments)]
+        variables = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+        done = subprocess.run(command, cwd=self.root, env=variables, capture_output=True, encoding="utf-8", timeout=120)
+        assert done.returncode in (-9, 0), done.stderr
+        return done.returncode == -9
 
     def python(self, code):
         """Run Python with the checkout's package."""
@@ -84,9 +118,10 @@ class Checkout:
         self.write(path, text.replace(old, new))
 
     def files(self):
-        """Every file and what it holds, but for the caches."""
+        """Every file and what it holds, but for caches and locks."""
         found = (p for p in sorted(self.root.rglob("*")) if p.is_file() and "__pycache__" not in p.parts)
-        return {p.relative_to(self.root).as_posix(): p.read_bytes() for p in found if "cache" not in p.parts}
+        kept = (p for p in found if "cache" not in p.parts and p.suffix != ".lock")
+        return {p.relative_to(self.root).as_posix(): p.read_bytes() for p in kept}
 
 
 @pytest.fixture

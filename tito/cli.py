@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -13,7 +14,7 @@ import click
 from tito.errors import CourseError
 
 GROUPS = {
-    "Work on a chapter": ("start", "jupyter", "test", "status", "reset", "solution"),
+    "Work on a chapter": ("start", "jupyter", "test", "status", "reset", "solution", "undo"),
     "Use the library": ("demo", "bench", "notebook"),
     "Keep the course in order": ("export", "doctor", "completion"),
     "Teach a class": ("release",),
@@ -56,6 +57,7 @@ SUMMARIES = {
     "status": "Show progress in every chapter.",
     "reset": "Blank an exercise, or all of a chapter; what you wrote is kept.",
     "solution": "Put the reference solution in; what you wrote is kept.",
+    "undo": "Put back what a command replaced, in a chapter or an exercise.",
     "demo": "Train a network on real data with the package.",
     "bench": "Measure speed and memory beside other frameworks.",
     "notebook": "Write a chapter as a Jupyter notebook.",
@@ -133,6 +135,8 @@ def explain(error: OSError) -> str:
     """A file that cannot be read or written, in a sentence."""
     name = Path(error.filename).name if error.filename else "a file"
     full = f" ({error.filename})" if error.filename else ""
-    if isinstance(error, PermissionError) or error.errno == 30:
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return f"{name} cannot be written here{full}: the directory is read-only for you. Nothing was changed."
+    if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        return f"{name} cannot be written{full}: {error.strerror}. Nothing was changed; make room and try again."
     return f"{name}: {error.strerror or error}{full}."

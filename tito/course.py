@@ -126,7 +126,7 @@ class Course:
         if not self.source.is_dir():
             raise CourseError(f"{self.source.relative_to(self.root).as_posix()} is missing: it holds the chapters.")
         directories = [d for d in self.source.iterdir() if d.is_dir() and re.fullmatch(r"\d+_[a-z]\w*", d.name)]
-        written = [Module(self.root, d) for d in directories if any(d.glob("*_dev.py"))]
+        written = [Module(self.root, d) for d in directories if any(d.glob("*_dev.py")) or (d / "module.yaml").exists()]
         modules = sorted(written, key=lambda m: (m.number, m.name))
         for one, two in zip(modules, modules[1:], strict=False):
             if one.number == two.number:

@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tito.files import locked
+
 COURSE = ("course",)
 
 
@@ -123,17 +125,15 @@ class Environment:
     @contextlib.contextmanager
     def _alone(self):
         """Hold the checkout's lock, so that two terminals do not set up at once."""
-        private = self.root / ".tito"
-        try:
-            private.mkdir(exist_ok=True)
-            lock = open(private / "setup.lock", "w")  # noqa: SIM115 (held, and closed below)
-        except OSError as error:
-            raise SetupError(
-                f"the environment has to be made in {self.root}, where you may not write ({error.strerror}).\n"
-                "  Copy the course to a directory of your own and run bin/tito there."
-            ) from error
-        with lock:
-            _lock(lock)
+        waiting = "tito: another terminal is setting up the environment; waiting for it ..."
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.root / ".tito" / "setup.lock", waiting))
+            except OSError as error:
+                raise SetupError(
+                    f"the environment has to be made in {self.root}, where you may not write ({error.strerror}).\n"
+                    "  Copy the course to a directory of your own and run bin/tito there."
+                ) from error
             yield
 
 
@@ -180,26 +180,6 @@ def _need_ensurepip() -> None:
             f"this Python {version} comes without the module ensurepip, which makes environments.\n"
             f"  On Debian and Ubuntu: sudo apt install python{version}-venv. Or install uv, which does without it."
         ) from error
-
-
-def _lock(file) -> None:
-    """Wait for the lock; the system lets go of it when we end, however we end."""
-    if os.name == "nt":
-        import msvcrt
-        import time
-
-        while True:
-            try:
-                return msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-            except OSError:
-                time.sleep(1)
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        _say("tito: another terminal is setting up the environment; waiting for it ...")
-        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess:

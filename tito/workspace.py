@@ -6,16 +6,33 @@ new one beside it, and puts it in place in one step.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import textwrap
-from datetime import datetime
 from pathlib import Path
 
+from tito import attempts
 from tito.chapter import Chapter, Region
 from tito.course import Course, Module
 from tito.errors import CourseError, UsageError
-from tito.files import read, replace_all, write_atomically
+from tito.files import locked, read, replace_all, write_atomically
+
+
+def alone(course: Course):
+    """Hold the course's lock: two terminals do not write at once."""
+    return locked(course.private / "write.lock", "tito: another tito is writing in this course; waiting for it ...")
+
+
+def _alone(function):
+    """Hold the lock, and read the chapter when it is held."""
+
+    @functools.wraps(function)
+    def held(course: Course, module: Module, *rest, **named):
+        with alone(course):
+            return function(course, Module(module.root, module.directory), *rest, **named)
+
+    return held
 
 
 def reference(course: Course, module: Module) -> Path:
@@ -54,31 +71,40 @@ def reference_chapter(course: Course, module: Module) -> Chapter:
     return module.chapter
 
 
-def start(course: Course, module: Module) -> bool:
-    """Keep the reference and blank the exercises. False where the chapter is in progress: then nothing changes."""
+@_alone
+def start(course: Course, module: Module, handed_out: str = "") -> bool:
+    """Keep the reference and blank the exercises. False where the chapter is in progress: then nothing changes.
+
+    With the text that was `handed_out`, the chapter's file holds work already: it stays as it is.
+    """
     kept, text = reference(course, module), module.chapter.text
     if not kept.exists() and handed_out_file(course, module).exists():
         write_atomically(kept, read(handed_out_file(course, module)))
         return True
-    interrupted = kept.exists() and read(kept) == text and not attempts(course, module)
+    if handed_out and not is_started(course, module):
+        write_atomically(kept, handed_out)
+        return True
+    interrupted = kept.exists() and read(kept) == text and not attempts.kept(course, module)
     if is_started(course, module) and not interrupted:
         return False
     replace_all({kept: text, module.dev: blanked(module.chapter)})
     return True
 
 
-def reset(course: Course, module: Module, exercise: str = "") -> Path:
-    """Blank an exercise, or the whole chapter; where the attempt is kept."""
+@_alone
+def reset(course: Course, module: Module, exercise: str = "") -> Path | None:
+    """Blank an exercise, or the whole chapter; where the attempt is kept, None where nothing was to do."""
     handed_out = _in_progress(course, module)
     if not exercise:
-        return _replace(course, module, blanked(handed_out), "before-reset")
+        return _replace(course, module, with_header(blanked(handed_out), module.chapter), "before-reset")
     region = _exercise(module, handed_out, exercise)
     text = with_region(module.chapter, region, blank(handed_out, handed_out.exercises[exercise], region.indent))
     return _replace(course, module, text, f"before-reset-of-{exercise}")
 
 
-def solution(course: Course, module: Module, exercise: str = "") -> Path:
-    """Put the reference solution in; where the attempt is kept."""
+@_alone
+def solution(course: Course, module: Module, exercise: str = "") -> Path | None:
+    """Put the reference solution in; where the attempt is kept, None where nothing was to do."""
     handed_out = _in_progress(course, module)
     missing = unsolved(handed_out)
     if exercise in missing or not exercise and missing:
@@ -86,10 +112,63 @@ def solution(course: Course, module: Module, exercise: str = "") -> Path:
             f"this edition of the course holds no solution of {exercise or module.id}: ask whoever gave it to you."
         )
     if not exercise:
-        return _replace(course, module, handed_out.text, "before-solution")
+        return _replace(course, module, with_header(handed_out.text, module.chapter), "before-solution")
     region, solved = _exercise(module, handed_out, exercise), handed_out.exercises[exercise]
     text = with_region(module.chapter, region, _indented(textwrap.dedent(solved.text), region.indent))
     return _replace(course, module, text, f"before-solution-of-{exercise}")
+
+
+@_alone
+def undo(course: Course, module: Module, version: Path | None = None, exercise: str = "") -> tuple[str, Path | None]:
+    """Put an earlier version back; what was undone, and where what it replaced is kept.
+
+    Without `version`, it is the newest one that differs from what stands there, in that exercise where one is named.
+    """
+    if exercise:
+        return _undo_exercise(course, module, version, exercise)
+    found = [version] if version else attempts.different(course, module)
+    if found:
+        name = attempts.why(found[0])
+        return name, _replace(course, module, found[0].read_bytes(), "before-undo")
+    kept = reference(course, module)
+    if kept.exists() and module.chapter.text == blanked(reference_chapter(course, module)):
+        saved = _replace(course, module, read(kept), "before-undo")
+        kept.unlink()
+        return "before start", saved
+    raise UsageError(
+        f"nothing is kept of {module.id} that differs from what stands there: no command has replaced it.\n"
+        f"  tito undo {module.id} --list shows what is kept."
+    )
+
+
+def _undo_exercise(course: Course, module: Module, version: Path | None, name: str) -> tuple[str, Path | None]:
+    region = _exercise(module, reference_chapter(course, module), name)
+    for attempt in [version] if version else attempts.kept(course, module):
+        try:
+            earlier = Chapter.read(attempt).exercises.get(name)
+        except CourseError:
+            continue  # a file that was no text: it is brought back whole or not at all
+        if earlier is None:
+            continue
+        text = _indented(textwrap.dedent(earlier.text), region.indent)
+        if version or text != region.text:
+            changed = with_region(module.chapter, region, text)
+            return attempts.why(attempt), _replace(course, module, changed, f"before-undo-of-{name}")
+    raise UsageError(f"nothing is kept of {name} that differs from what stands there.")
+
+
+def with_header(text: str, chapter: Chapter) -> str:
+    """The text under the header of `chapter`, where JupyterLab has paired that one with a notebook."""
+    own, handed_out = _header(chapter.text), _header(text)
+    if "\n#     formats: " not in own:
+        return text
+    return own + text.removeprefix(handed_out)
+
+
+def _header(text: str) -> str:
+    """The lines before the first cell."""
+    first = text.find("\n# %%") + 1
+    return text[:first]
 
 
 def blanked(chapter: Chapter) -> str:
@@ -154,11 +233,6 @@ def has_solutions(course: Course, module: Module) -> bool:
     return not unsolved(reference_chapter(course, module))
 
 
-def attempts(course: Course, module: Module) -> list[Path]:
-    """What was kept of earlier versions of the chapter, the oldest first."""
-    return sorted((course.private / "attempts" / module.name).glob("*.py"))
-
-
 def _in_progress(course: Course, module: Module) -> Chapter:
     if not is_started(course, module):
         raise CourseError(
@@ -185,12 +259,13 @@ def _exercise(module: Module, handed_out: Chapter, name: str) -> Region:
     return found[0]
 
 
-def _replace(course: Course, module: Module, text: str, why: str) -> Path:
+def _replace(course: Course, module: Module, text: str | bytes, why: str) -> Path | None:
     """Keep what stands in the chapter, then put the new text in its place."""
-    now = datetime.now().strftime("%Y-%m-%d-%H%M%S-%f")
-    kept = course.private / "attempts" / module.name / f"{now}-{why}.py"
-    write_atomically(kept, module.chapter.text)
-    write_atomically(module.dev, text)
+    new = text.encode() if isinstance(text, str) else text
+    if new == attempts.stands_there(module):
+        return None
+    kept = attempts.save(course, module, why)
+    write_atomically(module.dev, new)
     return kept
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from tito.course import Course, Module
@@ -39,3 +41,11 @@ def one_module(course: Course, positional: str | None, option: str | None) -> Mo
         raise UsageError(f"two modules are named, {positional} and {option}: name one.")
     name = positional or option
     return course.module(name) if name else None
+
+
+def say_kept(course: Course, module: Module, kept: Path, exercise: str | None = "") -> None:
+    """What every command says that has replaced text in a chapter."""
+    again = f"tito undo {module.id}{f' {exercise}' if exercise else ''}"
+    click.echo(f"  what stood there is kept: {kept.relative_to(course.root).as_posix()}")
+    click.echo(f"  bring it back: {again}")
+    click.echo("  a notebook that is open on it: File > Reload Notebook from Disk")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tito.commands.options import exercise_argument, module_argument, verbose_option
+from tito.commands.options import exercise_argument, module_argument, say_kept, verbose_option
 from tito.course import Course
 
 
@@ -23,8 +23,11 @@ def command(module, exercise, verbose):
 
     course = Course.find()
     chosen = course.module(module)
+    what = exercise or "every exercise"
     kept = workspace.solution(course, chosen, exercise or "")
+    if kept is None:
+        click.echo(f"{chosen.id}: {what} holds the reference solution already; nothing was changed.")
+        return
     log.record(course, "solution", module=chosen.id, exercise=exercise or "")
-    click.echo(f"{chosen.id}: {exercise or 'every exercise'} holds the reference solution, in {chosen.dev_path}")
-    click.echo(f"  what stood there is kept: {kept.relative_to(course.root).as_posix()}")
-    click.echo("  a notebook that is open on it: File > Reload Notebook from Disk")
+    click.echo(f"{chosen.id}: {what} holds the reference solution, in {chosen.dev_path}")
+    say_kept(course, chosen, kept, exercise)

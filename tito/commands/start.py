@@ -45,3 +45,5 @@ def command(module, verbose):
         click.echo(f"{chosen.id} is in progress, {len(todo)} exercises to do; nothing was changed.")
     click.echo(f"  write them:  tito jupyter --module {chosen.id}   (or in any editor)")
     click.echo(f"  test them:   tito test --module {chosen.id}")
+    if begun:
+        click.echo(f"  as it was:   tito undo {chosen.id}   (what stood there is the reference now, in .tito/)")
