@@ -519,7 +519,7 @@ def layer_norm_composed(x, gain, bias, epsilon=1e-5):
     return distance / sqrt(var(x, axis=-1, keepdims=True) + epsilon) * gain + bias
 
 # %% ../../modules/source/04_layers/layers_dev.py #L1327
-def explain_layer_norm(x: tuple, gain: tuple, bias: tuple) -> str:
+def explain_layer_norm(x: tuple, gain: tuple, bias: tuple, epsilon=None) -> str:
     """Why the shapes of a layer normalisation do not fit; empty where they do."""
     if len(gain) != 1 or bias != gain:
         return f"layer_norm: gain {gain} and bias {bias} do not belong together. Expected (D,) and (D,)."

@@ -49,7 +49,7 @@ from tinytorch.testing import check, check_raises
 # than noisy gradients can use. So the rule, the same as PyTorch's, is:
 #
 # - whatever carries a dtype already (an array, a NumPy number, a Tensor) keeps it;
-# - Python floats, and lists of them, become `float32`;
+# - Python floats, and lists of them, become `float32`, also next to Tensors in one list, unless one of these is float64;
 # - Python integers and booleans become what NumPy makes of them, `int64` and `bool`.
 #
 # A single number is kept as a NumPy scalar, not as an array without axes. The two look alike, but arithmetic on the
@@ -72,17 +72,20 @@ print(f"scalar * scalar        {1e9 * seconds(lambda: scalar * scalar):5.0f} ns"
 print(f"0-d array * 0-d array  {1e9 * seconds(lambda: zero_dim * zero_dim):5.0f} ns")
 
 # %% [markdown]
-# Some helpers come with the exercise. `carries_dtype` looks for a dtype in the first entry of nested lists, `unboxed`
+# Some helpers come with the exercise. `carries_dtype` looks for a dtype among the entries of nested lists, `unboxed`
 # makes a scalar of an array without axes, and `explain_data` turns NumPy's complaint about lists of unequal length into
 # a sentence that names the row.
 
 # %%
 #| export
-def carries_dtype(data) -> bool:
-    """Whether `data`, or the first entry of nested lists, has a dtype of its own."""
-    while isinstance(data, (list, tuple)) and len(data):
-        data = data[0]
-    return hasattr(data, "dtype")
+def carries_dtype(data, dtype=None) -> bool:
+    """Whether `data`, or an entry of nested lists, has a dtype of its own; where `dtype` is given, this one."""
+    if isinstance(data, (list, tuple)):
+        return not {*map(type, data)} <= PYTHON and any(carries_dtype(x, dtype) for x in data)
+    return hasattr(data, "dtype") and (dtype is None or np.asarray(data).dtype == dtype)
+
+
+PYTHON = {bool, int, float}
 
 
 def unboxed(array: np.ndarray | np.generic) -> np.ndarray | np.generic:
@@ -113,7 +116,7 @@ def uneven_rows(data, place: str = "row ") -> str:
     """Which two rows of nested lists differ in length, as in "row 0 has 3 entries, row 1 has 2 entries"; or nothing."""
     if not isinstance(data, (list, tuple)):
         return ""
-    lengths = [len(row) if isinstance(row, (list, tuple, np.ndarray)) else None for row in data]
+    lengths = [len(row) if isinstance(row, (list, tuple)) or getattr(row, "ndim", 0) else None for row in data]
     for i, n in enumerate(lengths):
         if n != lengths[0]:
             this, first = (f"{k} entries" if k is not None else "a single number" for k in (n, lengths[0]))
@@ -131,6 +134,13 @@ def checked_dtype(dtype) -> np.dtype:
         hint = "\n  Several sizes go into one tuple, as in zeros((2, 3))." if isinstance(dtype, int) else ""
         raise TypeError(f"dtype: {dtype!r:.60} is no type of numbers. Expected one such as np.float32.{hint}")
     return known
+
+
+def only_numbers(data) -> bool:
+    """Whether nested lists are free of texts and None, which NumPy would turn into numbers of a dtype that it is given."""
+    if isinstance(data, (list, tuple)):
+        return {*map(type, data)} <= PYTHON or all(map(only_numbers, data))
+    return data is not None and not isinstance(data, (str, bytes)) and getattr(data, "dtype", np.dtype(int)).kind in "biuf"
 
 
 def tensors_in(value):
@@ -151,8 +161,8 @@ def to_array(data, dtype=None) -> np.ndarray | np.generic:
     ----------
     data : number, nested lists of numbers, array, or Tensor
     dtype : NumPy dtype, optional
-        Type of the result. Without it, data that `carries_dtype` keeps its own,
-        Python floats become float32, and all else is NumPy's choice.
+        Type of the result. Without it, the result is NumPy's choice, except that a float64 that comes of Python's
+        floats becomes float32: one for which `carries_dtype(data, np.float64)` is False.
 
     Returns
     -------
@@ -176,6 +186,8 @@ def to_array(data, dtype=None) -> np.ndarray | np.generic:
     if isinstance(data, Tensor):
         data = data.numpy()
     dtype = None if dtype is None else checked_dtype(dtype)
+    if dtype is not None and not only_numbers(data):
+        raise explain_data(data)
     ### BEGIN SOLUTION to_array
     try:
         array = np.array(data, dtype=dtype)
@@ -183,7 +195,7 @@ def to_array(data, dtype=None) -> np.ndarray | np.generic:
         raise explain_data(data) from error
     if array.dtype.kind not in "biuf":
         raise explain_data(data)
-    if dtype is None and array.dtype == np.float64 and not carries_dtype(data):
+    if dtype is None and array.dtype == np.float64 and not carries_dtype(data, np.float64):
         array = array.astype(np.float32)
     return unboxed(array)
     ### END SOLUTION
@@ -194,8 +206,8 @@ def to_array(data, dtype=None) -> np.ndarray | np.generic:
 #   title: From numbers to an array
 #   hints:
 #     - Let NumPy do the work first. Which cases of its answer do you then have to correct, and which to refuse?
-#     - Call np.array inside a try. Refuse a result whose dtype.kind is not one of "biuf". If no dtype was asked for and the result is float64 although the data carried no dtype, convert to float32. Return a scalar for zero axes.
-#     - "if dtype is None and array.dtype == np.float64 and not carries_dtype(data): array = array.astype(np.float32)"
+#     - Call np.array inside a try. Refuse a result whose dtype.kind is not one of "biuf". If no dtype was asked for and the result is float64 although the data carried no float64, convert to float32. Return a scalar for zero axes.
+#     - "if dtype is None and array.dtype == np.float64 and not carries_dtype(data, np.float64): array = array.astype(np.float32)"
 #   misconceptions:
 #     - name: keeps NumPy's float64
 #       says: >-
@@ -234,7 +246,7 @@ def to_array(data, dtype=None) -> np.ndarray | np.generic:
 #             raise explain_data(data) from error
 #         if array.dtype.kind not in "biuf":
 #             raise explain_data(data)
-#         if dtype is None and array.dtype == np.float64 and not carries_dtype(data):
+#         if dtype is None and array.dtype == np.float64 and not carries_dtype(data, np.float64):
 #             array = array.astype(np.float32)
 #         return unboxed(array)
 
@@ -254,6 +266,8 @@ class Tensor:
         Copied. Use `from_numpy` to share memory with an array.
     dtype : NumPy dtype, optional
         Without it, Python floats become float32 and arrays keep their dtype.
+    requires_grad : bool
+        False: what requires a gradient is a `Variable`, or a `Parameter`.
 
     Attributes
     ----------
@@ -268,7 +282,9 @@ class Tensor:
     grad = None
     _node = None
 
-    def __init__(self, data, dtype=None):
+    def __init__(self, data, dtype=None, requires_grad=False):
+        if requires_grad:
+            raise TypeError("Tensor: a plain Tensor takes part in no derivative. Expected Variable(data), of the autograd chapter.")
         self.data = to_array(data, dtype)
 
     shape = property(lambda self: self.data.shape, doc="Length of each axis, a tuple.")
@@ -356,6 +372,8 @@ def test_to_array():
     check(str(to_array(np.array([1.0, 2.0])).dtype), "float64")
     check(str(to_array([1.0, 2.0], dtype=np.float64).dtype), "float64")
     check(str(to_array([1, 2, 3]).dtype), "int64")
+    check(str(to_array([np.float32(2.0), 1.0]).dtype), "float32")
+    check(str(to_array([1.0, np.float64(2.0)]).dtype), "float64")
     check(isinstance(to_array(3.0), np.float32), True)
     original = np.array([1.0, 2.0])
     copy = to_array(original)
@@ -364,6 +382,7 @@ def test_to_array():
     check(to_array([]).shape, (0,))
     check_raises(ValueError, lambda: to_array([[1, 2, 3], [4, 5]]), "row 1 has 2 entries")
     check_raises(TypeError, lambda: to_array("three"), "not made of numbers")
+    check_raises(TypeError, lambda: to_array("1.5", dtype=np.float32), "not made of numbers")
     check_raises(TypeError, lambda: to_array([1.0, None]), "not made of numbers")
 
 test_to_array()
@@ -590,29 +609,59 @@ def test_broadcast_shape():
 test_broadcast_shape()
 
 # %% [markdown]
-# When an operation fails, its shapes are compared with that rule, and the error speaks of the operation by name. A
-# matrix product has a rule of its own, and `operation` (below) lets it say so.
+# When an operation fails, its shapes are compared with that rule, and the error speaks of the operation by the name that
+# the reader typed. A matrix product has a rule of its own, a sum can be given an axis that is not there, and `operation`
+# (below) lets each say so.
 
 # %%
 #| export
-def explain(lifted, error: Exception, arrays) -> Exception:
-    """The error that a failed operation raises: its name, the shapes, and what to do."""
-    name, shapes = lifted.__name__.removeprefix("reduce_"), [np.shape(a) for a in arrays]
-    given = ", ".join(f"{s} {np.asarray(a).dtype}" for s, a in zip(shapes, arrays))
-    if isinstance(error, IndexError):
-        return type(error)(f"{name}: {error} (given {given})")
+SPOKEN = {
+    "reduce_sum": "sum", "reduce_max": "max", "reduce_min": "min", "power_number": "power", "power_tensor": "power",
+    "getitem": "x[index]", "join": "concatenate", "contract": "einsum", "bitwise_and": "x & y", "bitwise_or": "x | y",
+}  # fmt: skip
+
+
+def spoken(function) -> str:
+    """What a reader types to call a function."""
+    return SPOKEN.get(function.__name__, function.__name__)
+
+
+def explain(lifted, error: Exception, arrays, options=()) -> Exception:
+    """The error that a failed operation raises: its name, what does not fit, and what to do."""
+    name, shapes = spoken(lifted), [np.shape(a) for a in arrays]
+    kind = next(k for k in (TypeError, ValueError, IndexError) if isinstance(error, k))
     if lifted.explain is not None:
-        message = lifted.explain(*shapes)
+        message = lifted.explain(*shapes, **dict(zip(lifted.options, options)))
         if message:
-            return ValueError(message)
-    elif isinstance(error, ValueError) and len(shapes) > 1:
+            return kind(message)
+    elif kind is ValueError and len(shapes) > 1:
         try:
             shape = shapes[0]
             for other in shapes[1:]:
                 shape = broadcast_shape(shape, other)
         except ValueError as misfit:
             return ValueError(f"{name}: {misfit}")
-    return type(error)(f"{name}: {error} (given {given})") if type(error) in (TypeError, ValueError) else error
+    given = ", ".join(f"{s} {np.asarray(a).dtype}" for s, a in zip(shapes, arrays))
+    return kind(f"{name}: {error} (given {given})") if kind is type(error) else error
+
+
+def wrong_axis(name: str, axis, ndim: int, several=False, of="x") -> str:
+    """What is wrong with `axis` where there are `ndim` axes, of which it may name `several`; empty where nothing is."""
+    axes = axis if several and isinstance(axis, tuple) else (axis,)
+    if not all(isinstance(a, (int, np.integer)) and not isinstance(a, bool) for a in axes):
+        more = ", or a tuple of them" if several else ""
+        return f"{name}: the axis is {axis!r:.60}. Expected a whole number{more}, as in axis=0."
+    missing = [a for a in axes if not -ndim <= a < ndim]
+    if missing:
+        return f"{name}: there is no axis {missing[0]}: the ndim of {of} is {ndim}. Axes are counted from 0, or back from -1."
+    return f"{name}: axis={axis} names an axis twice." if len({a % ndim for a in axes}) < len(axes) else ""
+
+
+def check_axis(name: str, axis, ndim: int, several=False, of="x") -> None:
+    """Raise where `wrong_axis` finds something."""
+    message = wrong_axis(name, axis, ndim, several, of)
+    if message:
+        raise (ValueError if isinstance(axis, (int, np.integer, tuple)) else TypeError)(message)
 
 
 # %% nbgrader={"grade": false, "grade_id": "lift_two", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -758,7 +807,7 @@ def lift_many(function, keeps=False):
         try:
             out = call(arrays, options)
         except (TypeError, ValueError, IndexError) as error:
-            raise explain(lifted, error, arrays) from error
+            raise explain(lifted, error, arrays, options) from error
         out, kept = out if keeps else (out, None)
         out = unboxed(out)
         if isinstance(out, Tensor):
@@ -784,7 +833,7 @@ def split(function, inputs, defaults, any_number, args, named):
     missing = len(args) < count or any(value is REQUIRED for value in options.values())
     if unknown or missing:
         problem = f"does not take {unknown[0]}" if unknown else "is given too little"
-        raise TypeError(f"{function.__name__}: {problem}. It takes {', '.join([*inputs, *defaults])}.")
+        raise TypeError(f"{spoken(function)}: {problem}. It takes {', '.join([*inputs, *defaults])}.")
     return args[:count], tuple(options.values())
 
 
@@ -817,8 +866,8 @@ def operation(function=None, *, numpy=(), explain=None, keeps=False):
         and returns an array.
     numpy : NumPy function or tuple of these, optional
         NumPy's functions that mean this operation when they are given a Tensor.
-    explain : callable ``(*shapes) -> str``, optional
-        Writes the error message for shapes that do not fit.
+    explain : callable ``(*shapes, **options) -> str``, optional
+        Writes the error message for shapes or options that do not fit; empty where it knows none.
     keeps : bool
         Whether `function` returns a pair: the result, and what its derivative wants kept.
 
@@ -838,6 +887,8 @@ def operation(function=None, *, numpy=(), explain=None, keeps=False):
     """
     if function is None:
         return lambda f: operation(f, numpy=numpy, explain=explain, keeps=keeps)
+    if not hasattr(function, "__code__"):
+        raise TypeError(f"operation: {function!r:.60} is no function written in Python. Write one: operation(lambda x: ...).")
     inputs, options, any_number = signature(function)
     short = None if options or any_number or keeps else {1: lift_one, 2: lift_two}.get(len(inputs))
     lifted = short(function) if short else lift_many(function, keeps)
@@ -1011,6 +1062,8 @@ def bound(value, x):
     """A bound of `clip` as an array, or as a number in the dtype of floats x. Derivatives pass it by."""
     if isinstance(value, Tensor):
         value = value.numpy()
+    elif value is not None and not isinstance(value, (int, float, *ARRAYS)):
+        value = to_array(value)
     return x.dtype.type(value) if x.dtype.kind == "f" and isinstance(value, (float, *ARRAYS)) and not np.ndim(value) else value
 
 def square(x):
@@ -1037,10 +1090,15 @@ def comparison(function):
         _, _, a, b = unwrap_two(self, other)
         try:
             return wrap(function(a, b))
+        except TypeError as error:
+            raise TypeError(f"{spoken(function)}: {MASKS}") from error
         except ValueError as error:
-            raise ValueError(f"{function.__name__}: {broadcast_error(a, b) or error}") from error
+            raise ValueError(f"{spoken(function)}: {broadcast_error(a, b) or error}") from error
 
     return compare
+
+
+MASKS = "these are no masks. Compare first, as in (x > 0) & (y > 0); the parentheses are needed."
 
 
 def broadcast_error(a, b) -> str:
@@ -1060,7 +1118,16 @@ Tensor.__gt__ = comparison(np.greater)
 Tensor.__ge__ = comparison(np.greater_equal)
 Tensor.__and__ = Tensor.__rand__ = comparison(np.bitwise_and)
 Tensor.__or__ = Tensor.__ror__ = comparison(np.bitwise_or)
-Tensor.__invert__ = lambda self: wrap(~self.data)
+
+
+def invert(self):
+    """The method for ~x, of booleans or integers."""
+    if self.dtype.kind == "f":
+        raise TypeError(f"~x: {MASKS}")
+    return wrap(~self.data)
+
+
+Tensor.__invert__ = invert
 
 # %% nbgrader={"grade": true, "grade_id": "test_arithmetic", "locked": true, "points": 0, "schema_version": 3, "solution": false, "task": false}
 def test_arithmetic():
@@ -1079,12 +1146,37 @@ def test_arithmetic():
     check((x > 2).tolist(), [[False, False], [True, True]])
     check(x == "two", False)
     check(str((x * 0.5).dtype), "float32")
+    check(str((Tensor([1, 2]) / 2).dtype), "float64")
+    check(str((Tensor([1, 2]) / 2.0).dtype), "float32")
     check_raises(ValueError, lambda: x + Tensor([1.0, 2.0, 3.0]), "add: shapes (2, 2) and (3,) do not broadcast")
     check_raises(TypeError, lambda: x + "one", "not made of numbers")
 
 test_arithmetic()
 
 # %% [markdown]
+# All rules for dtypes together: a number takes the dtype of the array it meets, a float that meets integers makes them
+# float32, and for two arrays NumPy's own rules hold.
+
+# %%
+floats, doubles, integers = Tensor([1.0, 2.0]), Tensor(np.array([1.0, 2.0])), Tensor([1, 2])
+for text, result in {
+    "float32 array * 0.5": floats * 0.5,
+    "float32 array * float64 number": floats * np.float64(0.5),
+    "float32 array * float64 array": floats * doubles,
+    "int64 array * float32 array": integers * floats,
+    "int64 array * 2": integers * 2,
+    "int64 array * 0.5": integers * 0.5,
+    "int64 array / 2.0": integers / 2.0,
+    "int64 array / 2": integers / 2,
+    "exp(int64 array)": exp(integers),
+}.items():
+    print(f"{text:31} {result.dtype}")
+
+# %% [markdown]
+# Where only integers went in and no float came near, NumPy answers with float64, which holds more of them exactly;
+# PyTorch says float32 there. In a network that costs twice the memory and time, so pictures of whole numbers are
+# converted first, `x.astype(np.float32) / 255`, or divided by a float, `x / 255.0`.
+#
 # ## Indexing
 #
 # `x[0]`, `x[:, 1]`, `x[mask]` and `x[[2, 0]]` are one operation with the index as its option. A slice of a NumPy array
@@ -1094,7 +1186,21 @@ test_arithmetic()
 
 # %%
 #| export
-@operation
+def explain_index(shape, index) -> str:
+    """What is wrong with x[index] for x of this shape; empty where NumPy's own sentence says it."""
+    entries = index if isinstance(index, tuple) else (index,)
+    for i in entries:
+        if isinstance(i, (str, float, dict, set)):
+            return f"x[index]: {i!r:.60} is no index. Expected integers, slices, or lists of integers or of booleans."
+    named = [i for i in entries if i is not None and i is not ...]
+    if named and not shape:
+        return "x[index]: x is a single number and has no entries to choose from. x.item() is its value."
+    if len(named) > len(shape):
+        return f"x[index]: {len(named)} indices, but x has the shape {shape}, and so {len(shape)} axes."
+    return ""
+
+
+@operation(explain=explain_index)
 def getitem(x, /, index):
     """x[index]: a view for slices and integers, a copy for masks and lists of integers."""
     return x[index]
@@ -1123,10 +1229,13 @@ def set_entries(self, index, value):
     if isinstance(value, Tensor):
         refuse_change(value, "x[index] = value")
         value = value.data
-    if value is None:
-        raise explain_data(value)
+    elif not isinstance(value, (int, float, *ARRAYS)):
+        value = to_array(value, self.dtype)
     array = np.array(self.data) if self.ndim == 0 else self.data
-    array[plain_index(index)] = value
+    try:
+        array[plain_index(index)] = value
+    except (TypeError, ValueError, IndexError) as error:
+        raise type(error)(explain_index(self.shape, index) or f"x[index] = value: {error}") from error
     self.data = unboxed(array)
 
 
@@ -1249,27 +1358,53 @@ print(f"the same numbers, {across / along:.1f} times the time")
 
 # %%
 #| export
-@operation(numpy=np.reshape, explain=None)
+def explain_reshape(x, shape):
+    sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
+    if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in sizes):
+        return f"reshape: {shape!r:.60} is no shape. Expected whole numbers, as in x.reshape(2, 3)."
+    n = int(np.prod(x, dtype=np.int64))
+    return (
+        f"reshape: the {n} entries of the shape {x} do not fill the shape {tuple(sizes)}.\n"
+        f"  The sizes have to multiply to {n}; one of them may be -1, for what is left."
+    )
+
+
+def explain_transpose(x, axes):
+    return (
+        f"transpose: the axes are {axes!r:.60}. Expected every axis of the shape {x} once, such as "
+        f"{tuple(reversed(range(len(x))))}.\n  x.swapaxes(0, 1) exchanges two."
+    )
+
+
+def explain_swapaxes(x, axis1, axis2):
+    return wrong_axis("swapaxes", axis1, len(x)) or wrong_axis("swapaxes", axis2, len(x))
+
+
+def explain_broadcast_to(x, shape):
+    return f"broadcast_to: {x} does not stretch to {shape!r:.60}. From the right, sizes have to be equal, or 1 in {x}."
+
+
+@operation(numpy=np.reshape, explain=explain_reshape)
 def reshape(x, /, shape):
     """The same entries in another shape; one size may be -1, for what is left."""
     if (min(shape, default=0) if isinstance(shape, (tuple, list)) else shape) < -1:
-        raise ValueError(f"{shape} is no shape; one size may be -1, the others are at least 0")
+        raise ValueError(shape)
     return x.reshape(shape)
 
 
-@operation(numpy=np.transpose)
+@operation(numpy=np.transpose, explain=explain_transpose)
 def transpose(x, /, axes=None):
     """The axes in another order, reversed without `axes`."""
     return np.transpose(x, axes)
 
 
-@operation(numpy=np.swapaxes)
+@operation(numpy=np.swapaxes, explain=explain_swapaxes)
 def swapaxes(x, /, axis1, axis2):
     """Two axes exchanged."""
     return np.swapaxes(x, axis1, axis2)
 
 
-@operation(numpy=np.broadcast_to)
+@operation(numpy=np.broadcast_to, explain=explain_broadcast_to)
 def broadcast_to(x, /, shape):
     """x stretched to `shape` without copying; not to be written to."""
     return np.broadcast_to(x, shape)
@@ -1277,11 +1412,21 @@ def broadcast_to(x, /, shape):
 
 def expand_dims(x, axis: int):
     """x with a new axis of length 1 at `axis`."""
+    check_axis("expand_dims", axis, np.ndim(x) + 1, several=True, of="the result")
     return reshape(as_operand(x), np.expand_dims(np.empty(np.shape(x), bool), axis).shape)
 
 
 def squeeze(x, axis: int | tuple[int, ...] | None = None):
     """x without its axes of length 1, or without those named."""
+    x = as_operand(x)
+    if axis is not None:
+        check_axis("squeeze", axis, x.ndim, several=True)
+        for a in axis if isinstance(axis, tuple) else (axis,):
+            if x.shape[a] != 1:
+                raise ValueError(
+                    f"squeeze: axis {a} of the shape {x.shape} has {x.shape[a]} entries, and only an axis of length 1 can go.\n"
+                    "  x.sum(axis=...) or x[0] make one of several."
+                )
     return reshape(x, np.empty(np.shape(x), bool).squeeze(axis).shape)
 
 
@@ -1313,26 +1458,27 @@ print(x.T.shape, x.reshape(3, -1).shape, x.reshape(-1).shape, x[1], x[:, 0], x[x
 
 # %%
 #| export
-def explain_empty(name):
-    def message(shape):
+def explain_reduction(name):
+    def message(shape, axis, keepdims):
+        wrong = "" if axis is None else wrong_axis(name, axis, len(shape), several=True)
         empty = f"{name}: a Tensor of shape {shape} has an axis without entries, and so no {name}imum."
-        return empty if 0 in shape else ""
+        return wrong or (empty if 0 in shape and name != "sum" else "")
     return message
 
 
-@operation(numpy=np.sum)
+@operation(numpy=np.sum, explain=explain_reduction("sum"))
 def reduce_sum(x, /, axis=None, keepdims=False):
     """Sum over `axis` (an int, a tuple, or None for all)."""
     return x.sum(axis=axis, keepdims=keepdims)
 
 
-@operation(numpy=(np.max, np.amax), explain=explain_empty("max"))
+@operation(numpy=(np.max, np.amax), explain=explain_reduction("max"))
 def reduce_max(x, /, axis=None, keepdims=False):
     """Largest entry along `axis` (an int, a tuple, or None for all)."""
     return x.max(axis=axis, keepdims=keepdims)
 
 
-@operation(numpy=(np.min, np.amin), explain=explain_empty("min"))
+@operation(numpy=(np.min, np.amin), explain=explain_reduction("min"))
 def reduce_min(x, /, axis=None, keepdims=False):
     """Smallest entry along `axis` (an int, a tuple, or None for all)."""
     return x.min(axis=axis, keepdims=keepdims)
@@ -1342,6 +1488,14 @@ def count(shape: tuple[int, ...], axis=None) -> int:
     """Number of entries that a reduction over `axis` joins into one."""
     axes = range(len(shape)) if axis is None or not shape else axis if isinstance(axis, tuple) else (axis,)
     return int(np.prod([shape[i] for i in axes], dtype=np.int64))
+
+
+def reducible(name: str, x, axis):
+    """x as a Tensor or array, once it is seen to have `axis`; as in NumPy, a single number may be asked along 0 and -1."""
+    x = as_operand(x)
+    if axis is not None:
+        check_axis(name, axis, max(x.ndim, 1), several=True)
+    return x
 
 
 # %% [markdown]
@@ -1365,6 +1519,7 @@ def mean(x, axis=None, keepdims=False):
     -----
     `count(x.shape, axis)` is the number of entries that are averaged.
     """
+    x = reducible("mean", x, axis)
     ### BEGIN SOLUTION mean
     return reduce_sum(x, axis, keepdims) / count(x.shape, axis)
     ### END SOLUTION
@@ -1383,6 +1538,7 @@ def var(x, axis=None, ddof=0, keepdims=False):
         from.
     keepdims : bool
     """
+    x = reducible("var", x, axis)
     ### BEGIN SOLUTION var
     distance = x - mean(x, axis, keepdims=True)
     return reduce_sum(distance * distance, axis, keepdims) / (count(x.shape, axis) - ddof)
@@ -1481,24 +1637,34 @@ def std(x, axis=None, ddof=0, keepdims=False):
     return sqrt(var(x, axis, ddof, keepdims))
 
 
+def searched(name: str, x, axis) -> np.ndarray | np.generic:
+    """The array of x, once it is seen to have entries along `axis`, a single one."""
+    x = as_tensor(x)
+    if axis is not None:
+        check_axis(name, axis, max(x.ndim, 1))
+    if x.size == 0 and (axis is None or x.shape[axis] == 0):
+        raise ValueError(f"{name}: a Tensor of shape {x.shape} has no entries there to choose from.")
+    return x.data
+
+
 def argmax(x, axis: int | None = None) -> Tensor:
     """Index of the largest entry along `axis`; of the flattened Tensor without it. No derivative."""
-    return wrap(x.data.argmax(axis))
+    return wrap(searched("argmax", x, axis).argmax(axis))
 
 
 def argmin(x, axis: int | None = None) -> Tensor:
     """Index of the smallest entry along `axis`; of the flattened Tensor without it. No derivative."""
-    return wrap(x.data.argmin(axis))
+    return wrap(searched("argmin", x, axis).argmin(axis))
 
 
 def astype(x, dtype) -> Tensor:
     """A copy with entries of another dtype; outside any derivative, so x must not require one."""
-    return wrap(x.numpy().astype(checked_dtype(dtype)))
+    return wrap(as_tensor(x).numpy().astype(checked_dtype(dtype)))
 
 
 def copy(x) -> Tensor:
     """A copy that shares no memory; outside any derivative, so x must not require one."""
-    return wrap(x.numpy().copy())
+    return wrap(as_tensor(x).numpy().copy())
 
 
 NUMPY[np.std] = std
@@ -1569,6 +1735,7 @@ def matmul(x, y):
     `reshape` the axis that was added. All must work for batches too: (D,) @ (B, D, K)
     is (B, K).
     """
+    x, y = as_operand(x), as_operand(y)
     if x.ndim == 0 or y.ndim == 0:
         raise ValueError("matmul: an input is a single number. Use * to scale.")
     if (x.ndim == 1 or y.ndim == 1) and x.shape[-1] != y.shape[max(-2, -y.ndim)]:
@@ -1648,8 +1815,8 @@ def dot(x, y):
 NUMPY[np.matmul], NUMPY[np.dot] = matmul, dot
 
 
-Tensor.__matmul__ = lambda self, other: matmul(self, as_operand(other))
-Tensor.__rmatmul__ = lambda self, other: matmul(as_operand(other), self)
+Tensor.__matmul__ = matmul
+Tensor.__rmatmul__ = lambda self, other: matmul(other, self)
 
 # %% [markdown]
 # ## Joining Tensors
@@ -1659,8 +1826,18 @@ Tensor.__rmatmul__ = lambda self, other: matmul(as_operand(other), self)
 
 # %%
 #| export
-def explain_join(*shapes):
-    return (
+def operands(name: str, xs) -> list:
+    """`xs` as a list of Tensors and arrays, once it is seen to be one that is not empty."""
+    if isinstance(xs, str) or not hasattr(xs, "__iter__"):
+        raise TypeError(f"{name}: {xs!r:.60} is no list of Tensors. Expected one, as in {name}([x, y]).")
+    xs = [as_operand(x) for x in xs]
+    if not xs:
+        raise ValueError(f"{name}: the list is empty. Give it at least one Tensor.")
+    return xs
+
+
+def explain_join(*shapes, axis):
+    return wrong_axis("concatenate", axis, len(shapes[0])) or (
         f"concatenate: the shapes {', '.join(map(str, shapes))} do not fit together.\n"
         "  All need the same number of axes, and the same sizes except along the axis that is joined."
     )
@@ -1680,9 +1857,7 @@ def concatenate(xs, axis: int = 0):
     xs : sequence of Tensors, at least one, equal in every size but that of `axis`
     axis : int
     """
-    xs = [as_operand(x) for x in xs]
-    if not xs:
-        raise ValueError("concatenate: the list is empty. Give it at least one Tensor.")
+    xs = operands("concatenate", xs)
     if axis is None:
         xs, axis = [reshape(x, -1) for x in xs], 0
     if not all(x.ndim for x in xs):
@@ -1706,7 +1881,8 @@ def stack(xs, axis: int = 0):
     ValueError
         Where the shapes differ. The message holds "same shape".
     """
-    xs = list(xs)
+    xs = operands("stack", xs)
+    check_axis("stack", axis, xs[0].ndim + 1, of="the result")
     ### BEGIN SOLUTION stack
     shapes = [np.shape(x) for x in xs]
     if len(set(shapes)) > 1:
@@ -1812,6 +1988,9 @@ LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 def parse_subscripts(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:
     """The terms and the result of an einsum string, dots replaced by letters."""
     left, arrow, result = subscripts.replace(" ", "").partition("->")
+    for c in left.replace("...", "").replace(",", "") + result.replace("...", ""):
+        if c not in LETTERS:
+            raise ValueError(f"einsum: {c!r} in {subscripts!r} is no letter. Each axis is named by one, any axes by '...'.")
     terms = left.split(",")
     if len(terms) != len(ndims):
         raise ValueError(f"einsum: {subscripts!r} describes {len(terms)} inputs, {len(ndims)} are given.")
@@ -1941,6 +2120,41 @@ def test_numpy():
 test_numpy()
 
 # %% [markdown]
+# ## Names from elsewhere
+#
+# A reader who comes from PyTorch will type `x.view(3, 2)` or `x.exp()`. Python calls `__getattr__` for a name that it
+# did not find, so there we can answer with ours.
+
+# %%
+#| export
+ELSEWHERE = {
+    "view": "x.reshape(2, 3)", "permute": "x.transpose(1, 0)", "unsqueeze": "expand_dims(x, axis)", "clamp": "x.clip(low, high)",
+    "numel": "x.size", "dim": "x.ndim", "t": "x.T", "norm": "sqrt((x * x).sum())", "clone": "x.copy()", "pow": "x ** y",
+    "float": "x.astype(np.float32)", "double": "x.astype(np.float64)", "long": "x.astype(np.int64)", "abs": "abs(x)",
+    "requires_grad_": "Variable(x), from the autograd chapter", "expand": "broadcast_to(x, shape)", "mm": "x @ y",
+    **dict.fromkeys(("to", "cpu", "cuda", "device"), "x itself: every Tensor is in main memory, and astype changes its dtype"),
+    **{name: f"{name}(x)" for name in ("exp", "log", "sqrt", "sin", "cos", "tanh", "relu", "sigmoid", "softmax", "square")},
+}  # fmt: skip
+
+
+def missing_name(self, name):
+    """Raise for an attribute that Tensors do not have, naming ours where another library calls it so."""
+    hint = f" Write {ELSEWHERE[name]}." if name in ELSEWHERE else ""
+    raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.{hint}", name=name, obj=self)
+
+
+Tensor.__getattr__ = missing_name
+
+# %% nbgrader={"grade": true, "grade_id": "test_elsewhere", "locked": true, "points": 0, "schema_version": 3, "solution": false, "task": false}
+def test_elsewhere():
+    x = Tensor([1.0, 2.0])
+    check_raises(AttributeError, lambda: x.view(2, 1), "Write x.reshape(2, 3)")
+    check_raises(AttributeError, lambda: x.exp(), "Write exp(x)")
+    check(hasattr(x, "colour"), False)
+
+test_elsewhere()
+
+# %% [markdown]
 # ## Making Tensors
 #
 # A few constructors that every program wants. Random ones take a generator, so that a run can be repeated.
@@ -1950,8 +2164,8 @@ test_numpy()
 def checked_shape(shape, name: str) -> tuple[int, ...]:
     """`shape` as a tuple, once its sizes are seen to be integers of at least 0."""
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
-    if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in sizes):
-        raise ValueError(f"{name}: {shape!r} is no shape. Expected integers of at least 0, such as (2, 3).")
+    if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 0 for n in sizes):
+        raise ValueError(f"{name}: {shape!r:.60} is no shape. Expected integers of at least 0, such as (2, 3).")
     return tuple(int(n) for n in sizes)
 
 
@@ -1967,12 +2181,20 @@ def ones(shape, dtype=np.float32) -> Tensor:
 
 def full(shape, value: float, dtype=np.float32) -> Tensor:
     """A Tensor of which every entry is `value`."""
-    return wrap(unboxed(np.full(checked_shape(shape, "full"), to_array(value), checked_dtype(dtype))))
+    shape, value = checked_shape(shape, "full"), to_array(value)
+    if value.ndim:
+        raise ValueError(f"full: the value has the shape {value.shape}. Expected a single number; broadcast_to stretches an array.")
+    return wrap(unboxed(np.full(shape, value, checked_dtype(dtype))))
 
 
 def arange(*args, dtype=None) -> Tensor:
     """The numbers 0, 1, ... up to `stop`, or from `start` to `stop` by `step`, as np.arange counts them."""
-    return Tensor(np.arange(*args).tolist(), dtype)
+    if not 1 <= len(args) <= 3 or not all(isinstance(a, (int, float, np.number, Tensor)) for a in args):
+        raise TypeError(f"arange: {args!r:.60} was given. Expected arange(stop), arange(start, stop) or arange(start, stop, step).")
+    try:
+        return Tensor(np.arange(*args).tolist(), dtype)
+    except (ValueError, ZeroDivisionError) as error:
+        raise ValueError(f"arange: {args!r:.60} can not be counted: {error}. Expected finite numbers, and a step other than 0.") from error
 
 
 def randn(shape, rng: "np.random.Generator | int | None" = None, dtype=np.float32) -> Tensor:
@@ -1992,6 +2214,8 @@ def randn(shape, rng: "np.random.Generator | int | None" = None, dtype=np.float3
     """
     if isinstance(shape, int) and isinstance(rng, int):
         raise TypeError(f"randn: is {rng} a size or a seed? Write randn(({shape}, {rng})) or randn(({shape},), {rng}).")
+    if checked_dtype(dtype) not in (np.float32, np.float64):
+        raise TypeError(f"randn: the dtype is {np.dtype(dtype)}. Expected float32 or float64.")
     return wrap(unboxed(np.random.default_rng(rng).standard_normal(checked_shape(shape, "randn"), dtype)))
 
 

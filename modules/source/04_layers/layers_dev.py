@@ -1324,7 +1324,7 @@ def layer_norm_composed(x, gain, bias, epsilon=1e-5):
 
 # %% nbgrader={"grade": false, "grade_id": "layer_norm", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
-def explain_layer_norm(x: tuple, gain: tuple, bias: tuple) -> str:
+def explain_layer_norm(x: tuple, gain: tuple, bias: tuple, epsilon=None) -> str:
     """Why the shapes of a layer normalisation do not fit; empty where they do."""
     if len(gain) != 1 or bias != gain:
         return f"layer_norm: gain {gain} and bias {bias} do not belong together. Expected (D,) and (D,)."
