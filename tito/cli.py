@@ -14,9 +14,9 @@ import click
 from tito.errors import CourseError
 
 GROUPS = {
-    "Work on a chapter": ("start", "jupyter", "test", "status", "reset", "solution", "undo"),
+    "Work on a chapter": ("start", "jupyter", "test", "hint", "status", "reset", "solution", "undo"),
     "Use the library": ("demo", "bench", "notebook"),
-    "Keep the course in order": ("export", "doctor", "completion"),
+    "Keep the course in order": ("export", "doctor", "log", "completion"),
     "Teach a class": ("release",),
 }
 COMMANDS = {name: f"tito.commands.{name}" for names in GROUPS.values() for name in names}
@@ -54,6 +54,7 @@ SUMMARIES = {
     "start": "Begin a chapter: blank its exercises, or go on where you were.",
     "jupyter": "Open JupyterLab, where a chapter opens as a notebook.",
     "test": "Run a chapter's tests against your code.",
+    "hint": "Get a hint, one step more each time: the idea, the plan, the key line.",
     "status": "Show progress in every chapter.",
     "reset": "Blank an exercise, or all of a chapter; what you wrote is kept.",
     "solution": "Put the reference solution in; what you wrote is kept.",
@@ -63,6 +64,7 @@ SUMMARIES = {
     "notebook": "Write a chapter as a Jupyter notebook.",
     "export": "Rebuild the package from the chapters.",
     "doctor": "Check the environment, and repair what can be.",
+    "log": "Show what was tried, asked and passed; or delete it.",
     "completion": "Print the line that switches on shell completion.",
     "release": "Write the students' edition: the course without its solutions.",
 }

@@ -7,7 +7,7 @@ import json
 from datetime import datetime
 from pathlib import Path
 
-from tito.course import Course
+from tito.course import Course, Module
 
 
 def file(course: Course) -> Path:
@@ -38,6 +38,11 @@ def record_test(course: Course, result: dict, partial: bool) -> None:
         **({"problems": result["problems"]} if result["problems"] else {}),
         **({"mistakes": met} if met else {}),
     )
+
+
+def is_of(event: dict, module: Module) -> bool:
+    """Whether an event is of this chapter: they are known by name, since a number may change."""
+    return str(event.get("module")).partition("_")[2] == module.name
 
 
 def events(course: Course, kind: str = "") -> list[dict]:
