@@ -56,7 +56,7 @@ def check(actual, expected, rtol=1e-5, atol=1e-7):
     """
     reason = _difference(actual, expected, rtol, atol)
     if reason is not None:
-        raise CheckFailed(_call_source(), _show(actual), _show(expected), reason)
+        raise CheckFailed(_call_source(), shown(actual), shown(expected), reason)
 
 
 def check_raises(error, call, match=""):
@@ -88,7 +88,7 @@ def check_raises(error, call, match=""):
         raise CheckFailed(_call_source(), f"{type(e).__name__}: {e}", wanted, "another error was raised") from e
     except Exception as e:
         raise CheckFailed(_call_source(), f"{type(e).__name__}: {e}", wanted, "another error was raised") from e
-    raise CheckFailed(_call_source(), _show(value), wanted, "nothing was raised")
+    raise CheckFailed(_call_source(), shown(value), wanted, "nothing was raised")
 
 
 def _difference(actual, expected, rtol, atol):
@@ -155,7 +155,7 @@ def _array(value):
     return np.asarray(value.data if _is_tensor(value) else value)
 
 
-def _show(value, limit=400):
+def shown(value, limit=400):
     """`value` as text of at most a few lines."""
     if _is_tensor(value):
         value = value.data
@@ -164,10 +164,19 @@ def _show(value, limit=400):
     elif isinstance(value, np.generic):
         text = str(value)
     else:
-        text = repr(value)
+        text = _repr(value)
     lines = text.splitlines() or [""]
     text = "\n".join(lines[:6] + (["..."] if len(lines) > 6 else []))
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _repr(value):
+    """`repr`, with NumPy's numbers as plain ones inside tuples and lists."""
+    try:
+        with np.printoptions(legacy="1.25"):
+            return repr(value)
+    except Exception as error:
+        return f"<{type(value).__name__}, whose repr fails: {type(error).__name__}>"
 
 
 def _indent(text):

@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import json
 import linecache
+import os
 import re
 import signal
 import sys
@@ -22,10 +23,16 @@ import pytest
 
 UNSOLVED = re.compile(r"exercise (\w+)$")
 SECONDS_AFTER_ONE_RAN_OUT = 2
+FILE_MB = 128  # what is printed goes through a file, too
+MOST_TEXT = 4000
 
 
-class OutOfTime(Exception):
-    """A test cell ran longer than the course allows."""
+class OutOfTime(BaseException):
+    """A test ran longer than the course allows. `except Exception` does not catch it."""
+
+
+class ProgramEnded(Exception):
+    """The code asked for the end of the program, or of pytest."""
 
 
 class ChapterTests(pytest.File):
@@ -34,7 +41,8 @@ class ChapterTests(pytest.File):
     def collect(self):
         job = self.config.job
         for cell in job["tests"]:
-            yield TestCell.from_parent(self, name=cell["name"], cell=cell)
+            if cell["name"] not in job["done"]:
+                yield TestCell.from_parent(self, name=cell["name"], cell=cell)
 
 
 class TestCell(pytest.Item):
@@ -51,53 +59,93 @@ class TestCell(pytest.Item):
         try:
             config.namespace = config.namespace or namespace(config.job)
         except BaseException as error:
-            config.import_error = error
-            raise
+            config.import_error = error if isinstance(error, Exception | OutOfTime) else ended_by(error)
+            raise config.import_error from error
+        config.events.write(event="imported")
 
     def runtest(self):
         code = compile_cell(self.cell)
-        with time_limit(self.config.job["seconds"]):
-            exec(code, dict(self.config.namespace))
+        try:
+            with time_limit(self.config.job["seconds"]):
+                exec(code, dict(self.config.namespace))
+        except (KeyboardInterrupt, SystemExit, pytest.exit.Exception, pytest.skip.Exception) as error:
+            raise ended_by(error) from None
 
     def reportinfo(self):
         return self.path, None, self.name
 
 
-class Plugin:
-    """Collects the job, and writes down what comes of it."""
+class Events:
+    """Writes down which test begins and what came of it, for `process` to read."""
 
-    def __init__(self, job, path):
-        self.job, self.path = job, path
-        self.results = open(job["results"], "w", encoding="utf-8")  # noqa: SIM115 (open until the process ends)
-
-    def pytest_configure(self, config):
-        config.job, config.namespace, config.import_error = self.job, None, None
-
-    def pytest_collect_file(self, file_path, parent):
-        if file_path == self.path:
-            return ChapterTests.from_parent(parent, path=file_path)
+    def __init__(self, job):
+        self.job = job
+        self.results = open(job["results"], "a", encoding="utf-8")  # noqa: SIM115 (open until the process ends)
 
     def pytest_runtest_logstart(self, nodeid):
-        self.write(event="start", name=nodeid.rpartition("::")[2])
+        back_to_work(self.job)
+        self.write(event="start", name=self.name(nodeid))
+
+    def pytest_runtest_logfinish(self, nodeid):
+        self.write(event="stop", name=self.name(nodeid))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item, call):
         report = yield
-        if call.excinfo is not None:
-            failure = describe(call.excinfo.value, item.cell, self.job)
+        name = self.name(item.nodeid)
+        if call.excinfo is not None and not self.harmless(call, report):
+            failure = self.describe(item, call)
             if failure["kind"] == "time":  # what the others wait for is most often the same loop
                 self.job["seconds"] = min(self.job["seconds"], SECONDS_AFTER_ONE_RAN_OUT)
-            if call.when == "setup" and failure["kind"] != "to do":
-                failure["kind"] = "import"
-            self.write(event="end", name=item.name, outcome="failed", seconds=call.duration, failure=failure)
+            failure["printed"] = cut(report.capstdout + report.capstderr)
+            self.write(event="end", name=name, outcome="failed", seconds=call.duration, failure=failure)
             report.longrepr = failure["text"]
         elif call.when == "call":
-            self.write(event="end", name=item.name, outcome="passed", seconds=call.duration)
+            self.write(event="end", name=name, outcome="passed", seconds=call.duration)
         return report
 
     def write(self, **event):
         self.results.write(json.dumps(event) + "\n")
         self.results.flush()
+
+
+class Plugin(Events):
+    """Collects the chapter's test cells."""
+
+    def __init__(self, job, path):
+        super().__init__(job)
+        self.path = path
+
+    def pytest_configure(self, config):
+        config.job, config.namespace, config.import_error, config.events = self.job, None, None, self
+
+    def pytest_collect_file(self, file_path, parent):
+        if file_path == self.path:
+            return ChapterTests.from_parent(parent, path=file_path)
+
+    def name(self, nodeid):
+        return nodeid.rpartition("::")[2]
+
+    def harmless(self, call, report):
+        return False  # a test of the course is never skipped
+
+    def describe(self, item, call):
+        failure = describe(call.excinfo.value, item.cell, self.job)
+        if call.when == "setup" and failure["kind"] != "to do":
+            failure["kind"] = "import"
+        return failure
+
+
+def back_to_work(job):
+    """Stand in the working directory again, whatever the test before did to it."""
+    os.makedirs(job["work"], exist_ok=True)
+    os.chdir(job["work"])
+
+
+def ended_by(error):
+    """What would end the program, as an exception like any other."""
+    said = f": {error}" if str(error) else ""
+    return ProgramEnded(f"{type(error).__name__}{said}").with_traceback(error.__traceback__)
 
 
 def namespace(job):
@@ -157,28 +205,53 @@ def describe(error, cell, job):
     """What a student wants to know of an exception that a test cell raised."""
     frames = chapter_frames(error, job)
     in_test = [f for f in frames if f["path"] == cell["path"] and cell["line"] <= f["line"] <= cell["last"]]
-    checked = call_at(cell, in_test[-1]["line"]) if in_test else {}
+    checked = tried(error, cell, in_test)
     own = [f for f in frames if f not in in_test]
     failure = {
         "kind": kind(error),
         "type": type(error).__name__,
-        "message": str(error),
-        "call": getattr(error, "call", "") or checked.get("call", ""),
-        "actual": getattr(error, "actual", "") or told(error, job),
+        "message": cut(str(error)),
+        "setup": before(cell, in_test[-1]["line"]) if in_test else [],
+        "call": checked.get("call", ""),
+        "actual": cut(getattr(error, "actual", "") or told(error, job)),
         "expected": getattr(error, "expected", "") or checked.get("expected", ""),
         "reason": getattr(error, "reason", ""),
-        "needs": unsolved(error),
+        **blank_met(error, job),
         "test": in_test[-1] if in_test else None,
         "where": own[-1] if own else None,
-        "text": "".join(in_chapters(traceback.TracebackException.from_exception(error), job).format()),
+        "frames": own[-8:],
+        "text": whole_text(error, job),
     }
     if isinstance(error, SyntaxError) and error.filename:
         failure["where"] = frame(error.filename, error.lineno or 0, "", job)
     return failure
 
 
+def whole_text(error, job):
+    """The whole traceback, as the chapters have the lines."""
+    return cut("".join(in_chapters(traceback.TracebackException.from_exception(error), job).format()), 10 * MOST_TEXT)
+
+
+def cut(text, most=MOST_TEXT):
+    """Text of a length that can be kept: of a long one, the end is what tells most of a traceback."""
+    return text if len(text) <= most else f"{text[: most // 2]}\n[...]\n{text[-most // 2 :]}"
+
+
+def tried(error, cell, in_test):
+    """What was called and expected: by the test itself, where a helper of the test stands between."""
+    call = getattr(error, "call", "")
+    calls = [call_at(cell, f["line"]) for f in in_test]
+    checks = [c for c in calls if "expected" in c]
+    if not call:
+        return checks[0] if checks else calls[-1] if calls else {}
+    functions = [c for c, f in zip(calls, in_test) if f["name"] != "<module>"]
+    if len(functions) > 1 and "expected" not in functions[0]:
+        call = f"{call}  in  {functions[0].get('call', '')}"
+    return {"call": call}
+
+
 def kind(error):
-    if unsolved(error):
+    if unsolved(error) is not None:
         return "to do"
     if isinstance(error, OutOfTime):
         return "time"
@@ -189,20 +262,31 @@ def kind(error):
 
 def told(error, job):
     """The exception in a line or two."""
+    if isinstance(error, OutOfTime | ProgramEnded):
+        return str(error)
     if isinstance(error, MemoryError):
         return f"MemoryError: it asked for more than the {job['memory_mb']} MB that a chapter's tests may take"
     return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
 def unsolved(error):
-    """The exercise whose blank raised, somewhere in the chain of causes."""
+    """The exception that a blank exercise raised, somewhere in the chain of causes."""
     seen = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        if isinstance(error, NotImplementedError) and (match := UNSOLVED.match(str(error))):
-            return match[1]
+        if isinstance(error, NotImplementedError) and UNSOLVED.match(str(error)):
+            return error
         error = error.__cause__ or error.__context__
-    return ""
+    return None
+
+
+def blank_met(error, job):
+    """The exercise whose blank raised, and its chapter's directory; both empty where none did."""
+    blank = unsolved(error)
+    if blank is None:
+        return {"needs": "", "needs_in": ""}
+    frames = chapter_frames(blank, job)
+    return {"needs": UNSOLVED.match(str(blank))[1], "needs_in": Path(frames[-1]["path"]).parent.name if frames else ""}
 
 
 def chapter_frames(error, job):
@@ -241,6 +325,15 @@ def call_at(cell, line):
     return {}
 
 
+def before(cell, line):
+    """The statements that lead to a check of a test: those before it, without the other checks."""
+    inner = [node for node in ast.walk(parse(cell)) if isinstance(node, ast.FunctionDef)]
+    for body in (node.body for node in inner if node.lineno <= line <= node.end_lineno):
+        earlier = [node for node in body if node.end_lineno < line and not hasattr(node, "body")]
+        return [ast.unparse(node) for node in earlier if "expected" not in _parts(node)]
+    return []
+
+
 def _parts(statement):
     call = getattr(statement, "value", None)
     name = getattr(getattr(call, "func", None), "id", "")
@@ -259,20 +352,35 @@ def limit_resources(job):
         import resource
     except ImportError:
         return
-    memory = job["memory_mb"] * 1024 * 1024
-    limits = [(resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, 4 * job["chapter_seconds"])]
+    megabyte = 1024 * 1024
+    limits = [
+        (resource.RLIMIT_AS, job["memory_mb"] * megabyte),
+        (resource.RLIMIT_CPU, 4 * job["chapter_seconds"]),
+        (resource.RLIMIT_FSIZE, FILE_MB * megabyte),
+        (resource.RLIMIT_CORE, 0),
+    ]
     for kind_of_limit, amount in limits:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(kind_of_limit, (amount, resource.getrlimit(kind_of_limit)[1]))
 
 
+def run(plugin, arguments):
+    """Run pytest, say that it came to its end, and end: no thread and no `atexit` of the code's keeps us."""
+    keep = ["-q", "-p", "no:cacheprovider", "--show-capture=no"]
+    status = int(pytest.main([*keep, *arguments], plugins=[plugin]))
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    plugin.write(event="finished", status=status)
+    os._exit(status)
+
+
 def main(path):
     job = json.loads(Path(path).read_text(encoding="utf-8"))
     limit_resources(job)
-    arguments = ["-q", "-p", "no:cacheprovider", "--rootdir", str(Path(path).parent), "-c", job["config"], path]
+    arguments = ["--rootdir", str(Path(path).parent), "-c", job["config"], path]
     arguments += ["-k", job["select"]] if job["select"] else []
-    return pytest.main(arguments, plugins=[Plugin(job, Path(path))])
+    run(Plugin(job, Path(path)), arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    main(sys.argv[1])

@@ -71,7 +71,7 @@ def first_failure(job: dict, source: str) -> dict | None:
         for cell in job["tests"]:
             with inside.time_limit(SECONDS):
                 exec(inside.compile_cell(cell), dict(names))
-    except Exception as error:
+    except (Exception, inside.OutOfTime) as error:
         return inside.describe(error, cell, job)
     return None
 

@@ -9,20 +9,24 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tito import checks, workspace
+from tito import checks, feedback, notes, workspace
 from tito.chapter import Cell, Chapter
 from tito.course import Course, Module
 from tito.errors import UsageError
+from tito.files import write_atomically
+from tito.process import Run, Say, untold, watch
 
 NOTHING_COLLECTED = 5
 INTERNAL_ERRORS = (2, 3)  # pytest was interrupted, or failed itself
 WRONG_USE = 4
+MOST_ENDS = 8  # tests that may end their process before the rest is given up
+SECONDS_AFTER_ONE_RAN_OUT = 2
 
 
 @dataclass
@@ -34,8 +38,9 @@ class Outcome:
     points: float
     line: int
     tests: list[str] = field(default_factory=list)
-    failure: dict | None = None
-    needs: str = ""
+    title: str = ""
+    failure: dict | None = None  # with `mistake` and `says` where it is a known one
+    needs: str = ""  # another exercise that has to be solved first
 
 
 @dataclass
@@ -53,7 +58,9 @@ class Report:
     selected: bool = True  # False where -k left nothing
     partial: bool = False  # True under -k
     changed_tests: list[str] = field(default_factory=list)
-    extra: str = ""  # output of tests/name where it failed
+    lost_marks: list[str] = field(default_factory=list)  # exercises whose marks are gone or doubled
+    put_back: list[str] = field(default_factory=list)  # files of the course that the code removed
+    further: dict[str, dict] = field(default_factory=dict)  # failures in tests/name
     installed: bool = False
 
     @property
@@ -63,7 +70,7 @@ class Report:
     @property
     def passed(self) -> bool:
         ran = bool(self.everything) and all(o.state == "passing" for o in self.everything)
-        return ran and not self.broken and not self.extra
+        return ran and not self.broken and not self.further
 
     @property
     def points(self) -> tuple[float, float]:
@@ -74,21 +81,49 @@ class Report:
         return sum(o.state == state for o in self.outcomes)
 
 
-def run(course: Course, module: Module, select: str = "", extra: bool = True) -> Report:
-    """Test one chapter."""
+def run(course: Course, module: Module, select: str = "", extra: bool = True, say: Say | None = None) -> Report:
+    """Test one chapter. `say` is told of a test that takes long."""
     report = Report(module, workspace.is_started(course, module), partial=bool(select))
     report.broken = list(map(str, checks.export_problems(course, module, report.started)))
     if report.broken:
         return report
     report.export = workspace.cached_export(course, module, module.chapter)
-    with tempfile.TemporaryDirectory(prefix="tito-") as directory:
+    reference = workspace.reference_chapter(course, module)
+    report.lost_marks = _lost_marks(module.chapter, reference)
+    with tempfile.TemporaryDirectory(prefix="tito-", ignore_cleanup_errors=True) as directory:
         scratch = Path(directory)
         copy_package(course, scratch)
         (scratch / course.package.name / "core" / f"{module.name}.py").write_text(report.export, encoding="utf-8")
-        _run_cells(course, report, scratch, select)
+        _run_cells(course, report, reference, scratch, select, say)
         if extra and not select and report.passed:
-            report.extra = _run_extra(course, module, scratch)
+            _run_further(course, report, scratch, say)
+    _explain(course, report)
+    report.put_back = _put_back(course, {module.dev_path: module.chapter.text, reference.path: reference.text})
     return report
+
+
+def _explain(course: Course, report: Report) -> None:
+    """Give what fails its exercise's title, and its known mistake."""
+    failing = [o for o in report.outcomes if o.state == "failing" and not o.needs]
+    known = notes.notes(course, report.module) if failing else {}
+    for outcome in failing:
+        outcome.title = known.get(outcome.name, {}).get("title", "")
+        mistake = feedback.diagnose(course, report.module, outcome.name, outcome.failure)
+        if mistake:
+            outcome.failure |= {"mistake": mistake["name"], "says": mistake["says"]}
+
+
+def _lost_marks(chapter: Chapter, reference: Chapter) -> list[str]:
+    found = [region.name for region in chapter.regions]
+    return [name for name in reference.exercises if found.count(name) != 1]
+
+
+def _put_back(course: Course, texts: dict[str, str]) -> list[str]:
+    """Write again what the tested code removed from the course."""
+    gone = {path: text for path, text in texts.items() if not (course.root / path).exists()}
+    for path, text in gone.items():
+        write_atomically(course.root / path, text)
+    return list(gone)
 
 
 def copy_package(course: Course, scratch: Path) -> None:
@@ -107,34 +142,79 @@ def environment(course: Course, scratch: Path) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTEST_ADDOPTS", "PYTHONSTARTUP", "PYTHONHOME")}
     paths = os.pathsep.join([str(scratch), tito_home])
     more = {"PYTHONPATH": paths, "PYTHONSAFEPATH": "1", "MPLBACKEND": "Agg", "PYTHONIOENCODING": "utf-8"}
-    return kept | more | {"PYTHONDONTWRITEBYTECODE": "1"}
+    temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch / "tmp")) if scratch != course.root else {}
+    return kept | more | temporary | {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def _run_cells(course: Course, report: Report, scratch: Path, select: str) -> None:
-    reference = workspace.reference_chapter(course, report.module)
-    job, job_file = (
-        _job(course, report, reference, scratch, select),
-        scratch / f"{report.module.name}.json",
-    )  # -k sees this name
-    job_file.write_text(json.dumps(job), encoding="utf-8")
-    (scratch / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-    status, report.output, stopped = _python(course, scratch, job_file, job["chapter_seconds"])
-    events = _events(Path(job["results"]))
-    ended = {e["name"]: e for e in events if e["event"] == "end" and e["outcome"] == "failed"}
-    ended = {e["name"]: e for e in events if e["event"] == "end"} | ended
-    report.seconds = sum(e["seconds"] for e in ended.values())
-    report.selected = status != NOTHING_COLLECTED
-    running = [e["name"] for e in events if e["event"] == "start" and e["name"] not in ended]
-    if running:
-        ended[running[-1]] = {"outcome": "failed", "failure": _died(status, stopped, job)}
-    _collect(report, reference, ended, bool(select))
+def _run_cells(
+    course: Course, report: Report, reference: Chapter, scratch: Path, select: str, say: Say | None
+) -> None:
+    job = _job(course, report, reference, scratch, select)
+    module = report.module.name  # -k sees the job's name
+    run = _run(course, "tito.inside", module, job, scratch, {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, say)
+    report.output, report.seconds = run.output, sum(e["seconds"] for e in run.ended.values())
+    report.selected = run.status != NOTHING_COLLECTED
+    _collect(report, reference, run.ended, bool(select))
     report.broken += _import_failures(report)
-    if status == WRONG_USE and select:
+    if run.status == WRONG_USE and select:
         raise UsageError(f"-k takes names joined by and, or, not, as in pytest; this is none: {select}")
-    if status in INTERNAL_ERRORS:
-        report.broken.append(f"the tests could not be run: pytest ended with status {status}.\n{report.output}")
+    if run.finished and run.status in INTERNAL_ERRORS:
+        report.broken.append(f"the tests could not be run: pytest ended with status {run.status}.\n{report.output}")
+    if not run.ended and report.selected:
+        report.broken.append(f"the tests could not be run.\n{report.output}")
     if not reference.tests:
         report.broken.append(f"{reference.path}: the chapter has no test cells, so nothing shows that it works.")
+
+
+def _run_further(course: Course, report: Report, scratch: Path, say: Say | None) -> None:
+    """Run tests/name against the scratch package."""
+    directory = course.tests / report.module.name
+    if not directory.is_dir() or not any(directory.rglob("test_*.py")):
+        return
+    job = _limits(course, scratch) | {"directory": str(directory)}
+    run = _run(course, "tito.further", "further", job, scratch, {}, say)
+    report.further = {name: e["failure"] for name, e in run.ended.items() if e["outcome"] == "failed"}
+    if not report.further and run.status not in (0, NOTHING_COLLECTED):
+        report.further = {directory.name: untold("error", f"pytest ended with status {run.status}", run.output)}
+
+
+def _run(
+    course: Course, program: str, name: str, job: dict, scratch: Path, more: dict[str, str], say: Say | None
+) -> Run:
+    """Run a job; where a test ends the process, the rest in another one."""
+    keep = scratch / "keep"
+    for folder in (keep, scratch / "tmp"):
+        folder.mkdir(exist_ok=True)
+    Path(job["config"]).write_text("[pytest]\n", encoding="utf-8")
+    file = keep / f"{name}.json"
+    command = [sys.executable, "-m", program, str(file)]
+    variables = environment(course, scratch) | more
+    over = time.monotonic() + job["chapter_seconds"]
+    ended: dict[str, dict] = {}
+    for _ in range(MOST_ENDS):
+        Path(job["results"]).unlink(missing_ok=True)
+        file.write_text(json.dumps(job | {"done": list(ended)}), encoding="utf-8")
+        run = watch(command, job, keep, scratch / "work", variables, say)
+        ended |= run.ended
+        if run.finished or not run.running:
+            break
+        ended.setdefault(run.running, {"outcome": "failed", "seconds": 0, "failure": _died(run)})
+        left = int(over - time.monotonic())
+        if not run.imported or left < 1:
+            break
+        job["chapter_seconds"] = left
+        if run.stopped:
+            job["seconds"] = min(job["seconds"], SECONDS_AFTER_ONE_RAN_OUT)
+    run.ended = ended
+    return run
+
+
+def _died(run: Run) -> dict:
+    """The failure of a test whose process did not come back."""
+    kind = "time" if run.stopped.startswith("still") or "seconds" in run.stopped else "error"
+    how = f"by signal {-run.status}" if run.status < 0 else f"with status {run.status}"
+    failure = untold(kind, run.stopped or f"the whole process ended, {how}")
+    return failure if run.imported else failure | {"kind": "import"}
 
 
 def _job(course: Course, report: Report, reference: Chapter, scratch: Path, select: str) -> dict:
@@ -144,74 +224,33 @@ def _job(course: Course, report: Report, reference: Chapter, scratch: Path, sele
     for test in reference.tests:
         mine = own.get(test.name)
         same = mine is not None and mine.source == test.cell.source
-        if report.started and mine is not None and not same:
+        if report.started and not same:
             report.changed_tests.append(test.name)
         path, cell = (module.dev_path, mine) if same else (reference.path, test.cell)
         tests.append(cell_job(course, path, cell) | {"name": test.name})
-    return {
-        "root": str(course.root),
+    return _limits(course, scratch) | {
         "module": f"{course.package.name}.core.{module.name}",
         "imports": [cell_job(course, reference.path, cell) for cell in reference.import_cells],
         "tests": tests,
         "select": select,
+    }
+
+
+def _limits(course: Course, scratch: Path) -> dict:
+    return {
+        "root": str(course.root),
         "seconds": course.number("limits", "test_seconds"),
         "chapter_seconds": course.number("limits", "chapter_seconds"),
         "memory_mb": course.number("limits", "memory_mb"),
-        "results": str(scratch / "results.jsonl"),
-        "config": str(scratch / "pytest.ini"),
+        "results": str(scratch / "keep" / "results.jsonl"),
+        "config": str(scratch / "keep" / "pytest.ini"),
+        "work": str(scratch / "work"),
     }
 
 
 def cell_job(course: Course, path: str, cell: Cell) -> dict:
     last = cell.first + cell.source.count("\n")
     return {"path": str(course.root / path), "line": cell.first, "last": last, "source": cell.source}
-
-
-def _python(course: Course, scratch: Path, job_file: Path, seconds: int) -> tuple[int, str, bool]:
-    """Run `tito.inside`; its exit status, its output, and whether it was stopped."""
-    plain = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    work = scratch / "work"
-    work.mkdir()
-    with open(scratch / "output.txt", "w+b") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tito.inside", str(job_file)],
-            cwd=work, env=environment(course, scratch) | plain, stdin=subprocess.DEVNULL,
-            stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        try:
-            status, stopped = process.wait(seconds), False
-        except subprocess.TimeoutExpired:
-            process.kill()
-            status, stopped = process.wait(), True
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-        output.seek(0)
-        return status, output.read(1_000_000).decode("utf-8", "replace"), stopped
-
-
-def _events(file: Path) -> list[dict]:
-    events = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
-        try:
-            events.append(json.loads(line))
-        except ValueError:
-            continue  # the line that was being written when the process died
-    return events
-
-
-def _died(status: int, stopped: bool, job: dict) -> dict:
-    """The failure of a test whose process did not come back."""
-    if stopped:
-        return _untold("time", f"it was stopped: the chapter's tests may take {job['chapter_seconds']} seconds")
-    return _untold("error", f"the process that ran the test ended, with status {status}")
-
-
-def _untold(kind: str, said: str) -> dict:
-    """The failure of a test that could not tell its own."""
-    failure = dict.fromkeys(("type", "call", "expected", "reason", "needs"), "")
-    return failure | {"kind": kind, "message": said, "actual": said, "test": None, "where": None, "text": said}
 
 
 def _collect(report: Report, reference: Chapter, ended: dict[str, dict], partial: bool) -> None:
@@ -228,6 +267,7 @@ def _collect(report: Report, reference: Chapter, ended: dict[str, dict], partial
     for test in reference.tests:
         if not test.exercise and (not partial or test.name in ended):
             report.chapter_tests.append(_outcome(report, test.name, [test], ended, partial))
+    _blame(report)
 
 
 def _outcome(report: Report, name: str, tests: list, ended: dict[str, dict], partial: bool) -> Outcome:
@@ -236,20 +276,56 @@ def _outcome(report: Report, name: str, tests: list, ended: dict[str, dict], par
     outcome = Outcome(name, "passing", sum(t.points for t in tests), line, [t.name for t in tests])
     outcome.failure = _first_failure([t.name for t in tests], ended, partial)
     if outcome.failure:
-        needs = outcome.failure["needs"]
-        outcome.state, outcome.needs = ("to do", "") if needs == name else ("failing", needs)
+        outcome.needs = _blank_needed(report.module, outcome.failure)
+        outcome.state = "to do" if outcome.needs == name else "failing"
+        outcome.needs = "" if outcome.needs == name else outcome.needs
     return outcome
+
+
+def _blank_needed(module: Module, failure: dict) -> str:
+    """The unsolved exercise that raised; one of an earlier chapter with the chapter's name before it."""
+    elsewhere = failure["needs_in"] not in ("", module.id, module.name)  # the kept reference lies in a directory `name`
+    return f"{failure['needs_in']} {failure['needs']}" if elsewhere else failure["needs"]
 
 
 def _first_failure(tests: list[str], ended: dict[str, dict], partial: bool) -> dict | None:
     if not tests:
-        return _untold("error", "no test checks this exercise")
+        return untold("error", "no test checks this exercise")
     for name in tests:
-        if name not in ended and not partial:
-            return _untold("error", "the test was not run: an earlier one ended the process")
         if ended.get(name, {}).get("outcome") == "failed":
             return ended[name]["failure"]
+        if name not in ended and not partial:
+            return untold("error", "the test was not run: earlier ones ended the process")
     return None
+
+
+def _blame(report: Report) -> None:
+    """Failures that come from inside another failing exercise, or that are another's to the letter, wait for it."""
+    failing = {o.name: o for o in report.everything if o.state == "failing" and not o.needs}
+    regions = {name: r for name, r in report.module.chapter.exercises.items() if name in failing}
+    told: dict[tuple, str] = {}
+    for name, outcome in failing.items():
+        failure = outcome.failure
+        source = _region_at(report.module, regions, failure["where"]) if failure["kind"] != "check" else ""
+        same = (failure["type"], failure["message"], str(failure["where"]))
+        first = told.setdefault(same, name) if failure["type"] and failure["kind"] == "error" else name
+        cause = source or first
+        if cause != name and not _waits_for(failing, cause, name):
+            outcome.needs = cause
+
+
+def _waits_for(failing: dict[str, Outcome], name: str, other: str) -> bool:
+    """Whether one failing exercise waits, directly or not, for another."""
+    while name in failing and name != other:
+        name = failing[name].needs
+    return name == other
+
+
+def _region_at(module: Module, regions: dict, place: dict | None) -> str:
+    """The exercise in whose marks a place lies."""
+    if place is None or Path(place["path"]) != module.dev:
+        return ""
+    return next((name for name, r in regions.items() if r.begin <= place["line"] <= r.end), "")
 
 
 def _import_failures(report: Report) -> list[str]:
@@ -257,25 +333,5 @@ def _import_failures(report: Report) -> list[str]:
     failures = [o.failure for o in report.everything if o.failure and o.failure["kind"] == "import"]
     for failure in failures[:1]:
         place = failure["where"] or {"path": report.module.dev_path, "line": 0}
-        return [f"{located(report.module, place)}: importing the chapter fails: {failure['actual']}"]
+        return [f"{feedback.located(report.module, place)}: importing the chapter fails: {failure['actual']}"]
     return []
-
-
-def located(module: Module, place: dict) -> str:
-    """A place as `path:line`, the path from the course's root."""
-    path = Path(place["path"])
-    path = path.relative_to(module.root) if path.is_relative_to(module.root) else path
-    return f"{path.as_posix()}:{place['line']}" if place["line"] else path.as_posix()
-
-
-def _run_extra(course: Course, module: Module, scratch: Path) -> str:
-    """Run tests/name against the scratch package; pytest's output where they fail, else nothing."""
-    directory = course.tests / module.name
-    if not directory.is_dir() or not any(directory.rglob("test_*.py")):
-        return ""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", str(directory)]
-    done = subprocess.run(
-        command, cwd=course.root, env=environment(course, scratch), stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
-    )  # fmt: skip
-    return "" if done.returncode in (0, NOTHING_COLLECTED) else done.stdout

@@ -4,36 +4,43 @@ from __future__ import annotations
 
 import click
 
-from tito import derived, export, workspace
+from tito import derived, export, feedback, notes, workspace
 from tito.course import Course
-from tito.runner import NOTHING_COLLECTED, Outcome, Report, located
+from tito.feedback import located
+from tito.runner import NOTHING_COLLECTED, Outcome, Report
+
+FURTHER_SHOWN = 3
 
 
 def report(course: Course, report: Report, verbose: bool = False) -> None:
     """One line for a chapter that passes; what failed, and what to do, for one that does not."""
     click.echo(headline(report))
-    if report.passed:
-        if report.installed:
-            click.echo(f"  it is now part of the package: {course.package.name}/core/{report.module.name}.py")
-        if verbose:
-            click.echo(report.output)
-        return
+    if report.passed and report.installed:
+        click.echo(f"  it is now part of the package: {course.package.name}/core/{report.module.name}.py")
     for line in report.broken:
         click.echo(indent(line, "  "))
-    if not report.broken:
-        for outcome in report.everything:
-            if _fails(outcome):
-                _outcome(report, outcome, verbose)
+    if not (report.passed or report.broken):
+        _failures(report, verbose)
         _waiting(report)
-    if report.extra:
-        click.echo(f"  the exercises pass, tests/{report.module.name} does not:\n{indent(report.extra, '  ')}")
+        _further(report, verbose)
+    _remarks(report)
+    if verbose and report.output:
+        click.echo(indent(report.output, "  "))
+    if not report.passed:
+        _package(course, report)
+        click.echo(f"  next: {next_step(course, report)}")
+
+
+def _remarks(report: Report) -> None:
+    """What is no failure, and ought to be known."""
     if report.changed_tests:
         names = ", ".join(report.changed_tests)
         click.echo(f"  some tests in your file differ from the course's; the course's were run: {names}")
-    if verbose and report.output:
-        click.echo(indent(report.output, "  "))
-    _package(course, report)
-    click.echo(f"  next: {next_step(report)}")
+    if report.lost_marks:
+        names = ", ".join(report.lost_marks)
+        click.echo(f"  marks of an exercise (### BEGIN SOLUTION, ### END SOLUTION) are missing or doubled: {names}")
+    for path in report.put_back:
+        click.echo(f"  your code removed {path}; it is there again, as it was")
 
 
 def headline(report: Report) -> str:
@@ -41,7 +48,7 @@ def headline(report: Report) -> str:
     word, hue = "failed", "red"
     if report.passed:
         word, hue = "passed", "green"
-    elif not (report.broken or report.extra or report.partial) and not any(_fails(o) for o in report.everything):
+    elif not (report.broken or report.further or report.partial) and not any(_fails(o) for o in report.everything):
         word, hue = "to do", "yellow"
     return f"{report.module.id:<16} {colour(f'{word:<6}', hue)}  {_numbers(report)}"
 
@@ -63,28 +70,45 @@ def _numbers(report: Report) -> str:
     return f"{report.count('passing')} of {len(report.outcomes)} exercises, {got:g} of {total:g} points"
 
 
-def _outcome(report: Report, outcome: Outcome, verbose: bool) -> None:
-    failure = outcome.failure
-    click.echo(f"\n  {colour('failing', 'red')}  {outcome.name}  (0 of {outcome.points:g} points)")
-    for label, text in (("tried", failure["call"]), ("gave", failure["actual"]), ("expected", failure["expected"])):
-        if text:
-            click.echo(f"    {label:<9} {indent(text, ' ' * 14).lstrip()}")
-    if failure["reason"]:
-        click.echo(f"    {'':9} {failure['reason']}")
-    for label, place in (("raised at", failure["where"]), ("test at", failure["test"])):
-        if place and (label == "test at" or failure["kind"] != "check"):
-            click.echo(f"    {label:<9} {located(report.module, place)}")
-    region = report.module.chapter.exercises.get(outcome.name)
-    if region and not (failure["where"] and failure["kind"] != "check" and _within(region, report, failure["where"])):
-        click.echo(f"    {'your code':<9} {report.module.dev_path}:{region.begin}")
+def _failures(report: Report, verbose: bool) -> None:
+    """The first failure in full, the others in a line each: one thing at a time."""
+    failing = [o for o in report.everything if _fails(o)]
+    for outcome in failing if verbose else failing[:1]:
+        _failure(report, heading(outcome), outcome.failure, feedback.raised_in(report.module, outcome.failure), verbose)
+    for i, outcome in enumerate([] if verbose else failing[1:]):
+        also = colour("also", "red") if i == 0 else "    "
+        click.echo(f"  {also}      {feedback.brief(outcome.name, outcome.failure, feedback.WIDTH - 12)}")
+
+
+def heading(outcome: Outcome) -> str:
+    title = f": {outcome.title}" if outcome.title else ""
+    return f"{outcome.name}{title} (0 of {outcome.points:g} points)"
+
+
+def _failure(report: Report, heading: str, failure: dict, place: str, verbose: bool) -> None:
+    first, *rest = feedback.lines(heading, failure, place, feedback.WIDTH - 2)
+    click.echo(f"\n  {colour('failing', 'red')}   {first}")
+    for line in rest:
+        click.echo(f"  {line}")
     if verbose:
-        click.echo(indent(failure["text"], "    "))
+        click.echo(indent(failure["text"], "      "))
+        if failure["printed"]:
+            click.echo(f"    printed:\n{indent(failure['printed'], '      ')}")
 
 
-def _within(region, report: Report, place: dict) -> bool:
-    """Whether a place lies between an exercise's marks."""
-    here = located(report.module, place).startswith(f"{report.module.dev_path}:")
-    return here and region.begin <= place["line"] <= region.end
+def _further(report: Report, verbose: bool) -> None:
+    """What failed in tests/name, which runs when the exercises pass."""
+    failed = list(report.further.items())
+    if failed:
+        s = "" if len(failed) == 1 else "s"
+        click.echo(f"  the exercises pass; {len(failed)} further test{s}, in tests/{report.module.name}, did not:")
+    for name, failure in failed if verbose else failed[:FURTHER_SHOWN]:
+        test = failure["test"]
+        place = feedback.raised_in(report.module, failure) if failure["where"] else ""
+        where = f" ({located(report.module, test)})" if test else ""
+        _failure(report, f"{name.rpartition('::')[2]}{where}", failure, place, verbose)
+    if len(failed) > FURTHER_SHOWN and not verbose:
+        click.echo(f"\n  and {len(failed) - FURTHER_SHOWN} more: tito test {report.module.id} --traceback")
 
 
 def _waiting(report: Report) -> None:
@@ -113,19 +137,22 @@ def _package(course: Course, report: Report) -> None:
     click.echo(f"  until the chapter passes, {course.package.name}/core/{module.name}.py holds {what}.")
 
 
-def next_step(report: Report) -> str:
+def next_step(course: Course, report: Report) -> str:
     """What to type next."""
     test = f"tito test {report.module.id}"
-    if report.broken:
+    if report.broken or report.further:
         return f"mend that, then {test}"
     if report.partial and not report.selected:
         return f"{test} runs all of them"
-    if report.extra:
-        return f"mend that, then {test}"
     first = next((o for o in report.everything if _fails(o)), None)
     first = first or next(o for o in report.everything if o.state != "passing")
+    elsewhere = first.needs.partition(" ")[0] if " " in first.needs else ""
+    if elsewhere:
+        return f"solve {first.needs.partition(' ')[2]} in {elsewhere}, then {test}"
     place = f"{report.module.dev_path}:{first.line}" if first.line else report.module.dev_path
-    return f"edit {place}, then {test} -k {first.tests[0] if first.tests else first.name}"
+    step = f"edit {place}, then {test} -k {first.tests[0] if first.tests else first.name}"
+    hint = first.name in report.module.chapter.exercises and notes.notes(course, report.module).get(first.name)
+    return f"{step}\n        or tito hint {report.module.id} {first.name}" if hint and hint["hints"] else step
 
 
 def summary(course: Course, reports: list[Report], status: int, passed: bool, seconds: float, select: str) -> None:
@@ -156,19 +183,25 @@ def as_data(report: Report) -> dict:
         "exercises": [_outcome_data(report, o) for o in report.outcomes],
         "chapter_tests": [_outcome_data(report, o) for o in report.chapter_tests],
         "changed_tests": report.changed_tests,
-        "tests_directory": report.extra,
+        "lost_marks": report.lost_marks,
+        "tests_directory": [{"name": name} | _failure_data(report, f) for name, f in report.further.items()],
     }
 
 
 def _outcome_data(report: Report, outcome: Outcome) -> dict:
     data = {"name": outcome.name, "state": outcome.state, "points": outcome.points, "line": outcome.line}
-    data |= {"tests": outcome.tests, "needs": outcome.needs}
+    data |= {"title": outcome.title, "tests": outcome.tests, "needs": outcome.needs}
     if outcome.failure and outcome.state == "failing":
-        keys = ("kind", "type", "message", "call", "actual", "expected", "reason")
-        data["failure"] = {key: outcome.failure[key] for key in keys}
-        for key in ("test", "where"):
-            place = outcome.failure[key]
-            data["failure"][key] = located(report.module, place) if place else ""
+        data["failure"] = _failure_data(report, outcome.failure)
+    return data
+
+
+def _failure_data(report: Report, failure: dict) -> dict:
+    keys = ("kind", "type", "message", "call", "actual", "expected", "reason", "mistake", "says")
+    data = {key: failure.get(key, "") for key in keys}
+    for key in ("test", "where"):
+        place = failure[key]
+        data[key] = located(report.module, place) if place else ""
     return data
 
 

@@ -24,7 +24,7 @@ from tito.runner import NOTHING_COLLECTED, Report, run
 
 def one_module(course: Course, module: Module, select: str, as_json: bool, verbose: bool) -> int:
     """Test one chapter and say what came of it."""
-    report = run(course, module, select)
+    report = run(course, module, select, say=still_running)
     conclude(course, report)
     if as_json:
         click.echo(json.dumps(show.as_data(report), indent=1))
@@ -61,7 +61,7 @@ def every_module(course: Course, select: str, as_json: bool, verbose: bool) -> i
 
 def _reports(course: Course, select: str) -> Iterator[Report]:
     """Each chapter's report, in order. Side by side, unless one may change the package for those after it."""
-    test = functools.partial(run, course, select=select, extra=False)
+    test = functools.partial(run, course, select=select, extra=False, say=still_running)
     changes = [_changes_package(course, module) for module in course.modules]
     if any(changes):
         yield from map(test, course.modules)
@@ -86,6 +86,11 @@ def whole_tests(course: Course, select: str, as_json: bool, without: Sequence[Mo
     sys.stdout.flush()
     stream = sys.stderr if as_json else None
     return subprocess.run(command, cwd=course.root, stdout=stream, stdin=subprocess.DEVNULL).returncode
+
+
+def still_running(test: str, seconds: int) -> None:
+    """Said once of a test that takes long, so that nobody takes it for dead."""
+    click.echo(f"tito: {test} is still running (stops after {seconds} s)", err=True)
 
 
 def conclude(course: Course, report: Report) -> None:

@@ -321,7 +321,11 @@ def test_further_tests_of_a_chapter(toy):
     toy.edit(FIRST, "return x + x", "return 1 if str(x) == '0' else x + x")
     before = toy.read(CORE)
     output = toy.tito("test", "first", status=1)
-    assert "tests/first does not" in output and "assert 1 == 0" in output and toy.read(CORE) == before
+    assert "1 further test, in tests/first, did not" in output and toy.read(CORE) == before
+    assert "test_zero (tests/first/test_more.py:4)" in output and "1 == 0" not in output
+    assert "    tried     double(0)\n    gave      1\n    expected  0\n" in output
+    kept = json.loads(toy.read(".tito/results/first.json"))["tests_directory"]
+    assert [(t["name"], t["actual"]) for t in kept] == [("tests/first/test_more.py::test_zero", "1")]
     toy.edit(FIRST, "return 1 if str(x) == '0' else x + x", "return x + x")
     toy.tito("test", "first")
     done = toy.run("test", "--all")

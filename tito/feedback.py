@@ -1,0 +1,126 @@
+"""What is said of a failing exercise: what was tried, what came out, what was expected, and why it may be so."""
+
+from __future__ import annotations
+
+import math
+import re
+import textwrap
+from pathlib import Path
+
+from tito import notes
+from tito.course import Course, Module
+
+WIDTH = 118
+LINES = 6
+LABEL = 9  # columns of "expected" and a space
+NUMBER = re.compile(r"(?<![A-Za-z_0-9])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+
+
+def diagnose(course: Course, module: Module, exercise: str, failure: dict) -> dict | None:
+    """The recorded mistake that fails the same check with the same value, or None."""
+    if failure["type"] == "" or not failure["call"]:
+        return None
+    known = [wrong for wrong in notes.known_mistakes(course, module, exercise) if wrong.get("call") == failure["call"]]
+    keys = ("type", "expected", "actual")
+    exact = [wrong for wrong in known if all(wrong.get(key, failure[key]) == failure[key] for key in keys)]
+    close = [wrong for wrong in known if all(same(wrong.get(key, failure[key]), failure[key]) for key in keys)]
+    return next(iter(exact + close), None)
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two texts of values differ in nothing but addresses, spaces and the last digits of numbers."""
+    (words, numbers), (other_words, other_numbers) = _parts(one), _parts(other)
+    return words == other_words and all(map(_close, numbers, other_numbers))
+
+
+def _parts(text: str) -> tuple[str, list[str]]:
+    text = re.sub(r"0x[0-9a-fA-F]+", "address", text)
+    text = re.sub(r"np\.\w+\(([^()]*)\)", r"\1", text)
+    return "".join(NUMBER.sub("#", text).split()), NUMBER.findall(text)
+
+
+def _close(one: str, other: str) -> bool:
+    whole = not re.search(r"[.eE]", one + other)
+    return one == other if whole else math.isclose(float(one), float(other), rel_tol=1e-4, abs_tol=1e-9)
+
+
+def lines(heading: str, failure: dict, place: str = "", width: int = WIDTH) -> list[str]:
+    """A failure in at most six lines. `place` is the line of the student's that raised."""
+    room = width - 4 - LABEL
+    rows = [(label, short(failure[key], room)) for label, key in ROWS if failure[key]]
+    if failure["call"]:
+        rows[0] = ("tried", led_to(failure["setup"], rows[0][1], room))
+    says = textwrap.wrap(failure.get("says", ""), room)
+    reason = failure["reason"]
+    if reason and rows and len(rows[-1][1]) + len(reason) + 4 <= room:
+        rows[-1] = (rows[-1][0], f"{rows[-1][1]}   ({reason})")
+    elif reason and not says:
+        rows.append(("", short(reason, room)))
+    if place:
+        rows.append(("in", short(place, room)))
+    if len(rows) + len(says) > LINES - 1:
+        rows = _joined(rows, room)
+    says = says[: LINES - 1 - len(rows)]
+    rows += [("likely" if i == 0 else "", line) for i, line in enumerate(says)]
+    return [short(heading, width - 2), *(f"  {label:<{LABEL}} {text}".rstrip() for label, text in rows)]
+
+
+ROWS = (("tried", "call"), ("gave", "actual"), ("expected", "expected"))
+
+
+def led_to(setup: list[str], call: str, room: int) -> str:
+    """A call after as many of the statements before it as there is room for, the nearest first."""
+    text, left = call, list(setup)
+    while left and "\n" not in left[-1] and len(left[-1]) + len(text) + 2 <= room:
+        text = f"{left.pop()}; {text}"
+    return text
+
+
+def _joined(rows: list[tuple[str, str]], room: int) -> list[tuple[str, str]]:
+    """What came out and what was expected, in one row."""
+    texts = dict(rows)
+    if "gave" not in texts or "expected" not in texts:
+        return rows
+    half = (room - len(", expected ")) // 2
+    gave, expected = (short(texts[label], max(half, room - 11 - len(texts[other]))) for label, other in PAIR)
+    both = ("gave", short(f"{gave}, expected {expected}", room))
+    return [both if label == "gave" else (label, text) for label, text in rows if label != "expected"]
+
+
+PAIR = (("gave", "expected"), ("expected", "gave"))
+
+
+def brief(name: str, failure: dict, width: int = WIDTH) -> str:
+    """A failure in one line."""
+    said = failure["actual"]
+    if failure["call"] and failure["kind"] == "check":
+        said = f"{short(failure['call'], 50)} gave {short(failure['actual'], 40)}"
+        said += f", expected {failure['expected']}" if failure["expected"] else ""
+    return short(f"{name}: {one_line(said)}", width)
+
+
+def one_line(text: str) -> str:
+    """Text without its line breaks; of an array, without the spaces that align its columns."""
+    text = " ".join(text.split())
+    return re.sub(r"(?<=\[) | (?=\])", "", text) if text.startswith("[") else text
+
+
+def short(text: str, most: int) -> str:
+    text = one_line(text)
+    return text if len(text) <= most else text[: most - 3].rstrip() + "..."
+
+
+def located(module: Module, place: dict) -> str:
+    """A place as `path:line`, the path from the course's root."""
+    path = Path(place["path"])
+    path = path.relative_to(module.root) if path.is_relative_to(module.root) else path
+    return f"{path.as_posix()}:{place['line']}" if place["line"] else path.as_posix()
+
+
+def raised_in(module: Module, failure: dict) -> str:
+    """Where the student's own code raised: the innermost line of theirs that the traceback passes."""
+    if failure["kind"] == "check":
+        return ""
+    own = [f for f in failure["frames"] if Path(f["path"]) == module.dev]
+    place = own[-1] if own else failure["where"]
+    return f"{located(module, place)}: {place['source']}" if place else ""

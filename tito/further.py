@@ -1,0 +1,130 @@
+"""Runs tests/NAME on the scratch package, in a process of its own: `python -m tito.further JOB`.
+
+These tests are pytest's, written for whoever keeps the course. What came of each is written down as for the
+chapter's own test cells, so that one that fails reads the same.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import linecache
+import sys
+import textwrap
+import traceback
+from pathlib import Path
+
+import pytest
+
+from tito import inside
+from tito.process import untold
+
+
+class Plugin(inside.Events):
+    """Bounds each test's time, and writes down what came of it."""
+
+    def __init__(self, job):
+        super().__init__(job)
+        self.compared = None
+
+    def name(self, nodeid):
+        return nodeid
+
+    def pytest_collection_modifyitems(self, config, items):
+        done = [item for item in items if item.nodeid in self.job["done"]]
+        items[:] = [item for item in items if item.nodeid not in self.job["done"]]
+        config.hook.pytest_deselected(items=done)
+
+    def pytest_collection_finish(self, session):
+        self.write(event="imported")
+
+    def pytest_collectreport(self, report):
+        if report.failed:
+            said = str(report.longrepr).strip()
+            failure = untold("error", said.splitlines()[-1].removeprefix("E").strip(), said)
+            self.write(event="end", name=report.nodeid, outcome="failed", seconds=0, failure=failure)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item):
+        self.compared = None
+        try:
+            with inside.time_limit(self.job["seconds"]):
+                return (yield)
+        except (KeyboardInterrupt, SystemExit, pytest.exit.Exception) as error:
+            raise inside.ended_by(error) from None
+
+    def pytest_assertrepr_compare(self, op, left, right):
+        """Keep the two sides of the comparison that does not hold."""
+        from tinytorch.testing import shown
+
+        self.compared = (op, shown(left), shown(right))
+
+    def harmless(self, call, report):
+        return report.skipped
+
+    def describe(self, item, call):
+        error = call.excinfo.value
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(item.path)]
+        asked = statement(str(item.path), frames[-1].lineno) if frames else {}
+        place = {"path": str(item.path), "line": frames[-1].lineno, "name": item.name} if frames else None
+        own = inside.chapter_frames(error, self.job)
+        said = inside.told(error, self.job)
+        failure = untold(inside.kind(error), said, inside.whole_text(error, self.job))
+        failure |= {"type": type(error).__name__, "message": inside.cut(str(error))} | inside.blank_met(error, self.job)
+        failure |= {"test": place, "where": own[-1] if own else None, "frames": own[-8:]} | asked
+        failure["reason"] = "; ".join(getattr(error, "__notes__", ()))
+        if hasattr(error, "call"):
+            failure |= {key: getattr(error, key) for key in ("call", "actual", "expected", "reason")}
+        elif isinstance(error, AssertionError):
+            failure |= self.assertion(error)
+        return failure
+
+    def assertion(self, error):
+        """What an `assert` of pytest or NumPy found."""
+        if self.compared:
+            op, left, right = self.compared
+            return {"kind": "check", "actual": left, "expected": right if op == "==" else f"{op} {right}"}
+        said = [line.strip() for line in str(error).splitlines() if line.strip()]
+        values = [line for line in said if line.split(":")[0] in ("ACTUAL", "x")]
+        told = [line for line in said if line.startswith(("Mismatched", "Max absolute", "(shapes"))]
+        actual = values[0].partition(":")[2].strip() if values else "; ".join(told) or " ".join(said[:2])
+        return {"kind": "check", "actual": actual} | ({"reason": "; ".join(told)} if values and told else {})
+
+
+def statement(path, line):
+    """What the statement in this line of a test calls, and what it expects where it says so."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(path)))
+    except SyntaxError:
+        return {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt) and not hasattr(node, "body") and node.lineno <= line <= node.end_lineno:
+            return _parts(node)
+        if isinstance(node, ast.With) and node.lineno == line:
+            body = "; ".join(map(ast.unparse, node.body))
+            return {"call": textwrap.shorten(body, 300), "expected": ast.unparse(node.items[0].context_expr)}
+    return {}
+
+
+def _parts(node):
+    if isinstance(node, ast.Assert) and isinstance(node.test, ast.Compare) and len(node.test.ops) == 1:
+        right = ast.unparse(node.test.comparators[0])
+        equal = isinstance(node.test.ops[0], ast.Eq)
+        return {"call": ast.unparse(node.test.left if equal else node.test), "expected": right if equal else ""}
+    if isinstance(node, ast.Assert):
+        return {"call": ast.unparse(node.test)}
+    call = getattr(node, "value", None)
+    checks = isinstance(call, ast.Call) and ast.unparse(call.func).startswith(("np.testing.", "check"))
+    if checks and len(call.args) > 1:
+        return {"call": ast.unparse(call.args[0]), "expected": ast.unparse(call.args[1])}
+    return {"call": ast.unparse(node)}
+
+
+def main(path):
+    job = json.loads(Path(path).read_text(encoding="utf-8"))
+    inside.limit_resources(job)
+    inside.run(Plugin(job), ["--no-header", job["directory"]])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

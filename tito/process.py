@@ -1,0 +1,144 @@
+"""Runs tests in a process of their own, and watches it from outside.
+
+The process writes down, line by line, which test begins and what came of it. What it may take is bounded twice:
+by itself, where the system has such bounds, and from here, where a clock runs for each test and everything that
+the process started is ended with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+GRACE = 2  # seconds that a test has to end by itself after its time is up
+SILENCE = 5  # seconds of one test before somebody waiting is told
+MOST_PROCESSES = 200
+POLL = 0.02
+
+Say = Callable[[str, int], None]
+
+
+@dataclass
+class Run:
+    """What a process told of its tests, and how it ended."""
+
+    status: int = 0
+    stopped: str = ""  # why it was ended from outside
+    output: str = ""
+    imported: bool = False  # the module that is tested could be imported
+    finished: bool = False  # all tests were run
+    running: str = ""  # the test that was on when the process ended
+    ended: dict[str, dict] = field(default_factory=dict)
+
+    def hear(self, event: dict) -> None:
+        """Take in an event: a test that failed once, while it was torn down say, has failed."""
+        kind, name = event.get("event"), event.get("name", "")
+        if kind == "start":
+            self.running = name
+        elif kind == "end":
+            if self.ended.get(name, {}).get("outcome") != "failed":
+                self.ended[name] = event
+        elif kind == "stop":
+            self.running = ""
+        elif kind == "imported":
+            self.imported = True
+        elif kind == "finished":
+            self.finished, self.status = True, event["status"]
+
+
+def watch(command: list[str], job: dict, folder: Path, cwd: Path, env: dict[str, str], say: Say | None = None) -> Run:
+    """Run a command to its end, or to the end of its limits."""
+    run = Run()
+    cwd.mkdir(parents=True, exist_ok=True)
+    with open(folder / "output.txt", "w+b") as output:
+        process = subprocess.Popen(
+            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            run.stopped = _until_the_end(process, run, job, Path(job["results"]), say)
+        finally:
+            _end_all(process)
+        run.status = run.status if run.finished else process.returncode
+        output.seek(0)
+        run.output = output.read(100_000).decode("utf-8", "replace")
+    return run
+
+
+def untold(kind: str, said: str, text: str = "") -> dict:
+    """The failure of a test that could not tell its own."""
+    failure = dict.fromkeys(("type", "call", "expected", "reason", "needs", "needs_in", "printed"), "")
+    places = {"test": None, "where": None, "frames": [], "setup": []}
+    return failure | places | {"kind": kind, "message": said, "actual": said, "text": text or said}
+
+
+def _until_the_end(process: subprocess.Popen, run: Run, job: dict, results: Path, say: Say | None) -> str:
+    """Follow the process; why it has to be stopped, or "" where it came to its end."""
+    begun = test_begun = time.monotonic()
+    others, read, told, running = _processes(), 0, False, None
+    while True:
+        over = process.poll() is not None
+        read = _listen(results, read, run)
+        if over or run.finished:
+            return ""
+        now = time.monotonic()
+        if run.running != running:
+            running, test_begun, told = run.running, now, False
+        if now - begun > job["chapter_seconds"]:
+            return f"it was stopped: the chapter's tests may take {job['chapter_seconds']} seconds"
+        if running and now - test_begun > job["seconds"] + GRACE:
+            return f"still running after {job['seconds']} seconds"
+        if running and not told and now - test_begun > SILENCE and say:
+            say(running, job["seconds"])
+            told = True
+        if _processes() > others + MOST_PROCESSES and _of_group(process.pid) > MOST_PROCESSES:
+            return f"it was stopped: it started more than {MOST_PROCESSES} processes"
+        time.sleep(POLL)
+
+
+def _listen(results: Path, read: int, run: Run) -> int:
+    """Take in what was written since the last time; how far that reaches."""
+    try:
+        with open(results, "rb") as file:
+            file.seek(read)
+            lines = file.read().rpartition(b"\n")[0]
+    except OSError:
+        return read
+    for line in lines.splitlines():
+        with contextlib.suppress(ValueError):
+            run.hear(json.loads(line))
+    return read + len(lines) + bool(lines)
+
+
+def _end_all(process: subprocess.Popen) -> None:
+    """End the process, and what it has left running."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        tree = ["taskkill", "/F", "/T", "/PID", str(process.pid)]
+        subprocess.run(tree, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process.wait()
+
+
+def _processes() -> int:
+    """How many processes there are, where the system lists them as files."""
+    try:
+        return sum(name.isdigit() for name in os.listdir("/proc"))
+    except OSError:
+        return 0
+
+
+def _of_group(group: int) -> int:
+    count = 0
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(OSError, ValueError):
+            count += os.getpgid(int(name)) == group
+    return count
