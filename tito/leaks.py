@@ -2,7 +2,8 @@
 
 A line of a solution is a line between an exercise's markers, without its comment and without any white space.
 One shorter than `TELLING` characters says too little alone (`return out`) and is taken together with the lines
-after it, or at a region's end before it, until they are that long. What students are given anyway is usage, not a
+after it, or at a region's end before it, until they are that long; a whole solution that is shorter cannot be told
+from other code and is not looked for. What students are given anyway is usage, not a
 solution: a line that stands in a chapter outside the exercises, and one shorter than `IDIOM` characters that
 stands in the tools.
 """
@@ -42,7 +43,8 @@ class Leak:
 def lines_of(region: Region) -> list[str]:
     """The region's lines as they are looked for."""
     lines = [line for line in map(squeezed, COMMENT.sub("", region.text).splitlines()) if line]
-    return list(dict.fromkeys(_long_enough(lines, i) for i in range(len(lines))))
+    found = dict.fromkeys(_long_enough(lines, i) for i in range(len(lines)))
+    return [line for line in found if len(line) >= TELLING]
 
 
 def _long_enough(lines: list[str], first: int) -> str:

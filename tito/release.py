@@ -29,6 +29,7 @@ FOLDERS = ("bin", "etc", "book", "tito")
 NOT_FOR_STUDENTS = ("book/instructors.md",)
 LEFT_BEHIND = re.compile(r"__pycache__|\.ipynb_checkpoints|_build|\..*\.new|.*\.py[co]|.*\.ipynb")
 OWNERS_PART = re.compile(r"<!-- not for students -->\n.*?<!-- /not for students -->\n\n?", re.S)
+STUDENTS_PART = re.compile(r"<!-- for students\n(.*?)-->\n", re.S)
 HIDDEN = re.compile(r"^[ \t]*### BEGIN HIDDEN TESTS.*?^[ \t]*### END HIDDEN TESTS[^\n]*\n?", re.M | re.S)
 A_DATE = (2020, 1, 1, 0, 0, 0)  # of everything in a zip file, so that two are the same
 
@@ -101,13 +102,16 @@ def write(edition: Edition, target: Path, tests: bool = True) -> Written:
 def _can_be_released(edition: Edition) -> None:
     """The chapters are complete, and the package is what they export."""
     course, modules = edition.course, [*edition.solved, *edition.blank]
+    if any(workspace.handed_out_file(course, m).exists() for m in modules):
+        raise CourseError("this is a students' edition itself: it holds no solutions to release from.")
     if begun := [m.id for m in modules if workspace.is_started(course, m)]:
         raise CourseError(
             f"{', '.join(begun)}: in progress here, so this checkout cannot say what the solutions are.\n"
             "  Release from a checkout of the course in which no chapter is begun."
         )
     export.check(course, modules)
-    if old := [m.id for m in modules if derived.current(export.target(course, m)) != export.generate(course, m)]:
+    exports = {m.id: workspace.cached_export(course, m, m.chapter) for m in modules}
+    if old := [m.id for m in modules if derived.current(export.target(course, m)) != exports[m.id]]:
         raise CourseError(f"{', '.join(old)}: changed after the last export: tito export --all, then release.")
 
 
@@ -188,7 +192,7 @@ def _notes(course: Course, module: Module, lines: dict[str, str], done: Written)
     found = notes.for_release(course, module)
     for exercise, note in found.items():
         if unknown := [wrong["name"] for wrong in note["misconceptions"] if "call" not in wrong]:
-            raise CourseError(f"{module.id}, {exercise}: these recorded mistakes could not be run: {', '.join(unknown)}.")
+            raise CourseError(f"{module.id}: mistakes recorded of {exercise} could not be run: {', '.join(unknown)}.")
         whole = list(note["hints"])
         note["hints"] = [leaks.shortened(hint, lines) for hint in whole]
         for wrong in note["misconceptions"]:
@@ -205,7 +209,7 @@ def _derived(edition: Edition, course: Course) -> None:
     text, found = re.subn(r"^modules[ \t]*[=:].*\n", listed, read(settings), flags=re.M)
     write_atomically(settings, text if found else text.replace("[course]\n", f"[course]\n{listed}"))
     for page in sorted(course.root.rglob("*.md")):
-        write_atomically(page, OWNERS_PART.sub("", read(page)))
+        write_atomically(page, STUDENTS_PART.sub(r"\1", OWNERS_PART.sub("", read(page))))
     texts = derived.generate(Course(course.root), [], set())
     for module in Course(course.root).every_module:
         readme = module.directory / "README.md"

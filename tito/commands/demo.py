@@ -51,7 +51,9 @@ def command(name, arguments):
     try:
         return importlib.import_module(f"tito.demos.{name}").main(list(arguments))
     except (NotImplementedError, ModuleNotFoundError) as error:
-        raise _unfinished(error) or error from error
+        if said := _unfinished(error):
+            raise said from error
+        raise
 
 
 def _unfinished(error: Exception) -> CourseError | None:

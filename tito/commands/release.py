@@ -12,7 +12,7 @@ from tito.course import Course
 
 @click.command()
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--modules", metavar="M,M-M", default="", help="The chapters handed out; otherwise those of settings.ini.")
+@click.option("--modules", metavar="M,M-M", default="", help="The chapters to hand out, if not those of settings.ini.")
 @click.option("--solutions", metavar="M,M-M", default="", help="Chapters among these that keep their solutions.")
 @click.option("--without-tests", is_flag=True, help="Hold back tests/; the chapters' own tests are always there.")
 @verbose_option
@@ -38,9 +38,12 @@ def command(directory, modules, solutions, without_tests, verbose):
     if edition.solved:
         click.echo(f"  with solutions: {', '.join(m.id for m in edition.solved)}")
     if done.shortened:
-        click.echo(f"  hints that quoted a line of the solution, and were cut short: {', '.join(done.shortened)}")
+        click.echo(f"  {len(done.shortened)} exercises have a hint that quotes the solution: it shows half the line")
     click.echo(f"  none of its {done.files} files holds any of {done.lines} lines of the solutions")
     if verbose:
-        click.echo("  lines that are usage, since other code holds them too:")
-        for line in done.usage:
-            click.echo(f"    {line}")
+        _list("exercises with such a hint", done.shortened)
+        _list("lines of solutions that are usage, since other code holds them too", done.usage)
+
+
+def _list(title: str, lines: list[str]) -> None:
+    click.echo("\n    ".join([f"  {title}:", *lines]))
