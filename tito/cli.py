@@ -17,7 +17,7 @@ GROUPS = {
     "Work on a chapter": ("start", "jupyter", "test", "hint", "status", "reset", "solution", "undo"),
     "Use the library": ("demo", "bench", "notebook"),
     "Keep the course in order": ("export", "doctor", "log", "completion"),
-    "Teach a class": ("release",),
+    "Teach a class": ("release", "grade"),
 }
 COMMANDS = {name: f"tito.commands.{name}" for names in GROUPS.values() for name in names}
 
@@ -67,6 +67,7 @@ SUMMARIES = {
     "log": "Show what was tried, asked and passed; or delete it.",
     "completion": "Print the line that switches on shell completion.",
     "release": "Write the students' edition: the course without its solutions.",
+    "grade": "Grade submissions, each in a sandbox.",
 }
 
 

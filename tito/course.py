@@ -20,7 +20,7 @@ SETTINGS = {
         "tests": "tests",
         "modules": "all",
     },
-    "limits": {"test_seconds": "30", "chapter_seconds": "300", "memory_mb": "8192"},
+    "limits": {"test_seconds": "30", "chapter_seconds": "300", "memory_mb": "8192", "grading_memory_mb": "2048"},
     "jupyter": {"port": "8888"},
 }
 

@@ -1,0 +1,69 @@
+"""`tito grade`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from tito.commands.options import complete_module, json_option, verbose_option
+from tito.course import Course
+
+
+@click.command()
+@click.argument("submissions", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder for the results.")
+@click.option("--module", "-m", "modules", metavar="M", multiple=True, shell_complete=complete_module,
+              help="Grade this chapter alone; may be repeated. Otherwise all that somebody handed in.")  # fmt: skip
+@click.option("--report", is_flag=True, help="Print the class report: pass rates, mistakes met, where people stall.")
+@click.option("--jobs", type=click.IntRange(min=1), help="How many at a time; otherwise one a core.")
+@click.option("--unprotected", is_flag=True, help="Run students' code without a sandbox. Only where you trust them all.")
+@json_option
+@verbose_option
+def command(submissions, out, modules, report, jobs, unprotected, as_json, verbose):
+    """Grade submissions, each in a sandbox.
+
+    \b
+      tito grade submissions/ --out results/            every folder, .zip, .py or .ipynb a student
+      tito grade submissions/ --out results/ -m tensor  one chapter alone
+      tito grade submissions/ --out results/ --report   and how the class did
+
+    Called again, it grades what is new or changed, be it a submission or a test of the
+    course, and says whose points moved. results/ holds grades.csv, grades.json, report.html,
+    and a page for each student in feedback/.
+
+    Exit status: 0 graded, 1 a submission holds no chapter or nothing could be graded, 2 the
+    command was wrong.
+    """
+    from tito.grading import run, sandbox
+    from tito.grading import report as class_report
+
+    course = Course.find()
+    request = run.Request(submissions, out, modules, jobs or 0, unprotected)
+    with click.progressbar(length=run.count(submissions), label="grading", file=click.get_text_stream("stderr")) as bar:
+        result = run.grade(course, request, lambda: bar.update(1))
+    if as_json:
+        click.echo(json.dumps(run.as_data(result), indent=1, ensure_ascii=False))
+    else:
+        _say(result, out, sandbox)
+        if report:
+            click.echo("\n" + class_report.text(course, result.grades), nl=False)
+    return 1 if result.without_chapter else 0
+
+
+def _say(result, out, sandbox) -> None:
+    """What was done, under which protection, and whose points moved."""
+    students, possible = result.grades["students"], result.grades["possible"]
+    mean = sum(s["points"] for s in students) / len(students)
+    known = f", {result.reused} of them as before" if result.reused else ""
+    click.echo(f"{len(students)} graded{known}: mean {mean:.1f} of {possible:g} points")
+    for name, what in sandbox.PROTECTIONS.items():
+        lack = result.lacks[name]
+        click.echo(f"  {'WITHOUT' if lack else 'with'}: {what}{f' ({lack})' if lack else ''}")
+    for name in result.without_chapter:
+        click.echo(f"  no chapter found: {name}")
+    for change in result.changes:
+        place = f"{change['module']} {change['exercise']}"
+        click.echo(f"  moved: {change['student']}, {place}: {change['before']:g} -> {change['now']:g}")
+    click.echo(f"  results: {out / 'grades.csv'}, {out / 'report.html'}, {out / 'feedback'}")

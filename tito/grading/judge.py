@@ -1,0 +1,373 @@
+"""Decides the marks: the reference's test cells, the values that a student's process sends, the verdict here.
+
+`Exam.prepare` runs the reference once, in the same kind of process as a student's, for what is expected.
+`Exam.mark` runs a student's chapter and compares, with the comparison of `tinytorch.testing`.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+import shutil
+import sys
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from tito import workspace
+from tito.chapter import Chapter
+from tito.course import Course, Module
+from tito.errors import CourseError
+from tito.grading import cells, sandbox, wire
+from tito.grading.supervise import TestRun, Transcript, supervise
+
+SECONDS_AFTER_ONE_RAN_OUT = 2
+PARTS = ("__init__.py", "chapter.py", "errors.py", "grading")  # of tito, that a worker runs
+CHECK_FAILED = "CheckFailed"
+
+
+@dataclass
+class Question:
+    """A test cell taken apart, and what the reference sends."""
+
+    name: str
+    exercise: str
+    points: float
+    split: cells.Split
+    answers: list[dict] = field(default_factory=list)  # the reference's messages, decoded
+
+
+@dataclass
+class Exam:
+    """A chapter's tests, ready to be put to students' chapters."""
+
+    course: Course
+    module: Module
+    stage: Path
+    locked: bool = True
+    questions: list[Question] = field(default_factory=list)
+    lacks: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def prepare(cls, course: Course, module: Module, directory: Path, locked: bool = True) -> Exam:
+        exam = cls(course, module, directory / module.name, locked)
+        chapter = exam.chapter
+        if missing := workspace.unsolved(chapter):
+            raise CourseError(
+                f"{chapter.path} holds no solution of {', '.join(sorted(missing))}: grading needs the course with them."
+            )
+        build_stage(course, module, exam.stage)
+        own = cells.defined_names(chapter)
+        for test in chapter.tests:
+            try:
+                split = cells.split(test.cell.source, own)
+            except cells.NotSeparable as error:
+                raise CourseError(f"{chapter.path}:{test.cell.first}: {test.name}: {error}") from error
+            exam.questions.append(Question(test.name, test.exercise, test.points, split))
+        exam._ask_reference()
+        return exam
+
+    @cached_property
+    def chapter(self) -> Chapter:
+        return workspace.reference_chapter(self.course, self.module)
+
+    @cached_property
+    def testing(self):
+        """The course's `tinytorch.testing`, for its comparison."""
+        spec = importlib.util.spec_from_file_location("_course_testing", self.course.package / "testing.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    @cached_property
+    def key(self) -> str:
+        """What a mark depends on besides the submission."""
+        import numpy
+
+        files = sorted(p for p in self.stage.rglob("*.py") if p.is_file())
+        texts = [p.relative_to(self.stage).as_posix() + "\0" + p.read_text(encoding="utf-8") for p in files]
+        machine = [sys.version, numpy.__version__, json.dumps(self._limits), json.dumps(self.lacks, sort_keys=True)]
+        own = [p.read_text(encoding="utf-8") for p in sorted(Path(__file__).parent.glob("*.py"))]
+        return workspace.fingerprint("\0".join([self.chapter.text, *machine, *texts, *own]))
+
+    @property
+    def possible(self) -> float:
+        return sum(q.points for q in self.questions)
+
+    def mark(self, content: bytes, name: str) -> dict:
+        """Run a student's file and decide on every test."""
+        transcript = self._run(content, name.endswith(".ipynb"))
+        verdicts = {q.name: self._verdict(q, transcript) for q in self.questions}
+        return {"file": name, "verdicts": verdicts, "remarks": _remarks(transcript)}
+
+    def _job(self, content: bytes, notebook: bool, reference: bool) -> dict:
+        tests = [
+            {
+                "name": q.name,
+                "source": q.split.reference if reference else q.split.student,
+                "messages": 100_000 if reference else len(q.answers),
+            }
+            for q in self.questions
+        ]
+        return {
+            "module": f"{self.course.package.name}.core.{self.module.name}",
+            "path": f"{self.module.name}_dev.py",
+            "content": base64.b64encode(content).decode(),
+            "notebook": notebook,
+            "reference": reference,
+            "imports": self._imports(),
+            "tests": tests,
+            "stage": str(self.stage),
+            "locked": self.locked,
+            "readable": [*interpreter_folders(), str(self.stage)],
+            "memory_mb": self._limits["memory_mb"],
+        }
+
+    @cached_property
+    def _limits(self) -> dict[str, int]:
+        number = self.course.number
+        return {
+            "seconds": number("limits", "test_seconds"),
+            "chapter_seconds": number("limits", "chapter_seconds"),
+            "memory_mb": number("limits", "grading_memory_mb"),
+        }
+
+    def _imports(self) -> list[str]:
+        """The chapter's import cells, of whose lines those alone that a test uses."""
+        import ast
+
+        used = set().union(*(cells.names(ast.parse(q.split.reference)) for q in self.questions))
+        lines = [node for cell in self.chapter.import_cells for node in ast.parse(cell.source).body]
+        bound = [({a.asname or a.name.partition(".")[0] for a in node.names}, node) for node in lines]
+        return [ast.unparse(node) for names, node in bound if names & (used | {"*"})]
+
+    def _run(self, content: bytes, notebook: bool) -> Transcript:
+        """Run the tests; one that ends its process does not keep the others from being run, in another."""
+        limits = self._limits
+        seconds, until = limits["seconds"], time.monotonic() + limits["chapter_seconds"]
+        job = self._job(content, notebook, reference=False)
+        whole: Transcript | None = None
+        while True:
+            transcript = supervise(job, seconds, max(until - time.monotonic(), 1))
+            self._still_locked(transcript)
+            whole = transcript if whole is None else _joined(whole, transcript)
+            job["tests"] = [test for test in job["tests"] if test["name"] not in transcript.tests]
+            if not job["tests"] or not transcript.tests or time.monotonic() > until:
+                return whole
+            ran_out = any(run.kind == "time" for run in transcript.tests.values())
+            seconds = min(seconds, SECONDS_AFTER_ONE_RAN_OUT) if ran_out else seconds
+
+    def _still_locked(self, transcript: Transcript) -> None:
+        if transcript.lacks != self.lacks:
+            raise CourseError(f"a worker could not be locked up as before: {transcript.lacks or transcript.stopped}.")
+
+    def _ask_reference(self) -> None:
+        limits = self._limits
+        job = self._job(self.chapter.text.encode(), notebook=False, reference=True)
+        transcript = supervise(job, limits["seconds"], limits["chapter_seconds"], keep_errors=True)
+        self.lacks = transcript.lacks
+        if transcript.broken or not transcript.imported:
+            why = transcript.broken["message"] if transcript.broken else transcript.stopped + "\n" + transcript.errors
+            raise CourseError(f"{self.chapter.path}: the reference itself could not be run: {why.strip()}")
+        for question in self.questions:
+            question.answers = list(map(_decoded, transcript.tests.get(question.name, TestRun()).messages))
+            verdict = self._verdict(question, transcript)
+            if not verdict["passed"]:
+                failure = verdict["failure"]
+                raise CourseError(
+                    f"{self.chapter.path}: the reference does not pass its own {question.name}: {failure['call']}\n"
+                    f"  gave {failure['actual']}, expected {failure['expected']}. {failure['reason']}"
+                )
+
+    def _verdict(self, question: Question, transcript: Transcript) -> dict:
+        failure = self._failure(question, transcript)
+        return {"passed": failure is None, "points": question.points, "failure": failure}
+
+    def _failure(self, question: Question, transcript: Transcript) -> dict | None:
+        """Why a test did not pass: the first check that does not hold, or what kept a check from being reached."""
+        if transcript.broken:
+            return raised(transcript.broken, "", "") | {"kind": "import"}
+        run = transcript.tests.get(question.name)
+        if run is None:
+            return untold(transcript.kind, transcript.stopped or "the test was not run", "")
+        for answer, message in zip(question.answers, run.messages, strict=False):
+            failure = self._difference(question, answer, message)
+            if failure:
+                return failure
+        if run.failure:
+            return self._raised(question, run)
+        if run.stopped:
+            return untold(run.kind, run.stopped, _next_call(question, len(run.messages)))
+        if len(run.messages) != len(question.answers):
+            reached = f"{len(run.messages)} of the test's {len(question.answers)} checks were reached"
+            return untold("error", reached, _next_call(question, len(run.messages)))
+        return None
+
+    def _difference(self, question: Question, answer: dict, message: dict) -> dict | None:
+        check = question.split.checks[answer["number"]]
+        if (message.get("event"), message.get("number")) != (answer["event"], answer["number"]):
+            return untold("error", "the test's checks were not reached in their order", check.call)
+        try:
+            given = _decoded(message)
+        except wire.BadMessage as error:
+            return untold("error", f"the value could not be read: {error}", check.call)
+        if check.raises:
+            return self._other_error(check, answer, given["raised"])
+        expected = given["expected"] if check.own else answer["expected"]
+        reason = self._compare(given["actual"], expected, answer["rtol"], answer["atol"])
+        if reason is None:
+            return None
+        return failed(check.call, self._shown(given["actual"]), self._shown(expected), reason)
+
+    def _compare(self, actual, expected, rtol: float, atol: float) -> str | None:
+        """None where the two agree, else what differs."""
+        import warnings
+
+        if isinstance(expected, dict) and isinstance(actual, dict) and list(actual) == list(expected):
+            pairs = ((key, self._compare(actual[key], value, rtol, atol)) for key, value in expected.items())
+            return next((f"{key!r}: {reason or 'it differs'}" for key, reason in pairs if reason is not None), None)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return self.testing._difference(actual, expected, rtol, atol)
+        except Exception:  # values that NumPy will not compare
+            return "the value differs"
+
+    def _shown(self, value) -> str:
+        try:
+            return self.testing._show(value)
+        except Exception:
+            return f"a {type(value).__name__}"
+
+    def _other_error(self, check: cells.Check, answer: dict, given: dict) -> dict | None:
+        wanted = " or ".join(name.rpartition(".")[2] for name in answer["errors"])
+        match = answer["match"]
+        wanted = f"{wanted} with {match!r} in its message" if match else wanted
+        if "kinds" not in given:
+            return failed(check.call, self._shown(given["value"]), wanted, "nothing was raised")
+        actual = f"{given['kinds'][0].rpartition('.')[2]}: {given['message']}"
+        if not set(given["kinds"]) & set(answer["errors"]):
+            return failed(check.call, actual, wanted, "another error was raised")
+        return None if match in given["message"] else failed(check.call, actual, wanted, "the message differs")
+
+    def _raised(self, question: Question, run: TestRun) -> dict:
+        """The failure of a test that an exception ended: which line of it that was."""
+        import ast
+
+        line = run.failure["test_line"]
+        for node in ast.walk(ast.parse(question.split.student)):
+            if isinstance(node, ast.stmt) and not hasattr(node, "body") and node.lineno <= line <= node.end_lineno:
+                call = getattr(node, "value", None)
+                if getattr(getattr(call, "func", None), "id", "") in cells.CHECKS:
+                    check = question.split.checks[call.args[0].value]
+                    return raised(run.failure, check.call, check.expected)
+                return raised(run.failure, ast.unparse(node), "")
+        return raised(run.failure, "", "")
+
+
+def failed(call: str, actual: str, expected: str, reason: str) -> dict:
+    """The failure of a check."""
+    found = {"kind": "check", "type": CHECK_FAILED, "message": "", "call": call, "actual": actual}
+    return found | {"expected": expected, "reason": reason, "needs": "", "line": 0}
+
+
+def untold(kind: str, said: str, call: str) -> dict:
+    """The failure of a test whose process could not tell it."""
+    found = {"kind": kind, "type": "", "message": said, "call": call, "actual": said}
+    return found | {"expected": "", "reason": "", "needs": "", "line": 0}
+
+
+def raised(told: dict, call: str, expected: str) -> dict:
+    kind = "to do" if told["needs"] else "memory" if told["memory"] else "error"
+    actual = f"{told['type']}: {told['message']}".rstrip(": ")
+    found = {"kind": kind, "type": told["type"], "message": told["message"], "call": call, "actual": actual}
+    return found | {"expected": expected, "reason": "", "needs": told["needs"], "line": told["line"]}
+
+
+def _next_call(question: Question, reached: int) -> str:
+    answers = question.answers
+    return question.split.checks[answers[reached]["number"]].call if reached < len(answers) else ""
+
+
+def _decoded(message: dict) -> dict:
+    """A message with its values decoded, or `BadMessage`."""
+    if message["event"] == "check":
+        values = {key: wire.decode(message.get(key)) for key in ("actual", "expected")}
+        return message | values
+    found = message.get("raised")
+    if not isinstance(found, dict):
+        raise wire.BadMessage("no word on what was raised")
+    if "kinds" not in found:
+        return message | {"raised": {"value": wire.decode(found.get("value"))}}
+    kinds, text = found["kinds"], found.get("message")
+    if not (isinstance(kinds, list) and kinds and all(isinstance(k, str) for k in kinds) and isinstance(text, str)):
+        raise wire.BadMessage("an error has no name")
+    return message | {"raised": {"kinds": [k[:300] for k in kinds[:20]], "message": text[:4000]}}
+
+
+def _joined(one: Transcript, two: Transcript) -> Transcript:
+    """The transcript of two workers, the second of which ran what the first left."""
+    one.tests |= two.tests
+    one.stopped, one.kind = two.stopped, two.kind
+    return one
+
+
+def _remarks(transcript: Transcript) -> list[str]:
+    return ["no cell is marked `#| export`: the whole file was run"] if transcript.everything else []
+
+
+def build_stage(course: Course, module: Module, stage: Path) -> None:
+    """What a worker may read: its own code, and the package with the reference's earlier chapters alone."""
+    import compileall
+
+    core = stage / course.package.name / "core"
+    for file in course.package.rglob("*.py"):
+        parts = file.relative_to(course.package.parent).parts
+        if not any(part.startswith((".", "__pycache__")) for part in parts):
+            _copy(file, stage.joinpath(*parts))
+    chapters = {m.name for m in course.every_module}
+    for file in core.glob("*.py"):
+        if file.stem in chapters:
+            file.unlink()
+    for earlier in course.before(module):
+        text = workspace.cached_export(course, earlier, workspace.reference_chapter(course, earlier))
+        (core / f"{earlier.name}.py").write_text(text, encoding="utf-8")
+    for file in data_files(course.package):
+        _copy(file, stage / file.relative_to(course.package.parent))
+    own = Path(__file__).resolve().parent.parent
+    for part in PARTS:
+        for file in [own / part] if (own / part).is_file() else (own / part).glob("*.py"):
+            _copy(file, stage / "tito" / file.relative_to(own))
+    compileall.compile_dir(stage, quiet=2, workers=1)
+
+
+def data_files(package: Path) -> list[Path]:
+    """What of the package is not code: data sets."""
+    files = (p for p in package.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc"))
+    return [p for p in files if not any(part.startswith(".") for part in p.relative_to(package).parts)]
+
+
+def _copy(file: Path, copy: Path) -> None:
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, copy)
+
+
+def interpreter_folders() -> list[str]:
+    """Where Python and its packages are."""
+    import site
+    import sysconfig
+
+    paths = sysconfig.get_paths()
+    folders = {sys.prefix, sys.base_prefix, sys.exec_prefix, *site.getsitepackages()}
+    folders |= {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return sorted({str(Path(folder).resolve()) for folder in folders} | folders)
+
+
+def exposed(paths: list[Path]) -> list[str]:
+    """What a worker could read although it must not, because it lies among Python's own files."""
+    open_to_all = [Path(folder) for folder in (*interpreter_folders(), *sandbox.SYSTEM)]
+    found = [str(p) for p in paths for folder in open_to_all if p.resolve().is_relative_to(folder)]
+    installed = [folder for folder in open_to_all if (folder / "tinytorch" / "core").is_dir()]
+    return sorted({*found, *(str(folder / "tinytorch") for folder in installed)})

@@ -1,0 +1,238 @@
+"""Marks: from verdicts to points, kept one file a student, compared with the marks before, and as tables."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tito.course import Course, Module
+from tito.errors import UsageError
+from tito.files import read, write_atomically
+from tito.grading.judge import Exam
+
+MARK = "tito-grade.json"  # says that a folder is one of results, and under which protections they came about
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where the results go."""
+
+    root: Path
+
+    def open(self) -> None:
+        """Make the folder; one that holds something else is left alone."""
+        if self.root.exists() and not self.root.is_dir():
+            raise UsageError(f"{self.root} is a file: --out names a folder.")
+        if self.root.is_dir() and any(self.root.iterdir()) and not (self.root / MARK).exists():
+            raise UsageError(f"{self.root} is not empty and holds no results of tito grade: name another with --out.")
+        write_atomically(self.root / MARK, json.dumps({"results of": "tito grade"}) + "\n")
+
+    def student(self, file: str) -> Path:
+        return self.root / "students" / f"{file}.json"
+
+    def page(self, file: str) -> Path:
+        return self.root / "feedback" / f"{file}.html"
+
+    def kept(self, file: str, key: str) -> dict | None:
+        """A student's marks, where they were made of the same submission, tests and limits."""
+        found = _json(self.student(file))
+        return found if found and found.get("key") == key else None
+
+    def keep(self, file: str, marks: dict) -> None:
+        write_atomically(self.student(file), _text(marks))
+
+    def before(self) -> dict:
+        """The marks of the last complete run."""
+        return _json(self.root / "grades.json") or {}
+
+    def finish(self, grades: dict, pages: dict[str, str]) -> list[dict]:
+        """Write the tables and pages; whose points moved since the last complete run, and from what to what."""
+        changes = moved(self.before(), grades)
+        if changes:
+            write_atomically(self.root / "changes.csv", table(_change_rows(changes)))
+        for name, text in pages.items():
+            write_atomically(self.root / name, text)
+        for name, text in tables(grades).items():
+            write_atomically(self.root / name, text)
+        self._forget_others(grades)
+        write_atomically(self.root / "grades.json", _text(grades))
+        return changes
+
+    def _forget_others(self, grades: dict) -> None:
+        """Take away the files of submissions that are no longer there."""
+        own = {student["file"] for student in grades["students"]}
+        for folder, suffix in (("students", ".json"), ("feedback", ".html")):
+            for file in (self.root / folder).glob(f"*{suffix}"):
+                if file.name.removesuffix(suffix) not in own:
+                    file.unlink()
+
+
+def _json(file: Path) -> dict | None:
+    try:
+        found = json.loads(read(file))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _text(data: dict) -> str:
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+def file_names(ids: list[str]) -> dict[str, str]:
+    """A name for each student's files that every system takes, and no other student has."""
+    names: dict[str, str] = {}
+    for id in ids:
+        plain = re.sub(r"[^\w.-]+", "_", id)[:60].strip("._")
+        if plain != id or plain.casefold() in {n.casefold() for n in names.values()}:
+            plain = f"{plain or 'student'}-{hashlib.sha256(id.encode()).hexdigest()[:8]}"
+        names[id] = plain
+    return names
+
+
+def chapter_marks(exam: Exam, marked: dict, titles: dict[str, str], mistakes) -> dict:
+    """A chapter's marks from the verdicts on its tests; `mistakes(exercise)` are those that are known."""
+    groups: dict[str, list] = {name: [] for name in exam.chapter.exercises}
+    for question in exam.questions:
+        groups.setdefault(question.exercise or question.name, []).append(question.name)
+    exercises = []
+    for name, tests in groups.items():
+        verdicts = {test: marked["verdicts"][test] for test in tests}
+        exercises.append(_exercise(name, verdicts, titles.get(name, ""), mistakes))
+    points = sum(e["points"] for e in exercises)
+    found = {"module": exam.module.id, "title": exam.module.title, "file": marked["file"], "points": points}
+    return found | {"possible": exam.possible, "exercises": exercises, "remarks": marked["remarks"]}
+
+
+def _exercise(name: str, verdicts: dict[str, dict], title: str, mistakes) -> dict:
+    """An exercise's points are those of its tests that passed; its failure is that of the first that did not."""
+    first = next((v["failure"] for v in verdicts.values() if not v["passed"]), None)
+    state = "passing"
+    if first:
+        state = "to do" if first["needs"] == name else "failing"
+    known = mistake(first, mistakes(name)) if state == "failing" and first["kind"] != "import" else {}
+    return {
+        "name": name,
+        "title": title,
+        "state": state,
+        "points": sum(v["points"] for v in verdicts.values() if v["passed"]),
+        "possible": sum(v["points"] for v in verdicts.values()),
+        "tests": {test: v["passed"] for test, v in verdicts.items()},
+        "failure": first,
+        "mistake": known.get("name", ""),
+        "says": known.get("says", ""),
+    }
+
+
+def mistake(failure: dict, known: list[dict]) -> dict:
+    """The recorded mistake that fails at the same check with the same value."""
+    keys = ("call", "actual", "type")
+    return next((k for k in known if k.get("call") and all(k.get(key) == failure[key] for key in keys)), {})
+
+
+def not_handed_in(exam: Exam, titles: dict[str, str]) -> dict:
+    nothing = {q.name: {"passed": False, "points": q.points, "failure": None} for q in exam.questions}
+    marks = chapter_marks(exam, {"file": "", "verdicts": nothing, "remarks": []}, titles, lambda name: [])
+    for exercise in marks["exercises"]:
+        exercise["state"] = "not handed in"
+    return marks
+
+
+def moved(before: dict, after: dict) -> list[dict]:
+    """Whose points changed: student, chapter and exercise, and the points before and now."""
+    old, new = _all_points(before), _all_points(after)
+    changes = []
+    for key in sorted(set(old) & set(new)):
+        if old[key] != new[key]:
+            student, module, exercise = key
+            changes.append({"student": student, "module": module, "exercise": exercise, "before": old[key], "now": new[key]})
+    return changes
+
+
+def _all_points(grades: dict) -> dict[tuple, float]:
+    found = {}
+    for student in grades.get("students", ()):
+        for module in student["modules"]:
+            for exercise in module["exercises"]:
+                found[student["id"], module["module"], exercise["name"]] = exercise["points"]
+    return found
+
+
+def _change_rows(changes: list[dict]) -> list[list]:
+    header = ["Student", "Chapter", "Exercise", "Before", "Now"]
+    return [header] + [[c["student"], c["module"], c["exercise"], c["before"], c["now"]] for c in changes]
+
+
+def tables(grades: dict) -> dict[str, str]:
+    """The CSV files: all points for everybody, and those that a learning platform imports."""
+    students = grades["students"]
+    found = {"grades.csv": table(_all_rows(grades))}
+    if any(s["platform"] == "moodle" for s in students):
+        found["moodle.csv"] = table(_moodle_rows(grades))
+    if any(s["platform"] == "canvas" for s in students):
+        found["canvas.csv"] = table(_canvas_rows(grades))
+    return found
+
+
+def _all_rows(grades: dict) -> list[list]:
+    """A column for each exercise, with the points there are in its title; Moodle's gradebook maps such columns."""
+    titles, columns = ["ID", "Student"], grades["modules"]
+    for module in columns:
+        titles += [f"{module['module']} {name} ({points:g})" for name, points in module["exercises"].items()]
+        titles.append(f"{module['module']} total ({module['possible']:g})")
+    rows = [[*titles, f"Total ({grades['possible']:g})"]]
+    for student in grades["students"]:
+        row = [student["id"], student["name"]]
+        for module in student["modules"]:
+            row += [e["points"] for e in module["exercises"]] + [module["points"]]
+        rows.append([*row, student["points"]])
+    return rows
+
+
+def _moodle_rows(grades: dict) -> list[list]:
+    """The grading worksheet of an assignment."""
+    rows = [["Identifier", "Full name", "Grade", "Maximum Grade", "Feedback comments"]]
+    for student in grades["students"]:
+        identifier = f"Participant {student['id']}" if student["platform"] == "moodle" else student["id"]
+        rows.append([identifier, student["name"], student["points"], grades["possible"], in_a_line(student)])
+    return rows
+
+
+def _canvas_rows(grades: dict) -> list[list]:
+    """The gradebook: a column for each chapter, and the row that says how many points there are."""
+    modules = grades["modules"]
+    rows = [["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *(m["module"] for m in modules)]]
+    rows.append(["Points Possible", "", "", "", "", *(m["possible"] for m in modules)])
+    for student in grades["students"]:
+        rows.append([student["name"], student["id"], "", "", "", *(m["points"] for m in student["modules"])])
+    return rows
+
+
+def in_a_line(student: dict) -> str:
+    missing = [e["name"] for m in student["modules"] for e in m["exercises"] if e["points"] < e["possible"]]
+    return "all exercises pass" if not missing else "not yet passing: " + ", ".join(missing)
+
+
+def table(rows: list[list]) -> str:
+    """CSV in which no cell is a formula to a spreadsheet."""
+    output = io.StringIO()
+    csv.writer(output, lineterminator="\n").writerows([[_cell(value) for value in row] for row in rows])
+    return output.getvalue()
+
+
+def _cell(value) -> str:
+    if isinstance(value, int | float):
+        return f"{value:g}"
+    return "'" + value if value.startswith(FORMULA) else value
+
+
+def titles_of(course: Course, module: Module) -> dict[str, str]:
+    from tito.notes import notes
+
+    return {name: note["title"] for name, note in notes(course, module).items()}

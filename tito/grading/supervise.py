@@ -1,0 +1,211 @@
+"""Runs one worker, and watches it: time, the amount it sends, the order in which it says what it must."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tito.grading import wire
+
+BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from tito.grading.worker import main; main()"
+START_SECONDS = 60  # until the worker is locked up; no student's code runs before that
+LARGEST_TRANSCRIPT = 32_000_000
+SPARE_MESSAGES = 5
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+@dataclass
+class TestRun:
+    """What a worker sent while it ran a test."""
+
+    messages: list[dict] = field(default_factory=list)
+    failure: dict | None = None
+    stopped: str = ""  # why it did not come to the test's end
+    kind: str = "error"  # of that end
+
+
+@dataclass
+class Transcript:
+    """What a worker sent."""
+
+    lacks: dict[str, str] = field(default_factory=dict)
+    imported: bool = False
+    everything: bool = False
+    broken: dict | None = None  # what importing the chapter raised
+    tests: dict[str, TestRun] = field(default_factory=dict)
+    stopped: str = ""
+    kind: str = "error"
+    errors: str = ""  # the worker's own, where they are kept
+
+
+class Stop(Exception):
+    """The worker is to be ended."""
+
+    def __init__(self, reason: str, kind: str = "error"):
+        super().__init__(reason)
+        self.kind = kind
+
+
+def supervise(job: dict, seconds: float, total: float, keep_errors: bool = False) -> Transcript:
+    """Run a worker to its end. `seconds` are for the import and for each test, `total` for all of it."""
+    with scratch() as work, tempfile.TemporaryFile() as order, tempfile.TemporaryFile() as errors:
+        order.write(json.dumps(job | {"work": str(work), "cpu_seconds": int(total) + 5}).encode())
+        order.seek(0)
+        process = subprocess.Popen(
+            [sys.executable, "-s", "-P", "-B", "-X", "utf8", "-c", BOOT, job["stage"]],
+            stdin=order, stdout=subprocess.PIPE, stderr=errors if keep_errors else subprocess.DEVNULL,
+            cwd=work, env=environment(work), start_new_session=True,
+        )  # fmt: skip
+        listener = Listener(job, seconds, total)
+        try:
+            listen(process, listener)
+        except (Stop, wire.BadMessage) as stop:
+            listener.end(str(stop), getattr(stop, "kind", "error"))
+        finally:
+            end(process)
+        listener.end(how_it_ended(process.returncode))
+        errors.seek(0)
+        listener.transcript.errors = errors.read(4000).decode("utf-8", "replace")
+        return listener.transcript
+
+
+class Listener:
+    """Takes a worker's messages in the only order they can have."""
+
+    def __init__(self, job: dict, seconds: float, total: float):
+        self.transcript = Transcript()
+        self.waiting = [test["name"] for test in job["tests"]]
+        self.most = {test["name"]: test["messages"] for test in job["tests"]}
+        self.seconds, self.until = seconds, time.monotonic() + START_SECONDS
+        self.total, self.last = total, None
+        self.running = ""
+
+    @property
+    def left(self) -> float:
+        until = self.until if self.last is None else min(self.until, self.last)
+        return until - time.monotonic()
+
+    def hear(self, message: dict) -> None:
+        event, name, transcript = message.get("event"), message.get("test"), self.transcript
+        if event == "locked" and not transcript.lacks and isinstance(message.get("lacks"), dict):
+            transcript.lacks = {str(k): str(v) for k, v in message["lacks"].items()}
+            self.last = time.monotonic() + self.total
+        elif event == "broken" and transcript.lacks and not transcript.imported:
+            transcript.broken, self.waiting = told(message.get("failure")), []
+        elif event == "imported" and transcript.lacks and not transcript.imported:
+            transcript.imported, transcript.everything = True, message.get("everything") is True
+        elif event == "begin" and transcript.imported and not self.running and self.waiting[:1] == [name]:
+            self.running = self.waiting.pop(0)
+            transcript.tests[name] = TestRun()
+        elif event == "end" and self.running and name == self.running:
+            failure = message.get("failure")
+            transcript.tests[name].failure = None if failure is None else told(failure)
+            self.running = ""
+        elif event in ("check", "raises") and self.running:
+            self._keep(message)
+            return
+        else:
+            raise Stop("its process sent what no test sends")
+        self.until = time.monotonic() + self.seconds
+
+    def _keep(self, message: dict) -> None:
+        kept = self.transcript.tests[self.running].messages
+        kept.append(message)
+        if len(kept) > self.most[self.running] + SPARE_MESSAGES:
+            raise Stop("its process sent more values than the test has checks")
+
+    def out_of_time(self) -> Stop:
+        if self.last is not None and self.last <= time.monotonic():
+            return Stop(f"it was stopped: a chapter's tests may take {self.total:g} seconds", "time")
+        return Stop(f"still running after {self.seconds:g} seconds", "time")
+
+    def end(self, reason: str, kind: str = "error") -> None:
+        """Note why the worker ended before its time; the first reason counts."""
+        transcript = self.transcript
+        if self.running and not transcript.tests[self.running].stopped:
+            run = transcript.tests[self.running]
+            run.stopped, run.kind = reason, kind
+        if (self.waiting or not transcript.lacks) and not transcript.stopped:
+            transcript.stopped, transcript.kind = reason, kind
+
+
+def listen(process: subprocess.Popen, listener: Listener) -> None:
+    """Pass on the messages, line by line, until the worker closes the pipe."""
+    pipe, rest, received = process.stdout.fileno(), b"", 0
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while listener.waiting or listener.running:
+            if listener.left <= 0 or not selector.select(listener.left):
+                raise listener.out_of_time()
+            chunk = os.read(pipe, 1 << 16)
+            if not chunk:
+                return
+            received += len(chunk)
+            rest += chunk
+            if received > LARGEST_TRANSCRIPT or len(rest) > wire.LARGEST_MESSAGE:
+                raise Stop("its process sent more than a test may send", "memory")
+            *lines, rest = rest.split(b"\n") if b"\n" in chunk else (rest,)
+            for line in lines:
+                listener.hear(wire.parse(line))
+
+
+def told(failure: object) -> dict:
+    """What a worker says of an exception, as texts and numbers of bounded size."""
+    failure = failure if isinstance(failure, dict) else {}
+    texts = {key: str(failure.get(key, ""))[:2000] for key in ("type", "message", "needs")}
+    lines = {key: failure.get(key, 0) for key in ("line", "test_line")}
+    lines = {key: n if type(n) is int and 0 <= n < 1_000_000 else 0 for key, n in lines.items()}
+    return texts | lines | {"memory": failure.get("memory") is True}
+
+
+def how_it_ended(status: int) -> str:
+    if status < 0:
+        with contextlib.suppress(ValueError):
+            return f"the process that ran the test was ended by {signal.Signals(-status).name}"
+    return f"the process that ran the test ended, with status {status}"
+
+
+def end(process: subprocess.Popen) -> None:
+    """End the worker, and where it could start others, all that it started."""
+    if process.poll() is None and hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        process.kill()
+    process.stdout.close()
+    process.wait()
+
+
+@contextlib.contextmanager
+def scratch():
+    """A directory that is gone afterwards, whatever was done to it."""
+
+    def allow_and_retry(function, path, error):
+        with contextlib.suppress(OSError):
+            os.chmod(os.path.dirname(path), 0o700)
+            os.chmod(path, 0o700, follow_symlinks=False)
+            function(path)
+
+    work = Path(tempfile.mkdtemp(prefix="tito-grade-")).resolve()
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, onerror=allow_and_retry)
+
+
+def environment(work: Path) -> dict[str, str]:
+    """Nothing of the grader's own environment, but what the system needs."""
+    needed = {key: os.environ[key] for key in ("SYSTEMROOT", "PATH") if key in os.environ}
+    homes = {key: str(work) for key in ("HOME", "TMPDIR", "TMP", "TEMP", "MPLCONFIGDIR")}
+    plain = {"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "MPLBACKEND": "Agg", "PYTHONWARNINGS": "ignore"}
+    return needed | homes | plain | dict.fromkeys(ONE_THREAD, "1")

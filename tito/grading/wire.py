@@ -1,0 +1,218 @@
+"""Values on their way from the student's process to the judge: JSON and raw bytes, never pickle.
+
+`encode` runs beside the student's code and is only obliging. `decode` runs in the judge and believes nothing:
+what it returns is made of plain Python values and NumPy arrays of numbers or text, and of the three classes here.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import math
+
+import numpy as np
+
+LARGEST_MESSAGE = 8_000_000  # bytes of a line
+LARGEST_ARRAY = 4_000_000
+MOST_ITEMS, DEEPEST = 20_000, 12
+LONGEST_TEXT, LONGEST_INTEGER = 20_000, 1_000  # characters, bits
+KINDS = "biufcSU"  # of arrays
+
+
+class BadMessage(ValueError):
+    """What came through the pipe is not what a worker sends."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tensor:
+    """The numbers of a Tensor, told apart from an array as `tinytorch.testing` tells them."""
+
+    data: object
+    requires_grad = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A dataclass's name and fields."""
+
+    name: str
+    fields: dict
+
+    def __repr__(self):
+        return f"{self.name.rpartition('.')[2]}({', '.join(f'{k}={v!r}' for k, v in self.fields.items())})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """A class, by its name."""
+
+    name: str
+
+    def __repr__(self):
+        return f"<class {self.name!r}>"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Opaque:
+    """A value that has no form here; it equals nothing."""
+
+    text: str
+
+    def __repr__(self):
+        return self.text
+
+
+def encode(value, depth=0):
+    """`value` as what `json` writes. Scalars stand for themselves, all else is an object with one key."""
+    if value is None or isinstance(value, bool):
+        return value
+    if depth > DEEPEST:
+        return {"other": "nested too deeply"}
+    if isinstance(value, np.generic | np.ndarray):
+        return _encode_array(value)
+    if isinstance(value, int):
+        return int(value) if value.bit_length() <= LONGEST_INTEGER else {"other": "a very large integer"}
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, complex):
+        return {"complex": [value.real, value.imag]}
+    if isinstance(value, str):
+        return str(value) if len(value) <= LONGEST_TEXT else {"other": repr(value[:200]) + "..."}
+    if isinstance(value, bytes) and len(value) <= LONGEST_TEXT:
+        return {"bytes": base64.b64encode(value).decode()}
+    if isinstance(value, type):
+        return {"class": name_of(value)}
+    if type(value) in (list, tuple, set, frozenset, dict):
+        return _encode_items(value, depth)
+    if hasattr(value, "data") and hasattr(value, "requires_grad"):
+        return {"tensor": encode(np.asarray(value.data), depth + 1)}
+    if dataclasses.is_dataclass(value):
+        fields = {f.name: encode(getattr(value, f.name), depth + 1) for f in dataclasses.fields(value)}
+        return {"record": [name_of(type(value)), fields]}
+    return _encode_other(value)
+
+
+def _encode_items(value, depth):
+    if len(value) > MOST_ITEMS:
+        return {"other": f"a {type(value).__name__} of {len(value)} items"}
+    items = [list(pair) for pair in value.items()] if type(value) is dict else value
+    coded = [[encode(k, depth + 1), encode(v, depth + 1)] for k, v in items] if type(value) is dict else None
+    return {type(value).__name__: [encode(v, depth + 1) for v in items] if coded is None else coded}
+
+
+def _encode_array(value):
+    array = np.asarray(value)
+    if array.dtype.kind not in KINDS:
+        return {"other": repr(value)[:400]}
+    if array.nbytes > LARGEST_ARRAY:
+        return {"other": f"an array of shape {array.shape}, too large to be compared"}
+    array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    content = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+    key = "scalar" if isinstance(value, np.generic) else "array"
+    return {key: [array.dtype.str, list(array.shape), content]}
+
+
+def _encode_other(value):
+    """What NumPy takes for numbers is an array here too, as `check` does it."""
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind in "biuf":
+            return _encode_array(array)
+    except Exception:
+        pass
+    return {"other": repr(value)[:400]}
+
+
+def name_of(cls):
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def parse(line):
+    """One message: a JSON object."""
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise BadMessage("a message is not JSON") from error
+    if not isinstance(message, dict):
+        raise BadMessage("a message is not an object")
+    return message
+
+
+def decode(coded, depth=0):
+    """The value, or `BadMessage`."""
+    if coded is None or isinstance(coded, bool | float):
+        return coded
+    if isinstance(coded, int) and coded.bit_length() <= LONGEST_INTEGER:
+        return coded
+    if isinstance(coded, str) and len(coded) <= LONGEST_TEXT:
+        return coded
+    if depth > DEEPEST + 2 or not isinstance(coded, dict) or len(coded) != 1:
+        raise BadMessage("a value has no known form")
+    ((kind, content),) = coded.items()
+    if kind not in DECODERS:
+        raise BadMessage("a value is of no known kind")
+    try:
+        return DECODERS[kind](content, depth + 1)
+    except (TypeError, ValueError, OverflowError, MemoryError, AttributeError) as error:
+        raise error if isinstance(error, BadMessage) else BadMessage(f"a value is no {kind}") from error
+
+
+def _items(content, depth):
+    if not isinstance(content, list) or len(content) > MOST_ITEMS:
+        raise BadMessage("items are not a list")
+    return [decode(item, depth) for item in content]
+
+
+def _pairs(content, depth):
+    if not isinstance(content, list) or len(content) > MOST_ITEMS:
+        raise BadMessage("pairs are not a list")
+    return {decode(key, depth): decode(value, depth) for key, value in content}
+
+
+def _array(content, depth):
+    name, shape, data = content
+    if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in shape) or len(shape) > 32:
+        raise BadMessage("a shape is not whole numbers")
+    if not isinstance(name, str) or len(name) > 8 or name[1:2] not in KINDS:
+        raise BadMessage("a dtype is unknown")
+    dtype, raw = np.dtype(name), base64.b64decode(data, validate=True)
+    if len(raw) > LARGEST_ARRAY or len(raw) != math.prod(shape) * dtype.itemsize:
+        raise BadMessage("an array's bytes do not fit its shape")
+    array = np.frombuffer(raw, dtype).reshape(shape)
+    return array.astype(bool) if dtype.kind == "b" else array
+
+
+def _scalar(content, depth):
+    array = _array(content, depth)
+    if array.ndim:
+        raise BadMessage("a scalar has a shape")
+    return array[()]
+
+
+def _text(content, limit=500):
+    if not isinstance(content, str):
+        raise BadMessage("a text is none")
+    return content[:limit]
+
+
+def _record(content, depth):
+    name, fields = content
+    return Record(_text(name), {_text(key): decode(value, depth) for key, value in fields.items()})
+
+
+DECODERS = {
+    "list": _items,
+    "tuple": lambda content, depth: tuple(_items(content, depth)),
+    "set": lambda content, depth: set(_items(content, depth)),
+    "frozenset": lambda content, depth: frozenset(_items(content, depth)),
+    "dict": _pairs,
+    "bytes": lambda content, depth: base64.b64decode(content, validate=True),
+    "complex": lambda content, depth: complex(*map(float, content)),
+    "class": lambda content, depth: Named(_text(content)),
+    "array": _array,
+    "scalar": _scalar,
+    "tensor": lambda content, depth: Tensor(decode(content, depth)),
+    "record": _record,
+    "other": lambda content, depth: Opaque(_text(content)),
+}

@@ -1,0 +1,183 @@
+"""The process in which a student's chapter runs, locked up: `main` reads a job from stdin and writes to stdout.
+
+The same process, with the reference's chapter and the other edition of the test cells, says what is expected.
+Everything that a student's code could turn to its advantage is decided elsewhere: here values are computed and
+sent, and nothing is compared.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import importlib
+import json
+import os
+import re
+import sys
+import traceback
+import types
+
+from tito.chapter import split_cells
+from tito.grading import sandbox
+
+UNSOLVED = re.compile(r"exercise (\w+)$")
+LONGEST_MESSAGE = 2_000
+
+
+def main() -> None:
+    job = json.load(sys.stdin.buffer)
+    channel = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 1)
+    send = sender(channel)
+    sys.path.insert(0, job["stage"])
+    if job["locked"]:
+        lacks = sandbox.lock_up(job["work"], job["readable"], job["memory_mb"], job["cpu_seconds"])
+    else:
+        lacks = dict.fromkeys(sandbox.PROTECTIONS, "switched off")
+    send(event="locked", lacks=lacks)
+    status = 1
+    try:
+        run(job, send)
+        status = 0
+    finally:
+        os._exit(status)  # threads and exit handlers of the student's code end here
+
+
+def sender(channel):
+    def send(**message):
+        data = json.dumps(message).encode() + b"\n"
+        while data:
+            data = data[os.write(channel, data) :]
+
+    return send
+
+
+def run(job: dict, send) -> None:
+    from tito.grading import wire
+
+    path = job["path"]
+    module = types.ModuleType(job["module"])
+    module.__file__, module.__package__ = path, job["module"].rpartition(".")[0]
+    try:
+        importlib.import_module(module.__package__)
+        sys.modules[job["module"]] = module
+        cells = exported_cells(base64.b64decode(job["content"]), job["notebook"])
+        for line, source in cells:
+            exec(compile_at(source, path, line), vars(module))
+    except BaseException as error:
+        send(event="broken", failure=told(error, path, ""))
+        return
+    send(event="imported", everything=cells.everything)
+    for test in job["tests"]:
+        send(event="begin", test=test["name"])
+        failure = run_test(test, job, module, send, wire)
+        send(event="end", test=test["name"], failure=failure)
+
+
+def run_test(test: dict, job: dict, module, send, wire) -> dict | None:
+    """Run a test cell in a copy of the module's namespace; what it raised."""
+    import numpy as np
+
+    np.random.seed(0)
+    try:
+        names = dict(vars(module)) | {"__name__": f"tests of {job['module']}"}
+        for source in job["imports"]:
+            exec(source, names)
+        names |= probes(send, wire, job["reference"])
+        exec(compile(test["source"], "<test>", "exec", dont_inherit=True), names)
+    except BaseException as error:
+        return told(error, job["path"], "<test>")
+    return None
+
+
+def probes(send, wire, reference: bool) -> dict:
+    """What stands for `check` and `check_raises` in the cells: they send values, and compare nothing."""
+
+    def check(number, actual, expected=None, rtol=1e-5, atol=1e-7):
+        tolerance = {"rtol": float(rtol), "atol": float(atol)} if reference else {}
+        send(event="check", number=number, actual=wire.encode(actual), expected=wire.encode(expected), **tolerance)
+
+    def check_raises(number, call, error=(), match=""):
+        classes = error if isinstance(error, tuple) else (error,)
+        wanted = {"errors": [wire.name_of(e) for e in classes], "match": match} if reference else {}
+        try:
+            raised = {"value": wire.encode(call())}
+        except Exception as e:
+            if unsolved(e):
+                raise
+            kinds = [wire.name_of(cls) for cls in type(e).__mro__]
+            raised = {"kinds": kinds[:20], "message": str(e)[:LONGEST_MESSAGE]}
+        send(event="raises", number=number, raised=raised, **wanted)
+
+    return {"check": check, "check_raises": check_raises}
+
+
+class Cells(list):
+    """The exported cells' first lines and sources; `everything` where no cell was marked and all were taken."""
+
+    everything = False
+
+
+def exported_cells(content: bytes, notebook: bool) -> Cells:
+    text = content.decode("utf-8-sig")
+    cells = notebook_cells(text) if notebook else split_cells(text)
+    chosen = Cells((c.first, c.source) for c in cells if c.kind == "code" and c.exported)
+    if not chosen:
+        chosen.everything = True
+        whole = [(c.first, c.source) for c in cells if c.kind == "code" and not c.is_test] if notebook else [(1, text)]
+        chosen.extend(whole)
+    return chosen
+
+
+def notebook_cells(text: str) -> list:
+    """The cells of a notebook, as those of the file that jupytext would make of it."""
+    from tito.chapter import Cell
+
+    cells = json.loads(text)["cells"]
+    sources = ["".join(cell["source"]) for cell in cells]
+    return [
+        Cell(cell["cell_type"], 1, 1, without_magics(source), cell.get("metadata", {}))
+        for cell, source in zip(cells, sources, strict=True)
+    ]
+
+
+def without_magics(source: str) -> str:
+    """Lines that IPython alone understands become comments, as jupytext makes them."""
+    return re.sub(r"^(?=[%!])", "# ", source, flags=re.M)
+
+
+def compile_at(source: str, path: str, line: int):
+    tree = ast.parse(source, path)
+    ast.increment_lineno(tree, line - 1)
+    return compile(tree, path, "exec", dont_inherit=True)
+
+
+def told(error: BaseException, path: str, test: str) -> dict:
+    """What the judge wants to know of an exception."""
+    line = test_line = 0
+    for frame in traceback.extract_tb(error.__traceback__):
+        line = frame.lineno or 0 if frame.filename == path else line
+        test_line = frame.lineno or 0 if frame.filename == test else test_line
+    if isinstance(error, SyntaxError) and error.filename == path:
+        line = error.lineno or 0
+    message = str(error)[:LONGEST_MESSAGE]
+    return {
+        "type": type(error).__name__,
+        "message": message,
+        "line": line,
+        "test_line": test_line,
+        "needs": unsolved(error),
+        "memory": isinstance(error, MemoryError),
+    }
+
+
+def unsolved(error) -> str:
+    """The exercise whose blank raised, somewhere in the chain of causes."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, NotImplementedError) and (match := UNSOLVED.match(str(error))):
+            return match[1]
+        error = error.__cause__ or error.__context__
+    return ""
