@@ -200,7 +200,9 @@ def blank(chapter: Chapter, region: Region, indent: str) -> str:
 
     A chapter that was handed out blank has no notes any more; its regions are their own blanks.
     """
-    own = None if region.indent else chapter.notes().get(region.name, {}).get("blank", region.text)
+    own = None
+    if not region.indent and region.name in chapter.exercises:
+        own = chapter.notes().get(region.name, {}).get("blank", chapter.exercises[region.name].text)
     lines = own or f'# YOUR CODE HERE\nraise NotImplementedError("exercise {region.name}")'
     return _indented(lines.rstrip() + "\n", indent)
 
