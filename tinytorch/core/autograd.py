@@ -227,7 +227,7 @@ def shape_source(name, operation) -> str:
     return f"tuple(x.shape for x in {x})" if operation.any_number else f"{x}.shape"
 
 # %% ../../modules/source/07_autograd/autograd_dev.py #L359
-def gradient(operation, composition=None, **rules):
+def gradient(operation, composition=None, broadcasts=True, **rules):
     """Register the derivative rules of an operation: one row of the table.
 
     Parameters
@@ -236,6 +236,9 @@ def gradient(operation, composition=None, **rules):
     composition : callable, optional
         For a fused operation: the composition of other operations that it equals. It takes the operation's inputs
         and options, and is what gradients of gradients are computed from.
+    broadcasts : bool
+        Whether inputs may be stretched to each other's shape, which the walk has to undo. False for an
+        operation whose rules give every gradient in its input's shape.
     **rules : callable ``(g, ...) -> gradient``
         The keyword is the input whose gradient the rule gives; the parameters after `g` name what the
         rule needs: inputs, options, ``out``, ``kept``, or an input's shape as ``x_shape``. An input without
@@ -262,6 +265,7 @@ def gradient(operation, composition=None, **rules):
                     f"  Its inputs are {', '.join(operation.inputs)}; a rule may name {', '.join(sorted(known))}."
                 )
     operation.rules, operation.composition, operation.plans = rules, composition, {}
+    operation.broadcasts = broadcasts
 
 
 def plan_for(operation, bits: int) -> Plan:
@@ -281,7 +285,7 @@ def plan_for(operation, bits: int) -> Plan:
     plan = operation.plans[bits] = Plan(scope["save"], scope["back"], saved)
     return plan
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L420
+# %% ../../modules/source/07_autograd/autograd_dev.py #L424
 def unsolved(exercise: str):
     """Raise for a row that is still to be written."""
     raise NotImplementedError(f"exercise {exercise}")
@@ -297,13 +301,13 @@ gradient(negative, x=lambda g: -g)
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L494
+# %% ../../modules/source/07_autograd/autograd_dev.py #L498
 def slopes(operation, g, *inputs):
     """Gradients of the inputs by the operation's row, for a gradient `g` of its result. For looking at rows."""
     plan = plan_for(operation, 2 ** len(inputs) - 1)
     return plan.back(g, plan.save(*inputs, operation(*inputs)))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L533
+# %% ../../modules/source/07_autograd/autograd_dev.py #L537
 def record(operation, out, inputs, arrays, options=(), kept=None):
     """The result of an operation as a Variable with a node: what `set_recorder` is given."""
     node = new(Node)
@@ -329,7 +333,8 @@ def record(operation, out, inputs, arrays, options=(), kept=None):
             edges.append((x._node or x) if x.requires_grad else None)
             bit += bit
         node.edges = edges
-        node.shapes = stretched_shapes(arrays, out.shape)
+        if operation.broadcasts:
+            node.shapes = stretched_shapes(arrays, out.shape)
     if operation.any_number:
         wanted, arrays = 1, (arrays,)
     plan = node.plan = operation.plans.get(wanted) or plan_for(operation, wanted)
@@ -355,7 +360,7 @@ def stretched_shapes(arrays, shape):
 new, ndarray = object.__new__, np.ndarray
 set_recorder(record)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L602
+# %% ../../modules/source/07_autograd/autograd_dev.py #L607
 def topological_order(root: Node) -> list[Node]:
     """All nodes that `root` came from, and itself, each after every node that used its result.
 
@@ -400,7 +405,7 @@ def freed_error(node) -> RuntimeError:
         "  Compute the forward pass again, or keep the graph: backward(retain_graph=True)."
     )
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L729
+# %% ../../modules/source/07_autograd/autograd_dev.py #L734
 def unbroadcast(g, shape: tuple[int, ...]):
     """Sum `g` over the axes along which an input of shape `shape` was broadcast.
 
@@ -427,7 +432,7 @@ def unbroadcast(g, shape: tuple[int, ...]):
     return g.sum(axis=(*range(extra), *stretched)).reshape(shape)
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L818
+# %% ../../modules/source/07_autograd/autograd_dev.py #L823
 def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
     """Carry the gradient `g` of the root's result back through the graph.
 
@@ -470,7 +475,7 @@ def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
             if not retain:
                 node.edges = node.plan = node.saved = None
             if shapes is not None:
-                pieces = [p if p is None or p.shape == s else fitted(p, s, node) for p, s in zip(pieces, shapes)]
+                pieces = fitted(pieces, shapes, node)
             for edge, piece in zip(edges, pieces):
                 if edge is None or piece is None:
                     continue
@@ -487,14 +492,19 @@ def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
     return collected if targets is None else {key: g for key, g in collected.items() if key in targets}
 
 
-def fitted(piece, shape, node):
-    """`piece` summed down to `shape`."""
-    try:
-        return unbroadcast(piece, shape)
-    except ValueError as error:
-        raise ValueError(
-            f"The rule of {node.operation.__name__} gave a gradient of shape {piece.shape} for an input of shape {shape}."
-        ) from error
+def fitted(pieces, shapes, node):
+    """The gradients of a node's inputs, each summed down to its input's shape."""
+    fits = []
+    for piece, shape in zip(pieces, shapes):
+        if piece is not None and piece.shape != shape:
+            try:
+                piece = unbroadcast(piece, shape)
+            except ValueError as error:
+                raise ValueError(
+                    f"The rule of {node.operation.__name__} gave a gradient of shape {piece.shape} for an input of shape {shape}."
+                ) from error
+        fits.append(piece)
+    return fits
 
 
 def needed_for(targets, order) -> set[Node]:
@@ -505,7 +515,7 @@ def needed_for(targets, order) -> set[Node]:
             needed.add(node)
     return needed
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L956
+# %% ../../modules/source/07_autograd/autograd_dev.py #L966
 def backward(self, gradient=None, retain_graph=None, create_graph=False):
     """Add to the `grad` of every leaf its gradient of this Tensor.
 
@@ -551,12 +561,15 @@ def first_gradient(self, gradient, create_graph=False):
             "  Make the inputs Variables (or Parameters), and compute outside no_grad()."
         )
     if gradient is None:
+        if type(self.data) is not ndarray:
+            g = type(self.data)(1)
+            return wrap(g) if create_graph else g
         if self.data.size != 1:
             raise ValueError(
                 f"backward: the result has shape {self.shape}; without a gradient it must be a single number.\n"
                 "  Reduce it (loss.mean().backward()), or pass gradient= with that shape."
             )
-        g = np.ones_like(self.data) if self.data.ndim else self.data.dtype.type(1)
+        g = np.ones_like(self.data)
         return wrap(g) if create_graph else g
     g = gradient.data if isinstance(gradient, Tensor) else to_array(gradient, self.dtype)
     if g.shape != self.shape:
@@ -611,7 +624,7 @@ def zero_grad(self):
 Tensor.backward = backward
 Tensor.zero_grad = zero_grad
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1067
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1080
 def again(node, g):
     """The gradients of a node's inputs as Variables, recorded by the rules as they compute."""
     plan, edges = node.plan, node.edges
@@ -668,7 +681,7 @@ def identity(x, /):
 
 gradient(identity, x=lambda g: g)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1178
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1191
 # fmt: off
 ### BEGIN SOLUTION elementary_rows
 gradient(exp,          x=lambda g, out: g * out)
@@ -681,7 +694,7 @@ gradient(power_number, x=lambda g, x, exponent: g * exponent * x ** (exponent - 
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1278
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1291
 def share(x, y):
     """1 where x > y, a half where they are equal, 0 elsewhere, in x's dtype. A constant of the derivative."""
     x, y = plain(x), plain(y)
@@ -720,7 +733,7 @@ gradient(clip,         x=lambda g, x, low, high: g * between(x, low, high))
 gradient(power_tensor, x=lambda g, x, y: g * power_slope(x, y), y=lambda g, x, y, out: g * out * log_or_zero(x, y))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1326
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1339
 @operation
 def put(g, /, index, shape):
     """Zeros of `shape` with g added at `index`: what indexing is undone by."""
@@ -807,7 +820,7 @@ gradient(join,         xs=lambda g, xs_shape, axis: split(g, xs_shape, axis))
 gradient(contract,     xs=lambda g, xs, subscripts: contract_pieces(g, xs, subscripts))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1421
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1434
 def mT(x):
     """The last two axes exchanged."""
     return x.mT
@@ -817,7 +830,7 @@ def mT(x):
 gradient(matrix_product, x=lambda g, y: g @ mT(y), y=lambda g, x: mT(x) @ g)
 ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1486
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1499
 def flat(x):
     """x as a matrix: all axes but the last in one."""
     return x if x.ndim == 2 else x.reshape((-1, x.shape[-1]))
@@ -848,14 +861,15 @@ gradient(softmax,     x=lambda g, out, axis: out * (g - (g * out).sum(axis=axis,
 gradient(log_softmax, x=lambda g, out, axis: g - np.exp(out) * g.sum(axis=axis, keepdims=True))
 gradient(dense,       x=lambda g, w: g @ mT(w),
                       w=lambda g, x: mT(flat(x)) @ flat(g),
-                      b=lambda g: flat(g).sum(axis=0))
+                      b=lambda g: flat(g).sum(axis=0),
+                      broadcasts=False)
 gradient(layer_norm,  x=lambda g, kept, gain: layer_norm_slope(g, kept, gain),
                       gain=lambda g, kept: (flat(g) * flat(kept[0])).sum(axis=0),
                       bias=lambda g: flat(g).sum(axis=0),
-                      composition=layer_norm_composed)
+                      composition=layer_norm_composed, broadcasts=False)
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1563
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1577
 def no_grad():
     """A context in which nothing is recorded.
 
@@ -868,7 +882,7 @@ def no_grad():
     """
     return recording(False)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1590
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1604
 def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None) -> list:
     """Gradients of `out` with respect to each of `inputs`, as a list; no `.grad` is touched.
 
@@ -908,7 +922,7 @@ def single_result(out, name: str) -> Tensor:
         raise TypeError(f"{name}: the function returned {type(out).__name__}, expected a Tensor. Is a return missing?")
     return out
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1644
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1658
 class Step:
     """One traced operation: its `operation`, `inputs`, `arrays`, `options`, `out`, `site`, and from backward `gradient`, `pieces`."""
 
@@ -985,7 +999,7 @@ def call_site() -> list[tuple[str, int]]:
         frame = frame.f_back
     return site
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1727
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1741
 def traced_run(f, *inputs, backward=True) -> tuple[Trace, list[Variable], Tensor]:
     """Run f, and backward from its result, on copies of the inputs."""
     copies = [Variable(x.detach() if isinstance(x, Tensor) else x) for x in inputs]
@@ -1055,7 +1069,7 @@ def explain_backward(f, *inputs) -> str:
     t, copies, out = traced_run(f, *inputs)
     return "\n".join(backward_lines(t, dict(zip(input_names(f, inputs), copies)), out))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1815
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1829
 def first_nonfinite(f, *inputs) -> str | None:
     """The first operation of f, forward or backward, that made a NaN or an infinity out of finite numbers.
 
@@ -1089,7 +1103,7 @@ def describe(step, where, bad, given) -> str:
         lines.append(f"  {name}: shape {value.shape}, {span}")
     return "\n".join(lines)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1862
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1876
 def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-6) -> float:
     """Slope of f along one entry of one of its inputs.
 
@@ -1120,7 +1134,7 @@ def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-
     return float((above - below) / (2 * step))
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1951
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1965
 class GradientError(AssertionError):
     """A gradient that differs from the measured slope."""
 
@@ -1219,7 +1233,7 @@ def blame(t: Trace, rtol, h, rng) -> str:
         for i, (name, x, piece) in enumerate(zip(names, step.arrays, pieces)):
             if piece is None or np.asarray(x).dtype.kind != "f" or not step.inputs[i].requires_grad:
                 continue
-            piece = np.asarray(piece if np.shape(piece) == np.shape(x) else fitted(piece, np.shape(x), step.node))
+            piece = np.asarray(*fitted([piece], [np.shape(x)], step.node))
             for entry in drawn(np.shape(x), 50, rng):
                 slope = central_difference(combined, list(step.arrays), i, entry, h)
                 if not abs(slope - piece[entry]) <= 1e-6 + 10 * rtol * max(abs(slope), abs(piece[entry])):
@@ -1230,7 +1244,7 @@ def blame(t: Trace, rtol, h, rng) -> str:
                     )
     return "Each operation's row is right by itself: does the function leave the graph (detach, .data) or draw at random?"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2113
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2127
 def grad(f, argument: int | tuple[int, ...] = 0):
     """The function that computes the gradient of f.
 
@@ -1297,7 +1311,7 @@ def zeros_like(x) -> Tensor:
     """Zeros of x's shape and dtype: the gradient of something that does not depend on x."""
     return wrap(np.zeros_like(x.data)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2192
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2206
 def hvp(f, x, v) -> Tensor:
     """The product of the Hessian of f at x with v, without building the Hessian.
 
@@ -1330,7 +1344,7 @@ def hvp(f, x, v) -> Tensor:
         return zeros_like(x) if product is None else product
         ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2289
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2303
 def jacobian(f, x) -> Tensor:
     """All derivatives of f at x.
 
@@ -1379,7 +1393,7 @@ def rows_of_derivatives(out, x) -> Tensor:
                 rows[i] = row.data.reshape(-1)
     return wrap(rows.reshape(out.shape + x.shape)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2355
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2369
 def checkpoint(f, *inputs):
     """f(*inputs), saving only the inputs: backward runs f again.
 
@@ -1433,7 +1447,7 @@ def checkpoint(f, *inputs):
 
 PLACEHOLDER = make_node(checkpoint, (), Plan(None, None, None), None)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2471
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2485
 def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | None = None) -> float:
     """Limit the gradients of `variables`, in place.
 

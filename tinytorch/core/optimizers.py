@@ -42,13 +42,10 @@ class Optimizer:
         self.learning_rate = learning_rate
         self.memory = [{"steps": 0} | {name: np.zeros_like(p.data) for name in self.arrays} for p in self.parameters]
 
-    @property
-    def learning_rate(self) -> float:
-        return self._learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value):
-        self._learning_rate = checked_rate(type(self).__name__, value)
+    def __setattr__(self, name, value):
+        if name == "learning_rate":
+            value = checked_rate(type(self).__name__, value)
+        super().__setattr__(name, value)
 
     def update(self, p: np.ndarray, g: np.ndarray, memory: dict) -> np.ndarray:
         """What to subtract from a parameter with the array p and the gradient g."""
@@ -104,7 +101,7 @@ def checked_positive(name: str, option: str, value) -> float:
         raise ValueError(f"{name}: {option} is {value!r}, but it has to be a number of at least 0.")
     return float(value)
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L205
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L202
 class SGD(Optimizer):
     """Gradient descent on batches, with momentum (Polyak 1964; Sutskever et al. 2013).
 
@@ -149,7 +146,7 @@ class SGD(Optimizer):
         return self.learning_rate * g
         ### END SOLUTION
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L377
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L374
 class RMSProp(Optimizer):
     """Steps measured by the gradients' usual size (Tieleman & Hinton 2012).
 
@@ -192,7 +189,7 @@ class RMSProp(Optimizer):
         return step
         ### END SOLUTION
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L505
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L502
 class Adam(Optimizer):
     """Averaged gradients, divided by their usual size (Kingma & Ba 2015).
 
@@ -243,7 +240,7 @@ class Adam(Optimizer):
         """What to subtract from a parameter."""
         return self.adam_step(g + self.weight_decay * p if self.weight_decay else g, memory)
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L651
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L648
 class AdamW(Adam):
     """Adam with weight decay apart from the gradient (Loshchilov & Hutter 2019).
 
@@ -270,7 +267,7 @@ class AdamW(Adam):
         return self.adam_step(g, memory) + self.learning_rate * self.weight_decay * p
         ### END SOLUTION
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L829
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L826
 class Schedule:
     """Changes an optimizer's learning rate as training goes on.
 
@@ -315,7 +312,7 @@ def checked_length(name: str, option: str, value) -> int:
         raise ValueError(f"{name}: {option} is {value!r}, but it has to be a whole number of at least 1.")
     return int(value)
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L882
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L879
 class StepLR(Schedule):
     """Multiplies the learning rate by `gamma` every `step_size` steps."""
 
@@ -372,7 +369,7 @@ class WarmupLR(Schedule):
         return self.base if self.after is None else self.after.rate(count - self.steps)
         ### END SOLUTION
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L1072
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L1069
 @contextmanager
 def put_back(model, optimizer, dataloader):
     """Afterwards the weights, the optimizer, random generators, modes and the loader are as they were."""
@@ -457,7 +454,7 @@ def smoothed(values: np.ndarray, keep: float = 0.8) -> np.ndarray:
         out[i] = average / (1 - keep ** (i + 1))
     return out
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L1159
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L1156
 def find_learning_rate(model, optimizer, loss_function, dataloader, low: float = 1e-6, high: float = 10.0, steps: int = 100) -> RateSearch:
     """Try learning rates from `low` to `high` in one run, a batch for each (Smith 2017).
 

@@ -795,33 +795,38 @@ def lift_many(function, keeps=False):
             xs, options = args, usual
         else:
             xs, options = split(function, inputs, defaults, any_number, args, named)
-        arrays = tuple([x.data for x in xs if isinstance(x, Tensor)])
-        if len(arrays) < len(xs):
-            if all([isinstance(x, (*ARRAYS, int, float)) for x in xs]):
-                out = call(xs, options)
-                return out[0] if keeps else out
-            xs = tuple([as_tensor(x) for x in xs])
-            arrays = tuple([x.data for x in xs])
-        if len(xs) > 1 and {*map(type, arrays)} != ONLY_ARRAYS:
+        arrays, recorded, alike = [], False, True
+        for x in xs:
+            if not isinstance(x, Tensor):
+                return mixed(xs, options)
+            arrays.append(x.data)
+            if x.requires_grad:
+                recorded = True
+            if type(x.data) is not np.ndarray:
+                alike = False
+        if not alike and len(xs) > 1:
             arrays = agree_all(arrays)
         try:
-            out = call(arrays, options)
+            out = call(function, arrays, options) if any_number else function(*arrays, *options)
         except (TypeError, ValueError, IndexError) as error:
             raise explain(lifted, error, arrays, options) from error
         out, kept = out if keeps else (out, None)
-        out = unboxed(out)
         if isinstance(out, Tensor):
             raise TypeError(f"{function.__name__}: {', '.join(defaults)} cannot be a Tensor here; it would not be differentiated.")
-        if recorder is not None:
-            for x in xs:
-                if x.requires_grad:
-                    return recorder(lifted, out, xs, arrays, options, kept)
+        out = unboxed(out)
+        if recorded and recorder is not None:
+            return recorder(lifted, out, xs, arrays, options, kept)
         return wrap(out)
 
-    if any_number:
-        call = lambda xs, options: function(*xs, **dict(zip(defaults, options)))
-    else:
-        call = lambda xs, options: function(*xs, *options)
+    def mixed(xs, options):
+        if not all([isinstance(x, (*ARRAYS, int, float)) for x in xs]):
+            return call(lifted, map(as_tensor, xs), options)
+        out = call(function, xs, options)
+        return out[0] if keeps else out
+
+    def call(f, xs, options):
+        return f(*xs, **dict(zip(defaults, options))) if any_number else f(*xs, *options)
+
     return lifted
 
 
@@ -840,9 +845,6 @@ def split(function, inputs, defaults, any_number, args, named):
 def as_tensor(x) -> Tensor:
     """x as a Tensor: an array is wrapped, a number or list converted."""
     return x if isinstance(x, Tensor) else wrap(unboxed(x)) if isinstance(x, ARRAYS) else Tensor(x)
-
-
-ONLY_ARRAYS = {np.ndarray}
 
 
 def agree_all(arrays):
@@ -894,7 +896,7 @@ def operation(function=None, *, numpy=(), explain=None, keeps=False):
     lifted = short(function) if short else lift_many(function, keeps)
     update_wrapper(lifted, function)
     lifted.inputs, lifted.options, lifted.any_number = inputs, list(options), any_number
-    lifted.explain, lifted.rules, lifted.composition, lifted.plans = explain, None, None, {}
+    lifted.explain, lifted.rules, lifted.composition, lifted.broadcasts, lifted.plans = explain, None, None, True, {}
     for name in numpy if isinstance(numpy, tuple) else (numpy,):
         NUMPY[name] = lifted
     return lifted

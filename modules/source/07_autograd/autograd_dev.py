@@ -356,7 +356,7 @@ def shape_source(name, operation) -> str:
 
 # %%
 #| export
-def gradient(operation, composition=None, **rules):
+def gradient(operation, composition=None, broadcasts=True, **rules):
     """Register the derivative rules of an operation: one row of the table.
 
     Parameters
@@ -365,6 +365,9 @@ def gradient(operation, composition=None, **rules):
     composition : callable, optional
         For a fused operation: the composition of other operations that it equals. It takes the operation's inputs
         and options, and is what gradients of gradients are computed from.
+    broadcasts : bool
+        Whether inputs may be stretched to each other's shape, which the walk has to undo. False for an
+        operation whose rules give every gradient in its input's shape.
     **rules : callable ``(g, ...) -> gradient``
         The keyword is the input whose gradient the rule gives; the parameters after `g` name what the
         rule needs: inputs, options, ``out``, ``kept``, or an input's shape as ``x_shape``. An input without
@@ -391,6 +394,7 @@ def gradient(operation, composition=None, **rules):
                     f"  Its inputs are {', '.join(operation.inputs)}; a rule may name {', '.join(sorted(known))}."
                 )
     operation.rules, operation.composition, operation.plans = rules, composition, {}
+    operation.broadcasts = broadcasts
 
 
 def plan_for(operation, bits: int) -> Plan:
@@ -555,7 +559,8 @@ def record(operation, out, inputs, arrays, options=(), kept=None):
             edges.append((x._node or x) if x.requires_grad else None)
             bit += bit
         node.edges = edges
-        node.shapes = stretched_shapes(arrays, out.shape)
+        if operation.broadcasts:
+            node.shapes = stretched_shapes(arrays, out.shape)
     if operation.any_number:
         wanted, arrays = 1, (arrays,)
     plan = node.plan = operation.plans.get(wanted) or plan_for(operation, wanted)
@@ -857,7 +862,7 @@ def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
             if not retain:
                 node.edges = node.plan = node.saved = None
             if shapes is not None:
-                pieces = [p if p is None or p.shape == s else fitted(p, s, node) for p, s in zip(pieces, shapes)]
+                pieces = fitted(pieces, shapes, node)
             for edge, piece in zip(edges, pieces):
                 if edge is None or piece is None:
                     continue
@@ -874,14 +879,19 @@ def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
     return collected if targets is None else {key: g for key, g in collected.items() if key in targets}
 
 
-def fitted(piece, shape, node):
-    """`piece` summed down to `shape`."""
-    try:
-        return unbroadcast(piece, shape)
-    except ValueError as error:
-        raise ValueError(
-            f"The rule of {node.operation.__name__} gave a gradient of shape {piece.shape} for an input of shape {shape}."
-        ) from error
+def fitted(pieces, shapes, node):
+    """The gradients of a node's inputs, each summed down to its input's shape."""
+    fits = []
+    for piece, shape in zip(pieces, shapes):
+        if piece is not None and piece.shape != shape:
+            try:
+                piece = unbroadcast(piece, shape)
+            except ValueError as error:
+                raise ValueError(
+                    f"The rule of {node.operation.__name__} gave a gradient of shape {piece.shape} for an input of shape {shape}."
+                ) from error
+        fits.append(piece)
+    return fits
 
 
 def needed_for(targets, order) -> set[Node]:
@@ -998,12 +1008,15 @@ def first_gradient(self, gradient, create_graph=False):
             "  Make the inputs Variables (or Parameters), and compute outside no_grad()."
         )
     if gradient is None:
+        if type(self.data) is not ndarray:
+            g = type(self.data)(1)
+            return wrap(g) if create_graph else g
         if self.data.size != 1:
             raise ValueError(
                 f"backward: the result has shape {self.shape}; without a gradient it must be a single number.\n"
                 "  Reduce it (loss.mean().backward()), or pass gradient= with that shape."
             )
-        g = np.ones_like(self.data) if self.data.ndim else self.data.dtype.type(1)
+        g = np.ones_like(self.data)
         return wrap(g) if create_graph else g
     g = gradient.data if isinstance(gradient, Tensor) else to_array(gradient, self.dtype)
     if g.shape != self.shape:
@@ -1513,11 +1526,12 @@ gradient(softmax,     x=lambda g, out, axis: out * (g - (g * out).sum(axis=axis,
 gradient(log_softmax, x=lambda g, out, axis: g - np.exp(out) * g.sum(axis=axis, keepdims=True))
 gradient(dense,       x=lambda g, w: g @ mT(w),
                       w=lambda g, x: mT(flat(x)) @ flat(g),
-                      b=lambda g: flat(g).sum(axis=0))
+                      b=lambda g: flat(g).sum(axis=0),
+                      broadcasts=False)
 gradient(layer_norm,  x=lambda g, kept, gain: layer_norm_slope(g, kept, gain),
                       gain=lambda g, kept: (flat(g) * flat(kept[0])).sum(axis=0),
                       bias=lambda g: flat(g).sum(axis=0),
-                      composition=layer_norm_composed)
+                      composition=layer_norm_composed, broadcasts=False)
 # fmt: on
 
 # %% nbgrader={"grade": true, "grade_id": "test_digits", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -2046,7 +2060,7 @@ def blame(t: Trace, rtol, h, rng) -> str:
         for i, (name, x, piece) in enumerate(zip(names, step.arrays, pieces)):
             if piece is None or np.asarray(x).dtype.kind != "f" or not step.inputs[i].requires_grad:
                 continue
-            piece = np.asarray(piece if np.shape(piece) == np.shape(x) else fitted(piece, np.shape(x), step.node))
+            piece = np.asarray(*fitted([piece], [np.shape(x)], step.node))
             for entry in drawn(np.shape(x), 50, rng):
                 slope = central_difference(combined, list(step.arrays), i, entry, h)
                 if not abs(slope - piece[entry]) <= 1e-6 + 10 * rtol * max(abs(slope), abs(piece[entry])):

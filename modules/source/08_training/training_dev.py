@@ -226,17 +226,9 @@ print("on the right side, shifted: ", np.log(np.exp(shifted).sum()) - shifted[0]
 
 # %%
 #| export
-def as_rows(logits, targets):
-    """Logits as a matrix (N, K), with the targets as (N,)."""
-    if logits.ndim == 2:
-        return logits, targets
-    return logits.reshape((-1, logits.shape[-1])), targets.reshape(-1)
-
-
 def softmax_cross_entropy_composed(logits, targets) -> Tensor:
     """What `softmax_cross_entropy` equals, written with operations."""
-    rows, classes = as_rows(log_softmax(logits), plain(targets))
-    return -mean(rows[np.arange(len(classes)), classes])
+    return -mean(log_softmax(logits)[np.arange(len(targets)), plain(targets)])
 
 
 # %% nbgrader={"grade": false, "grade_id": "softmax_cross_entropy", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -247,9 +239,9 @@ def softmax_cross_entropy(logits, targets, /):
 
     Parameters
     ----------
-    logits : array of floats, shape (N, K), or with more axes in front
+    logits : array of floats, shape (N, K)
         One score for each class.
-    targets : array of integers, shape (N,), or with the same axes in front
+    targets : array of integers, shape (N,)
         The right classes, 0 to K - 1. Not checked here; `CrossEntropyLoss` does that.
 
     Returns
@@ -260,13 +252,12 @@ def softmax_cross_entropy(logits, targets, /):
 
     Notes
     -----
-    `as_rows(logits, targets)` gives ``z (N, K)`` and ``t (N,)``. Below, each row's largest score has been subtracted
-    from all its scores, and ``p`` holds the exponentials. For each row the loss is ``log(sum(exp(z))) - z[t]``; ``z[np.arange(len(t)), t]``
+    Below, ``z`` are the scores, each row's largest subtracted from the whole row, ``p`` their exponentials, and ``t`` the
+    classes. For each row the loss is ``log(sum(exp(z))) - z[t]``; ``z[np.arange(len(t)), t]``
     takes one score from each row. Divide ``p`` in place by the sums, after they have been used. `CrossEntropyLoss` takes scores up
     to 1e4.
     """
-    z, t = as_rows(logits, targets)
-    z = z - z.max(axis=1, keepdims=True)
+    z, t = logits - logits.max(axis=1, keepdims=True), targets
     p = np.exp(z)
     ### BEGIN SOLUTION softmax_cross_entropy
     total = p.sum(axis=1, keepdims=True)
@@ -298,8 +289,7 @@ def softmax_cross_entropy(logits, targets, /):
 #         applied to both.
 #       code: |
 #         total = p.sum(axis=1, keepdims=True)
-#         rows, _ = as_rows(logits, targets)
-#         loss = (np.log(total[:, 0]) - rows[np.arange(len(t)), t]).mean()
+#         loss = (np.log(total[:, 0]) - logits[np.arange(len(t)), t]).mean()
 #         return loss, p / total
 #     - name: takes whole columns
 #       says: >-
@@ -331,7 +321,6 @@ def test_softmax_cross_entropy():
     check(softmax_cross_entropy(np.log([[1.0, 3.0]]), np.array([1])), 0.2876821)
     check(softmax_cross_entropy(np.log([[1.0, 3.0]]), np.array([0])), 1.3862944)
     check(softmax_cross_entropy(np.log([[1.0, 3.0], [1.0, 1.0]]), np.array([1, 0])), 0.4904146)
-    check(softmax_cross_entropy(np.zeros((2, 3, 4)), np.zeros((2, 3), dtype=int)), 1.3862944)
     with np.errstate(over="raise", invalid="raise"):
         check(softmax_cross_entropy(np.array([[-1e4, -1e4]], dtype=np.float32), np.array([1])), 0.6931472)
         check(softmax_cross_entropy(np.array([[1e4, 0.0]], dtype=np.float32), np.array([1])), 10000.0)
@@ -374,7 +363,8 @@ def cross_entropy_slope(p: np.ndarray, t: np.ndarray) -> np.ndarray:
 gradient(
     softmax_cross_entropy,
     composition=softmax_cross_entropy_composed,
-    logits=lambda g, kept, targets, logits_shape: (g * cross_entropy_slope(kept, targets.reshape(-1))).reshape(logits_shape),
+    broadcasts=False,
+    logits=lambda g, kept, targets: cross_entropy_slope(kept, targets) * g,
 )
 
 # %% [raw] tags=["exercise"]
@@ -638,7 +628,7 @@ def are_classes(y_true: np.ndarray, shape: tuple[int, ...]) -> bool:
     if not shape or y_true.shape != shape[:-1] or y_true.dtype.kind not in "iu" or y_true.size == 0:
         return False
     unsigned = y_true.view(UNSIGNED[y_true.itemsize])  # -1 read without a sign is larger than any class
-    return bool(unsigned.max() < shape[-1])
+    return bool(np.maximum.reduce(unsigned, axis=None) < shape[-1])
 
 
 UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
@@ -664,9 +654,10 @@ class CrossEntropyLoss:
         y_pred, y_true = as_tensor(y_pred), as_tensor(y_true)
         if not are_classes(y_true.data, y_pred.shape):
             raise explain_classes(y_pred, y_true.data)
-        if y_pred.ndim == 1:  # one sample is a batch of one
-            y_pred, y_true = y_pred.reshape(1, -1), y_true.reshape(1)
-        return checked_loss("CrossEntropyLoss", softmax_cross_entropy(y_pred, y_true), y_pred, y_true)
+        scores, classes = y_pred, y_true
+        if y_pred.ndim != 2:  # one sample is a batch of one; of more axes, each row of scores is a sample
+            scores, classes = y_pred.reshape(-1, y_pred.shape[-1]), y_true.reshape(-1)
+        return checked_loss("CrossEntropyLoss", softmax_cross_entropy(scores, classes), y_pred, y_true)
 
 
 class BinaryCrossEntropyLoss:
@@ -703,6 +694,7 @@ def test_losses():
     loss_function, logits = CrossEntropyLoss(), Tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     check(loss_function(logits, Tensor([0, 2])), 1.0986123)
     check(loss_function(np.zeros((2, 3)), [0, 2]), 1.0986123)
+    check(loss_function(np.zeros((2, 3, 4)), np.zeros((2, 3), dtype=int)), 1.3862944)
     check_raises(ValueError, lambda: loss_function(logits, Tensor([0, 3])), "target 3 (sample 1) is out of range")
     check_raises(ValueError, lambda: loss_function(logits, Tensor([-1, 0])), "target -1 (sample 0)")
     check_raises(TypeError, lambda: loss_function(logits, Tensor([0.0, 1.0])), "float32")
@@ -2313,11 +2305,11 @@ def numpy_step(w1, b1, w2, b2, x, t, learning_rate):
     """A step for a network with one hidden layer, by hand."""
     h = np.maximum(x @ w1 + b1, 0)
     z = h @ w2 + b2
-    loss = softmax_cross_entropy(z, t)
-    g = cross_entropy_slope(z, t)
+    loss, p = softmax_cross_entropy.__wrapped__(z, t)
+    g = cross_entropy_slope(p, t)
     g_h = (g @ w2.T) * (h > 0)
-    for p, slope in ((w1, x.T @ g_h), (b1, g_h.sum(axis=0)), (w2, h.T @ g), (b2, g.sum(axis=0))):
-        p -= learning_rate * slope
+    for w, slope in ((w1, x.T @ g_h), (b1, g_h.sum(axis=0)), (w2, h.T @ g), (b2, g.sum(axis=0))):
+        w -= learning_rate * slope
     return loss
 
 

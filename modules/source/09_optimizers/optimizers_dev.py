@@ -121,13 +121,10 @@ class Optimizer:
         self.learning_rate = learning_rate
         self.memory = [{"steps": 0} | {name: np.zeros_like(p.data) for name in self.arrays} for p in self.parameters]
 
-    @property
-    def learning_rate(self) -> float:
-        return self._learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value):
-        self._learning_rate = checked_rate(type(self).__name__, value)
+    def __setattr__(self, name, value):
+        if name == "learning_rate":
+            value = checked_rate(type(self).__name__, value)
+        super().__setattr__(name, value)
 
     def update(self, p: np.ndarray, g: np.ndarray, memory: dict) -> np.ndarray:
         """What to subtract from a parameter with the array p and the gradient g."""
