@@ -22,7 +22,20 @@ SILENCE = 5  # seconds of one test before somebody waiting is told
 MOST_PROCESSES = 200
 POLL = 0.02
 
-Say = Callable[[str, int], None]
+
+class Abandoned(Exception):
+    """Whoever waited for the run has given it up."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Whoever waits for a run: is told of a test that takes long, and may give the run up."""
+
+    slow: Callable[[str, int], None] = lambda test, seconds: None
+    gives_up: Callable[[], bool] = lambda: False
+
+
+NOBODY = Listener()
 
 
 @dataclass
@@ -53,7 +66,9 @@ class Run:
             self.finished, self.status = True, event["status"]
 
 
-def watch(command: list[str], job: dict, folder: Path, cwd: Path, env: dict[str, str], say: Say | None = None) -> Run:
+def watch(
+    command: list[str], job: dict, folder: Path, cwd: Path, env: dict[str, str], listener: Listener = NOBODY
+) -> Run:
     """Run a command to its end, or to the end of its limits."""
     run = Run()
     cwd.mkdir(parents=True, exist_ok=True)
@@ -63,7 +78,7 @@ def watch(command: list[str], job: dict, folder: Path, cwd: Path, env: dict[str,
             start_new_session=True,
         )  # fmt: skip
         try:
-            run.stopped = _until_the_end(process, run, job, Path(job["results"]), say)
+            run.stopped = _until_the_end(process, run, job, Path(job["results"]), listener)
         finally:
             _end_all(process)
         run.status = run.status if run.finished else process.returncode
@@ -79,7 +94,7 @@ def untold(kind: str, said: str, text: str = "") -> dict:
     return failure | places | {"kind": kind, "message": said, "actual": said, "text": text or said}
 
 
-def _until_the_end(process: subprocess.Popen, run: Run, job: dict, results: Path, say: Say | None) -> str:
+def _until_the_end(process: subprocess.Popen, run: Run, job: dict, results: Path, listener: Listener) -> str:
     """Follow the process; why it has to be stopped, or "" where it came to its end."""
     begun = test_begun = time.monotonic()
     others, read, told, running = _processes(), 0, False, None
@@ -88,6 +103,8 @@ def _until_the_end(process: subprocess.Popen, run: Run, job: dict, results: Path
         read = _listen(results, read, run)
         if over or run.finished:
             return ""
+        if listener.gives_up():
+            raise Abandoned
         now = time.monotonic()
         if run.running != running:
             running, test_begun, told = run.running, now, False
@@ -95,8 +112,8 @@ def _until_the_end(process: subprocess.Popen, run: Run, job: dict, results: Path
             return f"it was stopped: the chapter's tests may take {job['chapter_seconds']} seconds"
         if running and now - test_begun > job["seconds"] + GRACE:
             return f"still running after {job['seconds']} seconds"
-        if running and not told and now - test_begun > SILENCE and say:
-            say(running, job["seconds"])
+        if running and not told and now - test_begun > SILENCE:
+            listener.slow(running, job["seconds"])
             told = True
         if _processes() > others + MOST_PROCESSES and _of_group(process.pid) > MOST_PROCESSES:
             return f"it was stopped: it started more than {MOST_PROCESSES} processes"

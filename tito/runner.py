@@ -20,7 +20,7 @@ from tito.chapter import Cell, Chapter
 from tito.course import Course, Module
 from tito.errors import UsageError
 from tito.files import write_atomically
-from tito.process import Run, Say, untold, watch
+from tito.process import NOBODY, Listener, Run, untold, watch
 
 NOTHING_COLLECTED = 5
 INTERNAL_ERRORS = (2, 3)  # pytest was interrupted, or failed itself
@@ -81,8 +81,8 @@ class Report:
         return sum(o.state == state for o in self.outcomes)
 
 
-def run(course: Course, module: Module, select: str = "", extra: bool = True, say: Say | None = None) -> Report:
-    """Test one chapter. `say` is told of a test that takes long."""
+def run(course: Course, module: Module, select: str = "", extra: bool = True, listener: Listener = NOBODY) -> Report:
+    """Test one chapter."""
     report = Report(module, workspace.is_started(course, module), partial=bool(select))
     report.broken = list(map(str, checks.export_problems(course, module, report.started)))
     if report.broken:
@@ -94,9 +94,9 @@ def run(course: Course, module: Module, select: str = "", extra: bool = True, sa
         scratch = Path(directory)
         copy_package(course, scratch)
         (scratch / course.package.name / "core" / f"{module.name}.py").write_text(report.export, encoding="utf-8")
-        _run_cells(course, report, reference, scratch, select, say)
+        _run_cells(course, report, reference, scratch, select, listener)
         if extra and not select and report.passed:
-            _run_further(course, report, scratch, say)
+            _run_further(course, report, scratch, listener)
     _explain(course, report)
     report.put_back = _put_back(course, {module.dev_path: module.chapter.text, reference.path: reference.text})
     return report
@@ -147,11 +147,11 @@ def environment(course: Course, scratch: Path) -> dict[str, str]:
 
 
 def _run_cells(
-    course: Course, report: Report, reference: Chapter, scratch: Path, select: str, say: Say | None
+    course: Course, report: Report, reference: Chapter, scratch: Path, select: str, listener: Listener
 ) -> None:
     job = _job(course, report, reference, scratch, select)
     module = report.module.name  # -k sees the job's name
-    run = _run(course, "tito.inside", module, job, scratch, {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, say)
+    run = _run(course, "tito.inside", module, job, scratch, {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, listener)
     report.output, report.seconds = run.output, sum(e["seconds"] for e in run.ended.values())
     report.selected = run.status != NOTHING_COLLECTED
     _collect(report, reference, run.ended, bool(select))
@@ -166,20 +166,20 @@ def _run_cells(
         report.broken.append(f"{reference.path}: the chapter has no test cells, so nothing shows that it works.")
 
 
-def _run_further(course: Course, report: Report, scratch: Path, say: Say | None) -> None:
+def _run_further(course: Course, report: Report, scratch: Path, listener: Listener) -> None:
     """Run tests/name against the scratch package."""
     directory = course.tests / report.module.name
     if not directory.is_dir() or not any(directory.rglob("test_*.py")):
         return
     job = _limits(course, scratch) | {"directory": str(directory)}
-    run = _run(course, "tito.further", "further", job, scratch, {}, say)
+    run = _run(course, "tito.further", "further", job, scratch, {}, listener)
     report.further = {name: e["failure"] for name, e in run.ended.items() if e["outcome"] == "failed"}
     if not report.further and run.status not in (0, NOTHING_COLLECTED):
         report.further = {directory.name: untold("error", f"pytest ended with status {run.status}", run.output)}
 
 
 def _run(
-    course: Course, program: str, name: str, job: dict, scratch: Path, more: dict[str, str], say: Say | None
+    course: Course, program: str, name: str, job: dict, scratch: Path, more: dict[str, str], listener: Listener
 ) -> Run:
     """Run a job; where a test ends the process, the rest in another one."""
     keep = scratch / "keep"
@@ -194,7 +194,7 @@ def _run(
     for _ in range(MOST_ENDS):
         Path(job["results"]).unlink(missing_ok=True)
         file.write_text(json.dumps(job | {"done": list(ended)}), encoding="utf-8")
-        run = watch(command, job, keep, scratch / "work", variables, say)
+        run = watch(command, job, keep, scratch / "work", variables, listener)
         ended |= run.ended
         if run.finished or not run.running:
             break

@@ -18,13 +18,14 @@ from tito.course import Course, Module
 from tito.derived import current
 from tito.errors import CourseError
 from tito.files import write_atomically
+from tito.process import Listener
 from tito.progress import to_keep
 from tito.runner import NOTHING_COLLECTED, Report, run
 
 
 def one_module(course: Course, module: Module, select: str, as_json: bool, verbose: bool) -> int:
     """Test one chapter and say what came of it."""
-    report = run(course, module, select, say=still_running)
+    report = run(course, module, select, listener=Listener(slow=still_running))
     conclude(course, report)
     if as_json:
         click.echo(json.dumps(show.as_data(report), indent=1))
@@ -61,7 +62,7 @@ def every_module(course: Course, select: str, as_json: bool, verbose: bool) -> i
 
 def _reports(course: Course, select: str) -> Iterator[Report]:
     """Each chapter's report, in order. Side by side, unless one may change the package for those after it."""
-    test = functools.partial(run, course, select=select, extra=False, say=still_running)
+    test = functools.partial(run, course, select=select, extra=False, listener=Listener(slow=still_running))
     changes = [_changes_package(course, module) for module in course.modules]
     if any(changes):
         yield from map(test, course.modules)
