@@ -61,7 +61,7 @@ SUMMARIES = {
     "undo": "Put back what a command replaced, in a chapter or an exercise.",
     "demo": "Train a network on real data with the package.",
     "bench": "Measure speed and memory beside other frameworks.",
-    "notebook": "Write a chapter as a Jupyter notebook.",
+    "notebook": "Write a chapter as a Jupyter notebook, or bring an edited one back.",
     "export": "Rebuild the package from the chapters.",
     "doctor": "Check the environment, and repair what can be.",
     "log": "Show what was tried, asked and passed; or delete it.",

@@ -141,6 +141,14 @@ def undo(course: Course, module: Module, version: Path | None = None, exercise: 
     )
 
 
+@_alone
+def replace(course: Course, module: Module, found: str, text: str, why: str) -> Path | None:
+    """Put a text in the place of the one that was found there; where that one is kept."""
+    if module.chapter.text != found:
+        raise CourseError(f"{module.dev_path} was changed just now by somebody else. Nothing was changed: try again.")
+    return _replace(course, module, text, why)
+
+
 def _undo_exercise(course: Course, module: Module, version: Path | None, name: str) -> tuple[str, Path | None]:
     region = _exercise(module, reference_chapter(course, module), name)
     for attempt in [version] if version else attempts.kept(course, module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -49,3 +50,27 @@ def say_kept(course: Course, module: Module, kept: Path, exercise: str | None = 
     click.echo(f"  what stood there is kept: {kept.relative_to(course.root).as_posix()}")
     click.echo(f"  bring it back: {again}")
     click.echo("  a notebook that is open on it: File > Reload Notebook from Disk")
+
+
+def sides(given: tuple[str, ...], ours: str, theirs: str) -> Callable[[str], str]:
+    """What `--take` says, for each name: one of the two words for everything, or `name=word`."""
+    words = {ours: "ours", theirs: "theirs"}
+    chosen = {}
+    for choice in given:
+        name, _, word = choice.rpartition("=")
+        if word not in words:
+            raise UsageError(f"--take {choice}: it takes {ours} or {theirs}, or NAME={ours} for one thing.")
+        chosen[name] = words[word]
+    return lambda name: chosen.get(name, chosen.get("", ""))
+
+
+def show_conflicts(conflicts: list, titles: tuple[str, str]) -> None:
+    """Both versions, side by side."""
+    import shutil
+
+    from tito.merge import REST, beside
+
+    for conflict in conflicts:
+        what = "outside the exercises, both changed" if conflict.name == REST else f"{conflict.name}: both changed it"
+        click.echo(f"{what}\n")
+        click.echo(beside(conflict.ours, conflict.theirs, titles, shutil.get_terminal_size((120, 24)).columns - 1))
