@@ -183,16 +183,16 @@ def _run(
 ) -> Run:
     """Run a job; where a test ends the process, the rest in another one."""
     keep = scratch / "keep"
-    for folder in (keep, scratch / "tmp"):
-        folder.mkdir(exist_ok=True)
-    Path(job["config"]).write_text("[pytest]\n", encoding="utf-8")
     file = keep / f"{name}.json"
     command = [sys.executable, "-m", program, str(file)]
     variables = environment(course, scratch) | more
     over = time.monotonic() + job["chapter_seconds"]
     ended: dict[str, dict] = {}
     for _ in range(MOST_ENDS):
+        for folder in (keep, scratch / "tmp"):  # each time: the tested code may have removed them
+            folder.mkdir(parents=True, exist_ok=True)
         Path(job["results"]).unlink(missing_ok=True)
+        Path(job["config"]).write_text("[pytest]\n", encoding="utf-8")
         file.write_text(json.dumps(job | {"done": list(ended)}), encoding="utf-8")
         run = watch(command, job, keep, scratch / "work", variables, listener)
         ended |= run.ended
