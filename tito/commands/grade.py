@@ -18,7 +18,7 @@ from tito.course import Course
               help="Grade this chapter alone; may be repeated. Otherwise all that somebody handed in.")  # fmt: skip
 @click.option("--report", is_flag=True, help="Print the class report: pass rates, mistakes met, where people stall.")
 @click.option("--jobs", type=click.IntRange(min=1), help="How many at a time; otherwise one a core.")
-@click.option("--unprotected", is_flag=True, help="Run students' code without a sandbox. Only where you trust them all.")
+@click.option("--unprotected", is_flag=True, help="Run students' code without a sandbox.")
 @json_option
 @verbose_option
 def command(submissions, out, modules, report, jobs, unprotected, as_json, verbose):
@@ -36,8 +36,8 @@ def command(submissions, out, modules, report, jobs, unprotected, as_json, verbo
     Exit status: 0 graded, 1 a submission holds no chapter or nothing could be graded, 2 the
     command was wrong.
     """
-    from tito.grading import run, sandbox
     from tito.grading import report as class_report
+    from tito.grading import run, sandbox
 
     course = Course.find()
     request = run.Request(submissions, out, modules, jobs or 0, unprotected)

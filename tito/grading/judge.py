@@ -219,7 +219,7 @@ class Exam:
         reason = self._compare(given["actual"], expected, answer["rtol"], answer["atol"])
         if reason is None:
             return None
-        return failed(check.call, self._shown(given["actual"]), self._shown(expected), reason)
+        return failed(check.call, self.testing.shown(given["actual"]), self.testing.shown(expected), reason)
 
     def _compare(self, actual, expected, rtol: float, atol: float) -> str | None:
         """None where the two agree, else what differs."""
@@ -232,21 +232,15 @@ class Exam:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return self.testing._difference(actual, expected, rtol, atol)
-        except Exception:  # values that NumPy will not compare
+        except (TypeError, ValueError):  # values that NumPy will not compare
             return "the value differs"
-
-    def _shown(self, value) -> str:
-        try:
-            return self.testing._show(value)
-        except Exception:
-            return f"a {type(value).__name__}"
 
     def _other_error(self, check: cells.Check, answer: dict, given: dict) -> dict | None:
         wanted = " or ".join(name.rpartition(".")[2] for name in answer["errors"])
         match = answer["match"]
         wanted = f"{wanted} with {match!r} in its message" if match else wanted
         if "kinds" not in given:
-            return failed(check.call, self._shown(given["value"]), wanted, "nothing was raised")
+            return failed(check.call, self.testing.shown(given["value"]), wanted, "nothing was raised")
         actual = f"{given['kinds'][0].rpartition('.')[2]}: {given['message']}"
         if not set(given["kinds"]) & set(answer["errors"]):
             return failed(check.call, actual, wanted, "another error was raised")

@@ -44,16 +44,18 @@ def student(course: Course, marks: dict) -> str:
 
 
 def _chapter(chapter: dict) -> str:
-    head = f"<h2>{safe(chapter['module'])}: {safe(chapter['title'])}, {chapter['points']:g} of {chapter['possible']:g}</h2>\n"
+    points = f"{chapter['points']:g} of {chapter['possible']:g}"
+    head = f"<h2>{safe(chapter['module'])}: {safe(chapter['title'])}, {points}</h2>\n"
     if not chapter["file"]:
         return head + "<p>Not handed in.</p>\n"
     remarks = "".join(f"<p>Note: {safe(remark)}.</p>\n" for remark in chapter["remarks"])
     rows = [
         [e["title"] or e["name"], e["state"], f"{e['points']:g} of {e['possible']:g}"] for e in chapter["exercises"]
     ]
-    broken = next((e["failure"] for e in chapter["exercises"] if e["failure"] and e["failure"]["kind"] == "import"), None)
+    failures = [e["failure"] for e in chapter["exercises"] if e["failure"]]
+    broken = next((f for f in failures if f["kind"] == "import"), None)
     if broken:
-        line = f", line {broken['line']} of its cell or file" if broken["line"] else ""
+        line = f", line {broken['line']}" if broken["line"] else ""
         told = f"<p>The file could not be run, so no test was reached{line}:</p>\n<pre>{safe(broken['actual'])}</pre>\n"
     else:
         told = "".join(_feedback(e) for e in chapter["exercises"] if e["state"] == "failing")
@@ -71,12 +73,13 @@ def _feedback(exercise: dict) -> str:
         lines.append(f"{'raised at':<9} line {failure['line']}")
     says = f'<p class="says">{safe(exercise["says"])}</p>\n' if exercise["says"] else ""
     needs = f"<p>It needs {safe(failure['needs'])}, which is still to do.</p>\n" if failure["needs"] else ""
-    return f"<h3>{safe(exercise['title'] or exercise['name'])}</h3>\n<pre>{safe(chr(10).join(lines))}</pre>\n{needs}{says}"
+    head = f"<h3>{safe(exercise['title'] or exercise['name'])}</h3>\n"
+    return head + "<pre>" + safe("\n".join(lines)) + f"</pre>\n{needs}{says}"
 
 
 def _table(titles: list[str], rows: list[list]) -> str:
     head = "".join(f"<th>{safe(t)}</th>" for t in titles)
-    lines = ["".join(f'<td{_number(c)}>{safe(c)}</td>' for c in row) for row in rows]
+    lines = ["".join(f"<td{_number(c)}>{safe(c)}</td>" for c in row) for row in rows]
     return f"<table>\n<tr>{head}</tr>\n" + "".join(f"<tr>{line}</tr>\n" for line in lines) + "</table>\n"
 
 

@@ -92,7 +92,8 @@ def text(course: Course, grades: dict) -> str:
     lines = []
     for module, chapter in of_class(grades).items():
         count = chapter["handed_in"]
-        lines.append(f"{module}: {count} of {chapter['students']} handed in, mean {chapter['mean']:g} of {chapter['possible']:g} points")
+        mean = f"mean {chapter['mean']:g} of {chapter['possible']:g} points"
+        lines.append(f"{module}: {count} of {chapter['students']} handed in, {mean}")
         width = max(map(len, chapter["exercises"]), default=0)
         lines.append(f"  {'exercise':<{width}}  pass         failing  to do  stalled here")
         for name, exercise in chapter["exercises"].items():
@@ -107,10 +108,11 @@ def text(course: Course, grades: dict) -> str:
 def _met(chapter: dict) -> list[str]:
     mistakes = [(n, e, name) for name, ex in chapter["exercises"].items() for e, n in ex["mistakes"].items()]
     checks = [(n, call, name) for name, ex in chapter["exercises"].items() for call, n in ex["checks"].items()]
+    most = lambda row: (-row[0], row[2], row[1])
     lines = ["  mistakes met:"] if mistakes else []
-    lines += [f"    {n:>4}  {name}: {what}" for n, what, name in sorted(mistakes, key=lambda m: (-m[0], m[2], m[1]))]
+    lines += [f"    {n:>4}  {name}: {what}" for n, what, name in sorted(mistakes, key=most)]
     lines += ["  failing otherwise, most often at:"] if checks else []
-    lines += [f"    {n:>4}  {name}: {_short(what)}" for n, what, name in sorted(checks, key=lambda m: (-m[0], m[2], m[1]))[:10]]
+    lines += [f"    {n:>4}  {name}: {_short(what)}" for n, what, name in sorted(checks, key=most)[:10]]
     return lines
 
 

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tito.files import read, write_atomically
 from tito.grading.judge import Exam
 
 MARK = "tito-grade.json"  # says that a folder is one of results, and under which protections they came about
+Diagnose = Callable[[str, dict], dict | None]
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -96,27 +98,27 @@ def file_names(ids: list[str]) -> dict[str, str]:
     return names
 
 
-def chapter_marks(exam: Exam, marked: dict, titles: dict[str, str], mistakes) -> dict:
-    """A chapter's marks from the verdicts on its tests; `mistakes(exercise)` are those that are known."""
+def chapter_marks(exam: Exam, marked: dict, titles: dict[str, str], diagnose: Diagnose) -> dict:
+    """A chapter's marks from the verdicts on its tests; `diagnose` knows the recorded mistakes."""
     groups: dict[str, list] = {name: [] for name in exam.chapter.exercises}
     for question in exam.questions:
         groups.setdefault(question.exercise or question.name, []).append(question.name)
     exercises = []
     for name, tests in groups.items():
         verdicts = {test: marked["verdicts"][test] for test in tests}
-        exercises.append(_exercise(name, verdicts, titles.get(name, ""), mistakes))
+        exercises.append(_exercise(name, verdicts, titles.get(name, ""), diagnose))
     points = sum(e["points"] for e in exercises)
     found = {"module": exam.module.id, "title": exam.module.title, "file": marked["file"], "points": points}
     return found | {"possible": exam.possible, "exercises": exercises, "remarks": marked["remarks"]}
 
 
-def _exercise(name: str, verdicts: dict[str, dict], title: str, mistakes) -> dict:
+def _exercise(name: str, verdicts: dict[str, dict], title: str, diagnose: Diagnose) -> dict:
     """An exercise's points are those of its tests that passed; its failure is that of the first that did not."""
     first = next((v["failure"] for v in verdicts.values() if not v["passed"]), None)
     state = "passing"
     if first:
         state = "to do" if first["needs"] == name else "failing"
-    known = mistake(first, mistakes(name)) if state == "failing" and first["kind"] != "import" else {}
+    known = diagnose(name, first) if state == "failing" and first["kind"] != "import" else None
     return {
         "name": name,
         "title": title,
@@ -125,20 +127,14 @@ def _exercise(name: str, verdicts: dict[str, dict], title: str, mistakes) -> dic
         "possible": sum(v["points"] for v in verdicts.values()),
         "tests": {test: v["passed"] for test, v in verdicts.items()},
         "failure": first,
-        "mistake": known.get("name", ""),
-        "says": known.get("says", ""),
+        "mistake": known["name"] if known else "",
+        "says": known["says"] if known else "",
     }
-
-
-def mistake(failure: dict, known: list[dict]) -> dict:
-    """The recorded mistake that fails at the same check with the same value."""
-    keys = ("call", "actual", "type")
-    return next((k for k in known if k.get("call") and all(k.get(key) == failure[key] for key in keys)), {})
 
 
 def not_handed_in(exam: Exam, titles: dict[str, str]) -> dict:
     nothing = {q.name: {"passed": False, "points": q.points, "failure": None} for q in exam.questions}
-    marks = chapter_marks(exam, {"file": "", "verdicts": nothing, "remarks": []}, titles, lambda name: [])
+    marks = chapter_marks(exam, {"file": "", "verdicts": nothing, "remarks": []}, titles, lambda name, failure: None)
     for exercise in marks["exercises"]:
         exercise["state"] = "not handed in"
     return marks
@@ -150,8 +146,8 @@ def moved(before: dict, after: dict) -> list[dict]:
     changes = []
     for key in sorted(set(old) & set(new)):
         if old[key] != new[key]:
-            student, module, exercise = key
-            changes.append({"student": student, "module": module, "exercise": exercise, "before": old[key], "now": new[key]})
+            place = dict(zip(("student", "module", "exercise"), key))
+            changes.append(place | {"before": old[key], "now": new[key]})
     return changes
 
 

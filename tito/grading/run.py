@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import tempfile
 import threading
@@ -11,7 +12,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tito import notes, workspace
+from tito import feedback, workspace
 from tito.course import Course, Module
 from tito.errors import CourseError, UsageError
 from tito.grading import judge, pages, report, results, sandbox, submissions
@@ -121,7 +122,7 @@ class Marker:
         self.titles = {exam.module.id: results.titles_of(course, exam.module) for exam in exams}
         self.reused = 0
         self.one_at_a_time = threading.Lock()
-        self._mistakes = functools.cache(functools.partial(notes.known_mistakes, course))
+        self._diagnoses: dict[str, dict | None] = {}
 
     def __call__(self, submission: Submission) -> dict:
         handed = submissions.read(submission)
@@ -157,7 +158,8 @@ class Marker:
         """The chapter's marks; of several files the one with most points."""
         titles = self.titles[exam.module.id]
         marked = [exam.mark(paper.content, paper.path) for paper in papers]
-        all_marks = [results.chapter_marks(exam, m, titles, functools.partial(self.mistakes, exam.module)) for m in marked]
+        diagnose = functools.partial(self.diagnose, exam.module)
+        all_marks = [results.chapter_marks(exam, m, titles, diagnose) for m in marked]
         if not all_marks:
             return results.not_handed_in(exam, titles)
         best = max(all_marks, key=lambda marks: marks["points"])
@@ -166,9 +168,13 @@ class Marker:
             best["remarks"].append(f"handed in more than once: {best['file']} counts, not {others}")
         return best
 
-    def mistakes(self, module: Module, exercise: str) -> list[dict]:
+    def diagnose(self, module: Module, exercise: str, failure: dict) -> dict | None:
+        """The recorded mistake, worked out once for all who make it."""
+        key = json.dumps([module.id, exercise, failure])
         with self.one_at_a_time:
-            return self._mistakes(module, exercise)
+            if key not in self._diagnoses:
+                self._diagnoses[key] = feedback.diagnose(self.course, module, exercise, failure)
+            return self._diagnoses[key]
 
     def _remarks(self, handed: Handed, papers: dict[str, list[Paper]]) -> list[str]:
         graded = {exam.module.id for exam in self.exams}

@@ -17,7 +17,7 @@ import sys
 import traceback
 import types
 
-from tito.chapter import split_cells
+from tito.chapter import Cell, split_cells
 from tito.grading import sandbox
 
 UNSOLVED = re.compile(r"exercise (\w+)$")
@@ -63,8 +63,7 @@ def run(job: dict, send) -> None:
         importlib.import_module(module.__package__)
         sys.modules[job["module"]] = module
         cells = exported_cells(base64.b64decode(job["content"]), job["notebook"])
-        for line, source in cells:
-            exec(compile_at(source, path, line), vars(module))
+        exec(compiled(cells, path, job["notebook"]), vars(module))
     except BaseException as error:
         send(event="broken", failure=told(error, path, ""))
         return
@@ -114,7 +113,7 @@ def probes(send, wire, reference: bool) -> dict:
 
 
 class Cells(list):
-    """The exported cells' first lines and sources; `everything` where no cell was marked and all were taken."""
+    """The cells that make the module; `everything` where none was marked for it and all were taken."""
 
     everything = False
 
@@ -122,23 +121,19 @@ class Cells(list):
 def exported_cells(content: bytes, notebook: bool) -> Cells:
     text = content.decode("utf-8-sig")
     cells = notebook_cells(text) if notebook else split_cells(text)
-    chosen = Cells((c.first, c.source) for c in cells if c.kind == "code" and c.exported)
+    chosen = Cells(c for c in cells if c.kind == "code" and c.exported)
     if not chosen:
         chosen.everything = True
-        whole = [(c.first, c.source) for c in cells if c.kind == "code" and not c.is_test] if notebook else [(1, text)]
-        chosen.extend(whole)
+        chosen.extend([c for c in cells if c.kind == "code"] if notebook else [Cell("code", 1, 1, text)])
     return chosen
 
 
-def notebook_cells(text: str) -> list:
-    """The cells of a notebook, as those of the file that jupytext would make of it."""
-    from tito.chapter import Cell
-
+def notebook_cells(text: str) -> list[Cell]:
+    """The cells of a notebook, as those of the file that jupytext would make of it; their lines are their numbers."""
     cells = json.loads(text)["cells"]
-    sources = ["".join(cell["source"]) for cell in cells]
     return [
-        Cell(cell["cell_type"], 1, 1, without_magics(source), cell.get("metadata", {}))
-        for cell, source in zip(cells, sources, strict=True)
+        Cell(cell["cell_type"], number, number, without_magics("".join(cell["source"])))
+        for number, cell in enumerate(cells, 1)
     ]
 
 
@@ -147,10 +142,26 @@ def without_magics(source: str) -> str:
     return re.sub(r"^(?=[%!])", "# ", source, flags=re.M)
 
 
-def compile_at(source: str, path: str, line: int):
-    tree = ast.parse(source, path)
-    ast.increment_lineno(tree, line - 1)
-    return compile(tree, path, "exec", dont_inherit=True)
+def compiled(cells: Cells, path: str, notebook: bool):
+    """The cells as one module, so that what the first says of the future holds for all."""
+    body = []
+    for cell in cells:
+        tree = parsed(cell, f"cell {cell.line}" if notebook else path)
+        if not notebook:
+            ast.increment_lineno(tree, cell.first - 1)
+        body += tree.body
+    body.sort(key=lambda node: not (isinstance(node, ast.ImportFrom) and node.module == "__future__"))
+    name = "a notebook" if notebook else path
+    return compile(ast.Module(body, type_ignores=[]), name, "exec", dont_inherit=True)
+
+
+def parsed(cell: Cell, path: str) -> ast.Module:
+    try:
+        return ast.parse(cell.source, path)
+    except SyntaxError as error:
+        if not path.startswith("cell") and error.lineno:
+            error.lineno += cell.first - 1
+        raise
 
 
 def told(error: BaseException, path: str, test: str) -> dict:
