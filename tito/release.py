@@ -14,6 +14,7 @@ import re
 import shutil
 import tempfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -158,6 +159,8 @@ def _copy(edition: Edition, root: Path, tests: bool) -> None:
 def _chapters(edition: Edition, root: Path, lines: dict[str, str], done: Written) -> None:
     """The chapters, their notes, and what they export."""
     course = Course(root)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each runs the recorded mistakes in a process of its own
+        found = dict(zip(edition.blank, pool.map(lambda m: notes.for_release(edition.course, m), edition.blank)))
     for module in [*edition.solved, *edition.blank]:
         blank = module in edition.blank
         text = workspace.blanked(module.chapter) if blank else module.chapter.text
@@ -166,8 +169,8 @@ def _chapters(edition: Edition, root: Path, lines: dict[str, str], done: Written
         copy = Module(root, root / module.directory.relative_to(module.root))
         if blank:
             write_atomically(workspace.handed_out_file(course, module), text)
-            found = _notes(edition.course, module, lines, done)
-            write_atomically(notes.notes_file(copy), json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+            _shorten(module, found[module], lines, done)
+            write_atomically(notes.notes_file(copy), json.dumps(found[module], indent=1, ensure_ascii=False) + "\n")
         write_atomically(export.target(course, module), export.generate(course, copy))
 
 
@@ -187,9 +190,8 @@ def without_hidden_tests(chapter: Chapter) -> str:
     return text
 
 
-def _notes(course: Course, module: Module, lines: dict[str, str], done: Written) -> dict[str, dict]:
-    """The chapter's notes; where they quote a line of a solution, its second half is left out."""
-    found = notes.for_release(course, module)
+def _shorten(module: Module, found: dict[str, dict], lines: dict[str, str], done: Written) -> None:
+    """Where a chapter's notes quote a line of a solution, leave out its second half."""
     for exercise, note in found.items():
         if unknown := [wrong["name"] for wrong in note["misconceptions"] if "call" not in wrong]:
             raise CourseError(f"{module.id}: mistakes recorded of {exercise} could not be run: {', '.join(unknown)}.")
@@ -199,7 +201,6 @@ def _notes(course: Course, module: Module, lines: dict[str, str], done: Written)
             wrong["says"] = leaks.shortened(wrong["says"], lines)
         if note["hints"] != whole:
             done.shortened.append(f"{module.name} {exercise}")
-    return found
 
 
 def _derived(edition: Edition, course: Course) -> None:
