@@ -604,6 +604,7 @@ def test_broadcast_shape():
     check_raises(ValueError, lambda: broadcast_shape((2, 3), (2, 4)), "axis -1 has 3 and 4")
     check_raises(ValueError, lambda: broadcast_shape((2, 1, 3), (3, 5)), "axis -1 has 3 and 5")
     check_raises(ValueError, lambda: broadcast_shape((2, 3), (2,)), "axis -1 has 3 and 2")
+    check_raises(ValueError, lambda: broadcast_shape((2, 3), (4, 3)), "axis -2 has 2 and 4")
     check_raises(ValueError, lambda: broadcast_shape((2, 3), (2,)), "shapes (2, 3) and (2,) do not broadcast")
 
 test_broadcast_shape()
@@ -914,15 +915,19 @@ def test_lift_two():
     check_raises(ValueError, lambda: difference(Tensor([1.0, 2.0]), Tensor([1.0, 2.0, 3.0])), "axis -1 has 2 and 3")
     class Weight(Tensor):
         requires_grad = True
-    seen = []
-    previous = set_recorder(lambda lifted, out, inputs, arrays, options=(): seen.append(arrays) or wrap(out))
+    x, w, seen = Tensor([3.0]), Weight([1.0]), []
+    previous = set_recorder(lambda lifted, out, inputs, arrays: seen.append((lifted, out, inputs, arrays)) or wrap(out))
     try:
-        difference(Tensor([3.0]), Weight([1.0]))
-        difference(Tensor([3.0]), Tensor([1.0]))
+        difference(x, w), difference(w, x), difference(x, x)
+        set_recorder(None)
+        difference(x, w)
     finally:
         set_recorder(previous)
-    check(len(seen), 1)
-    check(seen[0], ([3.0], [1.0]))
+    check(len(seen), 2)
+    lifted, out, inputs, arrays = seen[0]
+    check(arrays, ([3.0], [1.0]))
+    check((out, inputs), ([2.0], (x, w)))
+    check((lifted is difference, inputs[1] is w), (True, True))
 
 test_lift_two()
 
@@ -1788,7 +1793,7 @@ def matmul(x, y):
 #         out = matrix_product(row, column)
 #         return reshape(out, () if x.ndim == y.ndim == 1 else -1)
 
-# %% nbgrader={"grade": true, "grade_id": "test_matmul", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"grade": true, "grade_id": "test_matmul", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 def test_matmul():
     m, v = Tensor([[1.0, 2.0], [3.0, 4.0]]), Tensor([10.0, 100.0])
     check(matmul(m, m), [[7.0, 10.0], [15.0, 22.0]])
@@ -1803,6 +1808,32 @@ def test_matmul():
     check_raises(ValueError, lambda: matmul(m, Tensor(3.0)), "single number")
 
 test_matmul()
+
+# %% [markdown]
+# NumPy's own `@` takes vectors too, so the values alone do not show whether the operation only ever saw matrices. What
+# is recorded does.
+
+# %% nbgrader={"grade": true, "grade_id": "test_matmul__recorded", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+def test_matmul_recorded():
+    class Weight(Tensor):
+        requires_grad = True
+
+    def multiplied(x, y):
+        seen = []
+        previous = set_recorder(lambda lifted, out, inputs, arrays, *_: seen.append((lifted, arrays)) or Weight(out))
+        try:
+            matmul(Weight(x), Weight(y))
+        finally:
+            set_recorder(previous)
+        return [[a.shape for a in arrays] for lifted, arrays in seen if lifted is matrix_product]
+
+    m, v = np.ones((2, 2)), np.ones(2)
+    check(multiplied(m, m), [[(2, 2), (2, 2)]])
+    check(multiplied(v, m), [[(1, 2), (2, 2)]])
+    check(multiplied(m, v), [[(2, 2), (2, 1)]])
+    check(multiplied(v, v), [[(1, 2), (2, 1)]])
+
+test_matmul_recorded()
 
 # %%
 #| export
