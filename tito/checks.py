@@ -26,6 +26,7 @@ def export_problems(course: Course, module: Module, in_progress: bool = False) -
         return [Problem(module.dev_path, 0, f"the chapter's file is missing: {module.id} needs {module.name}_dev.py.")]
     cells = [c for c in chapter.cells if c.kind == "code" and (c.exported or not in_progress)]
     problems = [*_before_first_cell(chapter), *_exports(module), *_low_directives(chapter)]
+    problems += () if in_progress else _pairs(chapter)
     for cell in cells:
         problems += _syntax(chapter, cell) or _imports(course, module, cell)
     return sorted(problems)
@@ -36,7 +37,7 @@ def author_problems(course: Course, module: Module) -> list[Problem]:
     chapter = module.chapter
     return sorted(
         [
-            *_markers(chapter),
+            *_exercise_cells(chapter),
             *_blanks(chapter),
             *_notes(chapter),
             *_test_cells(chapter),
@@ -85,9 +86,9 @@ def _syntax(chapter: Chapter, cell: Cell) -> list[Problem]:
         ast.parse(cell.source)
     except SyntaxError as error:
         line = cell.first + (error.lineno or 1) - 1
-        text = (error.text or "").strip()
-        shown = f" in `{text}`" if text else ""
-        return [Problem(chapter.path, line, f"this is not Python: {error.msg}{shown}.")]
+        text = (error.text or "").rstrip()
+        shown = f".\n    {text}\n    {' ' * max((error.offset or 1) - 1, 0)}^" if text.strip() else "."
+        return [Problem(chapter.path, line, f"this is not Python: {error.msg}{shown}")]
     return []
 
 
@@ -126,27 +127,33 @@ def _imported_chapters(node: ast.AST, package: str) -> Iterator[str]:
             yield name.removeprefix(f"{package}.").partition(".")[0]
 
 
-def _markers(chapter: Chapter) -> Iterator[Problem]:
-    seen: dict[str, int] = {}
+def _pairs(chapter: Chapter) -> Iterator[Problem]:
+    """Marks that do not come in pairs: an exercise whose end is missing would be nobody's."""
     for cell in chapter.cells:
-        if cell.kind != "code":
-            continue
-        opened, used = 0, False
-        for number, line in enumerate(cell.source.splitlines(), cell.first):
-            if begin := BEGIN.match(line):
+        opened = 0
+        for number, line in enumerate(cell.source.splitlines() if cell.kind == "code" else (), cell.first):
+            if BEGIN.match(line):
                 if opened:
                     yield Problem(chapter.path, number, f"BEGIN SOLUTION inside the one opened in line {opened}.")
-                opened, used = number, True
-                yield from _name(chapter, begin[2], number, seen)
+                opened = number
             elif END.match(line):
                 if not opened:
                     yield Problem(chapter.path, number, "END SOLUTION without a BEGIN SOLUTION before it in this cell.")
                 opened = 0
         if opened:
             yield Problem(chapter.path, opened, "BEGIN SOLUTION without an END SOLUTION in the same cell.")
-        if used and not cell.exported:
+
+
+def _exercise_cells(chapter: Chapter) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for cell in chapter.cells:
+        lines = enumerate(cell.source.splitlines() if cell.kind == "code" else (), cell.first)
+        begun = [(number, begin[2]) for number, line in lines if (begin := BEGIN.match(line))]
+        for number, name in begun:
+            yield from _name(chapter, name, number, seen)
+        if begun and not cell.exported:
             yield Problem(chapter.path, cell.line, "an exercise cell has to be exported: `#| export` is missing.")
-        if used and cell.grader.get("solution") is not True:
+        if begun and cell.grader.get("solution") is not True:
             yield Problem(chapter.path, cell.line, 'an exercise cell needs nbgrader metadata with "solution": true.')
 
 

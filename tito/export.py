@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from tito import checks
+from tito import checks, names
 from tito.chapter import split_cells
 from tito.course import Course, Module
 from tito.errors import ChapterError, Problem
@@ -17,7 +17,8 @@ def check(course: Course, modules: list[Module], started: set[str] = frozenset()
     problems: list[Problem] = []
     for module in modules:
         in_progress = module.name in started
-        problems += checks.export_problems(course, module, in_progress)
+        found = checks.export_problems(course, module, in_progress)
+        problems += found or names.name_problems(course, module)
         problems += [] if in_progress else checks.author_problems(course, module)
     if problems:
         raise ChapterError(problems)

@@ -1,4 +1,4 @@
-"""Whatever the student's code does, the run ends within its limits, says which exercise it was, and judges the others."""
+"""Whatever the code under test does, the run ends within its limits, names the exercise, and judges the others."""
 
 import json
 import os

@@ -1,0 +1,107 @@
+"""Names that an exported cell uses and nobody defines: such code fails only when it is called, or imported."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import difflib
+import dis
+import functools
+from collections.abc import Iterator
+from types import CodeType
+
+from tito.chapter import Chapter
+from tito.course import Course, Module
+from tito.errors import Problem
+
+LOADS = {"LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"}
+STORES = {"STORE_NAME", "STORE_GLOBAL"}
+ALWAYS = {*dir(builtins), "__file__", "__annotations__", "__builtins__", "__all__", "__path__", "__class__"}
+EVERYTHING = "*"
+
+
+def name_problems(course: Course, module: Module) -> list[Problem]:
+    """Undefined names in a chapter's exported cells, and imports of what an earlier chapter does not have."""
+    chapter = module.chapter
+    try:
+        text = exported_text(chapter)
+        code, tree = compile(text, chapter.path, "exec", dont_inherit=True), ast.parse(text)
+    except SyntaxError:
+        return []  # `checks` says so
+    return sorted({*_undefined(chapter, code, tree), *_unknown_imports(course, module, tree)})
+
+
+def exported_text(chapter: Chapter) -> str:
+    """The exported cells, each at its lines of the chapter."""
+    lines = [""] * len(chapter.text.splitlines())
+    for cell in chapter.cells:
+        if cell.exported:
+            own = cell.source.splitlines()
+            lines[cell.first - 1 : cell.first - 1 + len(own)] = own
+    return "\n".join(lines) + "\n"
+
+
+def _undefined(chapter: Chapter, code: CodeType, tree: ast.Module) -> Iterator[Problem]:
+    if any(alias.name == EVERYTHING for node in _froms(tree) for alias in node.names):
+        return  # what such an import brings is not known
+    defined = {name for inner in _codes(code) for name, _ in _names(inner, STORES)}
+    for inner in _codes(code):
+        for name, line in _names(inner, LOADS):
+            if name not in defined | ALWAYS:
+                close = difflib.get_close_matches(name, defined, n=1)
+                hint = f" Did you mean {close[0]}?" if close else ""
+                message = f"the name {name} is defined in no exported cell.{hint}"
+                yield Problem(chapter.path, line, message)
+
+
+def _unknown_imports(course: Course, module: Module, tree: ast.Module) -> Iterator[Problem]:
+    earlier = {m.name: m for m in course.before(module)}
+    package = f"{course.package.name}.core"
+    for node in _froms(tree):
+        source = (f"{package}." if node.level == 1 else "") + (node.module or "")
+        other = earlier.get(source.removeprefix(f"{package}.")) if node.level < 2 else None
+        if other is None or not source.startswith(f"{package}."):
+            continue
+        known = _defines(other.chapter.text) | _defines(_held(course, other), whole=True)
+        for alias in node.names if EVERYTHING not in known else ():
+            if alias.name not in known | {EVERYTHING}:
+                close = difflib.get_close_matches(alias.name, known, n=1)
+                hint = f" Did you mean {close[0]}?" if close else ""
+                message = f"{source} has no {alias.name} ({other.id} does not define it).{hint}"
+                yield Problem(module.chapter.path, node.lineno, message)
+
+
+def _held(course: Course, module: Module) -> str:
+    """What the package holds of a chapter, which may be an older text of it."""
+    file = course.package / "core" / f"{module.name}.py"
+    return file.read_text(encoding="utf-8") if file.exists() else ""
+
+
+@functools.lru_cache(maxsize=64)
+def _defines(text: str, whole: bool = False) -> set[str]:
+    """The names that a chapter's exported cells, or a `whole` file, bind at the top level."""
+    try:
+        text = text if whole else exported_text(Chapter("", text))
+        code = compile(text, "<chapter>", "exec", dont_inherit=True)
+    except SyntaxError:
+        return {EVERYTHING}
+    everything = {EVERYTHING} if "import *" in text else set()
+    return {name for name, _ in _names(code, STORES)} | everything
+
+
+def _froms(tree: ast.Module) -> list[ast.ImportFrom]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """A code object and all that are defined in it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
+
+
+def _names(code: CodeType, operations: set[str]) -> Iterator[tuple[str, int]]:
+    for step in dis.get_instructions(code):
+        if step.opname in operations:
+            yield step.argval, (step.positions.lineno if step.positions else None) or code.co_firstlineno
