@@ -90,6 +90,9 @@ def name_chapters_in_tracebacks():
     if sys.excepthook is sys.__excepthook__:
         sys.excepthook = _excepthook
     if "IPython" in sys.modules and (shell := sys.modules["IPython"].get_ipython()) and not shell.custom_exceptions:
+        from tinytorch import _notebook
+
+        _notebook.install(shell)
         shell.set_custom_exc((Exception,), _in_notebook)
 
 
@@ -99,6 +102,13 @@ def _excepthook(kind, error, trace):
 
 
 def _in_notebook(shell, kind, error, trace, tb_offset=None):
+    from tinytorch._notebook import explained
+
+    if lines := explained(shell, error):
+        error._render_traceback_ = lambda: lines
+        shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+        del error._render_traceback_  # from now on %tb shows the whole
+        return
     shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
     _print_places(trace)
 

@@ -201,9 +201,9 @@ def time_limit(seconds):
         signal.signal(signal.SIGALRM, before)
 
 
-def describe(error, cell, job):
-    """What a student wants to know of an exception that a test cell raised."""
-    frames = chapter_frames(error, job)
+def describe(error, cell, job, cells=()):
+    """What a student wants to know of an exception that a test cell raised. `cells` are files of a notebook's."""
+    frames = chapter_frames(error, job, cells)
     in_test = [f for f in frames if f["path"] == cell["path"] and cell["line"] <= f["line"] <= cell["last"]]
     checked = tried(error, cell, in_test)
     own = [f for f in frames if f not in in_test]
@@ -289,10 +289,10 @@ def blank_met(error, job):
     return {"needs": UNSOLVED.match(str(blank))[1], "needs_in": Path(frames[-1]["path"]).parent.name if frames else ""}
 
 
-def chapter_frames(error, job):
-    """The traceback's frames that lie in a chapter, outermost first."""
+def chapter_frames(error, job, cells=()):
+    """The traceback's frames that lie in a chapter, or in a cell of a notebook, outermost first."""
     frames = [frame(f.filename, f.lineno or 0, f.name, job) for f in traceback.extract_tb(error.__traceback__)]
-    return [f for f in frames if f["path"].endswith("_dev.py")]
+    return [f for f in frames if f["path"].endswith("_dev.py") or f["path"] in cells]
 
 
 def in_chapters(trace, job):
