@@ -60,7 +60,7 @@ def _at_hand(course):
 def _begun(module, row):
     from tito.errors import CourseError
 
-    if row.state == "not started":
+    if row.state == "not started" and "to do" not in row.exercises.values():
         raise CourseError(
             f"{module.id} is not in progress: its solutions stand in {module.dev_path}.\n"
             f"  tito start {module.id} blanks them; tito hint {module.id} EXERCISE --all shows hints all the same."
