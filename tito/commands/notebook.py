@@ -54,6 +54,8 @@ def _write(course, module, solutions, out, force):
         file = file / f"{module.name}.ipynb"
     if file.exists() and not force:
         raise CourseError(f"{file} is there already: --force replaces it, --out FILE writes another.")
+    if solutions and not workspace.has_solutions(course, module):
+        raise CourseError(f"this edition of the course holds no solutions of {module.id}.")
     handed_out = workspace.reference_chapter(course, module)
     text = handed_out.text if solutions else module.chapter.text
     if not solutions and not workspace.is_started(course, module):
