@@ -129,7 +129,7 @@ def _package(course: Course, report: Report) -> None:
     module = report.module
     held = derived.current(export.target(course, module))
     if held == workspace.cached_export(course, module, workspace.reference_chapter(course, module)):
-        what = "the course's reference"
+        what = "the course's reference" if workspace.has_solutions(course, module) else "the blank chapter"
     elif workspace.fingerprint(held) == workspace.result(course, module).get("installed"):
         what = "your version that passed last"
     else:
