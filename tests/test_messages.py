@@ -6,6 +6,10 @@ what NumPy or Python said. Words parted by " ... " stand in the message in any o
 
 # ruff: noqa: E501 (a row of a table is a line)
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -18,7 +22,7 @@ import tinytorch.core.optimizers
 import tinytorch.core.tensor
 import tinytorch.core.training
 
-CORE = tinytorch.core
+CORE, ROOT = tinytorch.core, Path(__file__).resolve().parents[1]
 NOT_OURS = ("object has no attribute", "object is not", "could not convert", "interpreted as an integer", "did not contain a loop", "for the input types", "unsupported operand",
             "not supported between", "out of bounds for array", "has no len()", "inhomogeneous", "list index out of range")  # fmt: skip
 
@@ -130,6 +134,132 @@ v.exp()                                   Variable has no attribute 'exp'. Write
 """
 
 
+LAYERS = """
+leaky_relu(x, "a")                        leaky_relu: the slope is 'a', expected a number of at most 1
+leaky_relu(x, None)                       leaky_relu: the slope is None
+softmax(x, 5)                             softmax: there is no axis 5
+softmax(x, "a")                           softmax: the axis is 'a', expected an int
+Softmax(True)                             Softmax: the axis is True, expected an int
+ReLU(3)                                   ReLU: ReLU() makes the activation ... ReLU()(x)
+fans(3)                                   fans: weights have at least two axes ... This shape is 3
+glorot_uniform(None)                      fans: ... This shape is None
+he_normal((0, 3))                         fans: the shape (0, 3)
+Dense("a", 3)                             Dense: input_size is 'a', expected an integer of at least 1
+Dense(3, True)                            Dense: output_size is True
+Dense(3, 2)(Tensor([1.0]))                Dense(3, 2) got 1 features ... Did you mean Dense(1, 2)?
+LayerNorm(3, "a")                         LayerNorm: epsilon is 'a', expected a small positive number
+LayerNorm(3, float("nan"))                LayerNorm: epsilon is nan
+LayerNorm(3)(Tensor([1.0]))               LayerNorm(3) got 1 features
+Dropout("a")                              Dropout: rate is 'a', expected a number from 0
+model["a"]                                Sequential: there is no layer 'a'; the network has 3 layers
+model[9]                                  Sequential: there is no layer 9; the network has 3 layers
+MLP(3, 4, 2)                              MLP: hidden_sizes is 4, expected a list
+create_mlp(3, [4], "a")                   create_mlp: output_size is 'a', expected a whole number
+mlp_parameter_count(3, 4, 2)              mlp_parameter_count: hidden_sizes is 4, expected a list
+count_parameters(3)                       count_parameters: 3 is no Module
+dense_with("a", [1.0])                    'a' is not made of numbers
+dense_with([[1], [1, 2]], [1])            rows differ
+relu_interpolation([0, 1], ["a", "b"])    not made of numbers
+parity_network(True)                      parity_network: there are True switches
+summary(model, "a")                       summary: input_shape is 'a'
+"""
+
+DATA = """
+ArrayDataset("ab", "cd")                  features: these are not numbers
+ArrayDataset([[1.0], [float("nan")]], [0, 1])  features: entry [1, 0] is nan
+data["a"]                                 a sample is named by one integer, not by 'a'
+data[9]                                   sample 9 was asked for, but the samples are 0 to 5
+data.subset([99])                         subset: the samples [99] were asked for, but there are 0 to 5
+data.subset("a")                          subset: the samples 'a' were asked for
+collate([])                               collate: [] holds no samples. Expected a list of pairs
+collate(None)                             collate: None holds no samples
+DataLoader(data, batch_size=True)         DataLoader: batch_size is True; it has to be an integer of at least 1
+DataLoader(data, seed=-1)                 DataLoader: seed is -1
+train_test_split(data, seed="a")          train_test_split: seed is 'a'; it has to be an integer of at least 0
+train_test_split(data, test_size=1.0)     train_test_split: test_size=1.0 does not split 6 samples
+standardize("a")                          Normalizer.fit: these are not numbers
+Normalizer().fit(np.ones((3, 2))).transform([["a", "b"]])  Normalizer.transform: these are not numbers
+random_shift("a")                         random_shift: these are not numbers
+random_flip("a")                          random_flip: these are not numbers
+random_flip(np.ones(3))                   random_flip: pictures of shape (N, height, width) are needed, not (3,)
+random_noise(np.ones(3), scale=-1)        random_noise: scale is -1; it has to be a number of at least 0
+random_noise("a")                         random_noise: these are not numbers
+Transformed(data, 3)                      Transformed: a data set and a function are needed, not ... and 3
+Transformed(data, lambda f: f[:1]).batch([0, 1])  Transformed: the function made (1, 3) of features (2, 3)
+"""
+
+AUTOGRAD = """
+Variable(2.0, grad_fn=3, inputs=(s,))     Variable: grad_fn is a function and inputs are Tensors, not 3
+Variable(2.0, grad_fn=lambda g: g, inputs=3)  Variable: grad_fn is a function and inputs are Tensors ... and 3
+Variable(np.array([1, 2]))                Variable: entries of type int64 have no derivative
+gradient(relu, x=3)                       gradient of relu: the rule for x is 3. Expected a function
+gradient(relu, z=lambda g: g)             gradient of relu: it has no 'z'
+v.backward()                              backward: the result has shape (2, 2)
+v.backward("a")                           'a' is not made of numbers
+gradients(3, [s])                         gradients: out is 3. Expected a Tensor
+gradients(s * s, s)                       gradients: Tensors come as a list, gradients(out, [x])
+gradients(s * s, 3)                       gradients: 3 is no list of Tensors
+gradients(s * s, [s, "a"])                gradients: entry 1 is 'a', not a Tensor
+grad(3)                                   grad: 3 is no function. The function comes first, as in grad(f)
+grad(lambda x: x * x)()                   grad: the derivative by argument 0 was asked for, and 0 arguments are given
+grad(lambda x: x * x, "a")(2.0)           grad: the derivative by argument 'a'
+grad(lambda x: 3)(2.0)                    grad: the function returned int
+jacobian(3, 2.0)                          jacobian: 3 is no function
+hessian(3, 2.0)                           hessian: 3 is no function
+hessian(lambda x: 3, 2.0)                 hessian: the function returned int
+hvp(3, [1.0], [1.0])                      hvp: 3 is no function
+checkpoint(3, s)                          checkpoint: 3 is no function
+checkpoint(lambda x: x * x, s).backward(create_graph=True)  create_graph: checkpoint(f, x) runs f again ... write f(x) in its place
+grad(grad(lambda x: checkpoint(lambda y: y * y, x)))(2.0)   create_graph: checkpoint(f, x)
+check_gradients(3, 2.0)                   check_gradients: 3 is no function
+check_gradients(lambda x: x, "a")         'a' is not made of numbers
+check_gradients(lambda x: x, None)        None is not made of numbers
+check_gradients(lambda x: x, [1, [2]])    rows differ
+check_gradients(lambda x: 3, 2.0)         check_gradients: the function returned int
+draw_graph(3)                             draw_graph: 3 is no function
+explain_backward(3)                       explain_backward: 3 is no function
+first_nonfinite(3, 2.0)                   first_nonfinite: 3 is no function
+clip_gradients(s)                         clip_gradients: Tensors come as a list, clip_gradients([x])
+clip_gradients([s], max_norm=-1)          clip_gradients: max_norm is -1, but it has to be a number of at least 0, or None
+clip_gradients([s], max_norm="a")         clip_gradients: max_norm is 'a'
+clip_gradients([s], max_value=-0.5)       clip_gradients: max_value is -0.5
+clip_gradients([3])                       clip_gradients: entry 0 is 3, not a Tensor
+clip_gradients(model)                     clip_gradients: entry 0 is Dense(3, 4), not a Tensor. A model's are model.parameters()
+clip_gradients(Dense(3, 2))               clip_gradients: Dense(3, 2) is no list of Tensors
+"""
+
+TRAINING = """
+loss(x, [0, 3])                           CrossEntropyLoss: target 3 (sample 1) is out of range
+loss(x, [0.0, 1.0])                       CrossEntropyLoss: the targets are of type float32
+MeanSquaredError()(x, [1.0])              mean_squared_error: predictions have shape (2, 3), targets (1,)
+Accuracy()(x, "a")                        Accuracy: the targets are 'a', not numbers
+Accuracy()("a", [0])                      the predictions are 'a', not numbers
+confusion_matrix(x, "a")                  confusion_matrix: the targets are 'a', not numbers
+confusion_matrix(x, [0, 1], classes="a")  confusion_matrix: classes is 'a', but it has to be a whole number
+GradientDescent(model)                    GradientDescent: this is a Sequential, not its parameters
+GradientDescent(model.parameters()).load_state_dict({})  GradientDescent: {} is no state of an optimizer
+EarlyStopping(2, "a")                     EarlyStopping: min_delta is 'a'
+EarlyStopping(2, -1)                      EarlyStopping: min_delta is -1, but it has to be a number of at least 0
+Trainer(model, optimizer, loss).fit(x)    fit: Tensor gives no batches. Write DataLoader(dataset, batch_size=32)
+Trainer(model, optimizer, loss).fit(loader, schedule=3)  fit: schedule is 3, which has no step()
+Trainer(model, optimizer, loss).fit(loader, epochs=True)  fit: epochs is True
+Trainer(model, optimizer, loss).evaluate(3)  evaluate: int gives no batches
+Trainer(model, optimizer, loss).predict(3)   predict: x of shape () holds no samples. Expected rows of features
+Trainer(model, optimizer, loss).predict(x, batch_size="a")  predict: batch_size is 'a'
+SGD(model.parameters(), learning_rate="a")  SGD: learning_rate is 'a'
+SGD(model.parameters(), momentum=True)    SGD: momentum is True
+StepLR(3, 1)                              StepLR: 3 is no optimizer. Expected one such as SGD(model.parameters())
+StepLR(optimizer, True)                   StepLR: step_size is True
+StepLR(optimizer, 1).load_state_dict({})  StepLR: {} is no state of a schedule
+WarmupLR(optimizer, 3, after=3)           WarmupLR: after is 3, no schedule
+find_learning_rate(model, optimizer, loss, loader, steps=1)  find_learning_rate: steps is 1, but it has to be at least 2
+find_learning_rate(model, optimizer, loss, loader, low="a")  find_learning_rate: low is 'a', but it has to be a number
+find_learning_rate(model, optimizer, loss, loader, high=float("inf"))  find_learning_rate: high is inf
+find_learning_rate(model, optimizer, loss, 3)  find_learning_rate: int gives no batches
+find_learning_rate(model, 3, loss, loader)  find_learning_rate: 3 is no optimizer
+"""
+
+
 def rows(table):
     """Call and words of each row of a table; two spaces part the two."""
     for line in table.strip().splitlines():
@@ -154,3 +284,43 @@ def check(call, words):
 @pytest.mark.parametrize("call, words", [*rows(TENSOR)])
 def test_tensor(call, words):
     check(call, words)
+
+
+@pytest.mark.parametrize("call, words", [*rows(LAYERS)])
+def test_activations_layers_networks(call, words):
+    check(call, words)
+
+
+@pytest.mark.parametrize("call, words", [*rows(DATA)])
+def test_dataloader(call, words):
+    check(call, words)
+
+
+@pytest.mark.parametrize("call, words", [*rows(AUTOGRAD)])
+def test_autograd(call, words):
+    check(call, words)
+
+
+@pytest.mark.parametrize("call, words", [*rows(TRAINING)])
+def test_training_and_optimizers(call, words):
+    check(call, words)
+
+
+NO_MATPLOTLIB = """
+import sys
+sys.modules["matplotlib"] = None  # as if it were not installed
+from tinytorch.core.training import History
+from tinytorch.core.optimizers import RateSearch
+for plot in (History().plot, RateSearch([0.1, 1.0], [2.0, 1.0]).plot):
+    try:
+        plot()
+    except ImportError as error:
+        print(error)
+"""
+
+
+def test_pictures_without_matplotlib():
+    done = subprocess.run([sys.executable, "-c", NO_MATPLOTLIB], cwd=ROOT, capture_output=True, encoding="utf-8", timeout=60, check=True)
+    for name in ("History.plot", "RateSearch.plot"):
+        assert f"{name}: drawing needs matplotlib" in done.stdout
+    assert done.stdout.count("Install it: python -m pip install matplotlib") == 2

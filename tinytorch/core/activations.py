@@ -71,9 +71,9 @@ def leaky_relu(x, /, slope=0.01):
     >>> leaky_relu(Tensor([-2.0, 3.0]), slope=0.5)
     Tensor([-1.,  3.])
     """
+    if not isinstance(slope, (int, float, np.number, Tensor)) or not float(slope) <= 1:
+        raise ValueError(f"the slope is {slope!r:.60}, expected a number of at most 1, such as 0.01")
     x, slope = floating(x), float(slope)
-    if not slope <= 1:
-        raise ValueError(f"the slope is {slope}, expected a number of at most 1, such as 0.01")
     ### BEGIN SOLUTION leaky_relu
     return np.maximum(x, slope * x)
     ### END SOLUTION
@@ -363,7 +363,7 @@ class Softmax(Activation):
 
     def __init__(self, axis: int | tuple[int, ...] | None = -1):
         entries = axis if isinstance(axis, tuple) else (axis,)
-        if axis is not None and not all(isinstance(a, (int, np.integer)) for a in entries):
+        if axis is not None and not all(isinstance(a, (int, np.integer)) and not isinstance(a, bool) for a in entries):
             raise TypeError(
                 f"Softmax: the axis is {axis!r:.60}, expected an int, a tuple of them, or None.\n"
                 "  To apply the activation, write Softmax()(x)."

@@ -8,10 +8,11 @@ __all__ = ['NUMBER', 'by_number', 'new', 'ndarray', 'ALONE', 'ENGINE', 'DEPTH', 
            'recording', 'zero_grad', 'again', 'revive', 'linked', 'identity', 'share', 'plain', 'between',
            'log_or_zero', 'power_slope', 'put', 'is_basic', 'kept_shape', 'spread', 'extremum_share', 'inverse_axes',
            'split', 'contract_pieces', 'mT', 'flat', 'gelu_slope', 'layer_norm_slope', 'no_grad', 'gradients',
-           'single_result', 'Step', 'Trace', 'trace', 'call_site', 'traced_run', 'parameters_in', 'input_names',
-           'draw_graph', 'explain_backward', 'first_nonfinite', 'describe', 'central_difference', 'GradientError',
-           'check_gradients', 'in_float64', 'drawn', 'blame', 'grad', 'differentiating', 'outermost', 'zeros_like',
-           'hvp', 'jacobian', 'hessian', 'rows_of_derivatives', 'checkpoint', 'clip_gradients']
+           'tensor_list', 'checked_function', 'single_result', 'Step', 'Trace', 'trace', 'call_site', 'traced_run',
+           'parameters_in', 'input_names', 'draw_graph', 'explain_backward', 'first_nonfinite', 'describe',
+           'central_difference', 'GradientError', 'check_gradients', 'in_float64', 'drawn', 'blame', 'grad',
+           'differentiating', 'outermost', 'zeros_like', 'hvp', 'jacobian', 'hessian', 'rows_of_derivatives',
+           'checkpoint', 'clip_gradients']
 
 # %% ../../modules/source/07_autograd/autograd_dev.py #L34
 import sys
@@ -160,7 +161,9 @@ def float_array(data) -> np.ndarray | np.generic:
 
 def hand_made_node(grad_fn, inputs) -> Node:
     """The node of a Variable that was built with a `grad_fn`."""
-    inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    inputs = (inputs,) if isinstance(inputs, Tensor) else inputs
+    if not callable(grad_fn) or not isinstance(inputs, (tuple, list)) or not all(isinstance(x, Tensor) for x in inputs):
+        raise TypeError(f"Variable: grad_fn is a function and inputs are Tensors, not {grad_fn!r:.40} and {inputs!r:.40}.")
     if not inputs:
         raise ValueError(
             "Variable: grad_fn needs inputs=(x, ...), so that its gradients have somewhere to go.\n"
@@ -176,6 +179,7 @@ def hand_made_node(grad_fn, inputs) -> Node:
             raise ValueError(f"grad_fn returned {len(pieces)} gradients for {len(inputs)} inputs.")
         return pieces
 
+    inputs = tuple(inputs)
     shapes = tuple(x.shape for x in inputs)
     return make_node(grad_fn, tuple(edge_of(x) for x in inputs), Plan(None, back, None), None, shapes)
 
@@ -184,7 +188,7 @@ def edge_of(x):
     """Where the gradient of x goes: its node, x itself where it is a leaf, or None."""
     return (x._node or x) if x.requires_grad else None
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L311
+# %% ../../modules/source/07_autograd/autograd_dev.py #L314
 def plan_source(operation, wanted) -> tuple[str, tuple[str, ...]]:
     """Source of `save` and `back` for an operation of which some inputs want a gradient.
 
@@ -226,7 +230,7 @@ def shape_source(name, operation) -> str:
     x = name.removesuffix("_shape")
     return f"tuple(x.shape for x in {x})" if operation.any_number else f"{x}.shape"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L359
+# %% ../../modules/source/07_autograd/autograd_dev.py #L362
 def gradient(operation, composition=None, broadcasts=True, **rules):
     """Register the derivative rules of an operation: one row of the table.
 
@@ -258,6 +262,8 @@ def gradient(operation, composition=None, broadcasts=True, **rules):
         raise TypeError("gradient: the first argument is no operation. Make it one with @operation.")
     known = {*operation.inputs, *operation.options, "out", "kept", *(f"{x}_shape" for x in operation.inputs)}
     for name, rule in rules.items():
+        if not hasattr(rule, "__code__"):
+            raise TypeError(f"gradient of {operation.__name__}: the rule for {name} is {rule!r:.60}. Expected a function, lambda g: ...")
         for need in (name, *needs(rule)):
             if need not in known or (need == name and name not in operation.inputs):
                 raise TypeError(
@@ -285,7 +291,7 @@ def plan_for(operation, bits: int) -> Plan:
     plan = operation.plans[bits] = Plan(scope["save"], scope["back"], saved)
     return plan
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L424
+# %% ../../modules/source/07_autograd/autograd_dev.py #L429
 def unsolved(exercise: str):
     """Raise for a row that is still to be written."""
     raise NotImplementedError(f"exercise {exercise}")
@@ -301,13 +307,13 @@ gradient(negative, x=lambda g: -g)
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L498
+# %% ../../modules/source/07_autograd/autograd_dev.py #L503
 def slopes(operation, g, *inputs):
     """Gradients of the inputs by the operation's row, for a gradient `g` of its result. For looking at rows."""
     plan = plan_for(operation, 2 ** len(inputs) - 1)
     return plan.back(g, plan.save(*inputs, operation(*inputs)))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L537
+# %% ../../modules/source/07_autograd/autograd_dev.py #L542
 def record(operation, out, inputs, arrays, options=(), kept=None):
     """The result of an operation as a Variable with a node: what `set_recorder` is given."""
     node = new(Node)
@@ -360,7 +366,7 @@ def stretched_shapes(arrays, shape):
 new, ndarray = object.__new__, np.ndarray
 set_recorder(record)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L607
+# %% ../../modules/source/07_autograd/autograd_dev.py #L612
 def topological_order(root: Node) -> list[Node]:
     """All nodes that `root` came from, and itself, each after every node that used its result.
 
@@ -405,7 +411,7 @@ def freed_error(node) -> RuntimeError:
         "  Compute the forward pass again, or keep the graph: backward(retain_graph=True)."
     )
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L734
+# %% ../../modules/source/07_autograd/autograd_dev.py #L739
 def unbroadcast(g, shape: tuple[int, ...]):
     """Sum `g` over the axes along which an input of shape `shape` was broadcast.
 
@@ -432,7 +438,7 @@ def unbroadcast(g, shape: tuple[int, ...]):
     return g.sum(axis=(*range(extra), *stretched)).reshape(shape)
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L823
+# %% ../../modules/source/07_autograd/autograd_dev.py #L828
 def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
     """Carry the gradient `g` of the root's result back through the graph.
 
@@ -515,7 +521,7 @@ def needed_for(targets, order) -> set[Node]:
             needed.add(node)
     return needed
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L966
+# %% ../../modules/source/07_autograd/autograd_dev.py #L971
 def backward(self, gradient=None, retain_graph=None, create_graph=False):
     """Add to the `grad` of every leaf its gradient of this Tensor.
 
@@ -624,10 +630,15 @@ def zero_grad(self):
 Tensor.backward = backward
 Tensor.zero_grad = zero_grad
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1080
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1085
 def again(node, g):
     """The gradients of a node's inputs as Variables, recorded by the rules as they compute."""
     plan, edges = node.plan, node.edges
+    if plan.names is None and getattr(node.operation, "__name__", "") == "checkpoint":
+        raise RuntimeError(
+            "create_graph: checkpoint(f, x) runs f again in the backward pass and keeps no record of that,\n"
+            "  so it can be differentiated once only. Where gradients of gradients are wanted, write f(x) in its place."
+        )
     if plan.names is None:
         raise RuntimeError(
             "create_graph: a Variable built by hand with a grad_fn can be differentiated once only.\n"
@@ -681,7 +692,7 @@ def identity(x, /):
 
 gradient(identity, x=lambda g: g)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1191
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1201
 # fmt: off
 ### BEGIN SOLUTION elementary_rows
 gradient(exp,          x=lambda g, out: g * out)
@@ -694,7 +705,7 @@ gradient(power_number, x=lambda g, x, exponent: g * exponent * x ** (exponent - 
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1291
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1301
 def share(x, y):
     """1 where x > y, a half where they are equal, 0 elsewhere, in x's dtype. A constant of the derivative."""
     x, y = plain(x), plain(y)
@@ -733,7 +744,7 @@ gradient(clip,         x=lambda g, x, low, high: g * between(x, low, high))
 gradient(power_tensor, x=lambda g, x, y: g * power_slope(x, y), y=lambda g, x, y, out: g * out * log_or_zero(x, y))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1339
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1349
 @operation
 def put(g, /, index, shape):
     """Zeros of `shape` with g added at `index`: what indexing is undone by."""
@@ -820,7 +831,7 @@ gradient(join,         xs=lambda g, xs_shape, axis: split(g, xs_shape, axis))
 gradient(contract,     xs=lambda g, xs, subscripts: contract_pieces(g, xs, subscripts))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1434
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1444
 def mT(x):
     """The last two axes exchanged."""
     return x.mT
@@ -830,7 +841,7 @@ def mT(x):
 gradient(matrix_product, x=lambda g, y: g @ mT(y), y=lambda g, x: mT(x) @ g)
 ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1499
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1509
 def flat(x):
     """x as a matrix: all axes but the last in one."""
     return x if x.ndim == 2 else x.reshape((-1, x.shape[-1]))
@@ -869,7 +880,7 @@ gradient(layer_norm,  x=lambda g, kept, gain: layer_norm_slope(g, kept, gain),
                       composition=layer_norm_composed, broadcasts=False)
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1577
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1587
 def no_grad():
     """A context in which nothing is recorded.
 
@@ -882,7 +893,7 @@ def no_grad():
     """
     return recording(False)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1604
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1614
 def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None) -> list:
     """Gradients of `out` with respect to each of `inputs`, as a list; no `.grad` is touched.
 
@@ -902,9 +913,10 @@ def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None)
         None for an input that `out` does not depend on.
     """
     retain = create_graph if retain_graph is None else retain_graph
-    if isinstance(inputs, Tensor):
-        raise TypeError("gradients: the inputs come as a list, gradients(out, [x]), also where there is only one.")
-    g = first_gradient(single_result(out, "gradients"), gradient, create_graph)
+    if not isinstance(out, Tensor):
+        raise TypeError(f"gradients: out is {out!r:.60}. Expected a Tensor that was computed from the inputs.")
+    inputs = tensor_list("gradients", inputs, "gradients(out, [x])")
+    g = first_gradient(out, gradient, create_graph)
     edges = [edge_of(x) for x in inputs]
     if out._node is None:
         collected = {out: g}
@@ -916,13 +928,33 @@ def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None)
     return [wrap(owned(collected, edge, x.data)) if edge in collected else None for edge, x in zip(edges, inputs)]
 
 
+def tensor_list(name: str, tensors, usage: str) -> list[Tensor]:
+    """`tensors` as a list, once it is seen to be one of Tensors."""
+    if isinstance(tensors, Tensor):
+        raise TypeError(f"{name}: Tensors come as a list, {usage}, also where there is only one.")
+    if isinstance(tensors, str) or not hasattr(tensors, "__iter__"):
+        raise TypeError(f"{name}: {tensors!r:.60} is no list of Tensors. Expected one, as in {usage}.")
+    tensors = list(tensors)
+    for i, x in enumerate(tensors):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{name}: entry {i} is {x!r:.60}, not a Tensor. A model's are model.parameters().")
+    return tensors
+
+
+def checked_function(name: str, f, usage="f, x"):
+    """f, once it is seen to be a function."""
+    if not callable(f):
+        raise TypeError(f"{name}: {f!r:.60} is no function. The function comes first, as in {name}({usage}).")
+    return f
+
+
 def single_result(out, name: str) -> Tensor:
     """`out`, once it is seen to be a Tensor."""
     if not isinstance(out, Tensor):
         raise TypeError(f"{name}: the function returned {type(out).__name__}, expected a Tensor. Is a return missing?")
     return out
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1658
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1689
 class Step:
     """One traced operation: its `operation`, `inputs`, `arrays`, `options`, `out`, `site`, and from backward `gradient`, `pieces`."""
 
@@ -999,7 +1031,7 @@ def call_site() -> list[tuple[str, int]]:
         frame = frame.f_back
     return site
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1741
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1772
 def traced_run(f, *inputs, backward=True) -> tuple[Trace, list[Variable], Tensor]:
     """Run f, and backward from its result, on copies of the inputs."""
     copies = [Variable(x.detach() if isinstance(x, Tensor) else x) for x in inputs]
@@ -1051,7 +1083,7 @@ def draw_graph(f, *inputs):
 
     if isinstance(f, Tensor):
         return draw_live(f, topological_order(f._node) if f._node is not None else [])
-    t, copies, out = traced_run(f, *inputs)
+    t, copies, out = traced_run(checked_function("draw_graph", f), *inputs)
     return draw_trace(t, dict(zip(input_names(f, inputs), copies)), out)
 
 
@@ -1066,10 +1098,10 @@ def explain_backward(f, *inputs) -> str:
     """
     from tinytorch.viz.steps import backward_lines
 
-    t, copies, out = traced_run(f, *inputs)
+    t, copies, out = traced_run(checked_function("explain_backward", f), *inputs)
     return "\n".join(backward_lines(t, dict(zip(input_names(f, inputs), copies)), out))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1829
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1860
 def first_nonfinite(f, *inputs) -> str | None:
     """The first operation of f, forward or backward, that made a NaN or an infinity out of finite numbers.
 
@@ -1079,7 +1111,7 @@ def first_nonfinite(f, *inputs) -> str | None:
         The operation, the line it was called from, and its inputs' ranges; None where all is finite.
     """
     with np.errstate(all="ignore"):
-        t, _, _ = traced_run(f, *inputs)
+        t, _, _ = traced_run(checked_function("first_nonfinite", f), *inputs)
     for step in t.steps:
         if not np.isfinite(step.out.data).all():
             return describe(step, "forward", step.out.data, dict(zip(step.operation.inputs, step.arrays)))
@@ -1103,7 +1135,7 @@ def describe(step, where, bad, given) -> str:
         lines.append(f"  {name}: shape {value.shape}, {span}")
     return "\n".join(lines)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1876
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1907
 def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-6) -> float:
     """Slope of f along one entry of one of its inputs.
 
@@ -1134,7 +1166,7 @@ def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-
     return float((above - below) / (2 * step))
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1965
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1996
 class GradientError(AssertionError):
     """A gradient that differs from the measured slope."""
 
@@ -1167,8 +1199,9 @@ def check_gradients(f, *inputs, rtol=1e-5, atol=1e-7, h=1e-6, entries=200, seed=
     GradientError
         Names the input, the entry, both slopes, and the operation whose row is wrong.
     """
+    checked_function("check_gradients", f)
     rng = np.random.default_rng(seed)
-    arrays = [np.array(plain(x) if isinstance(x, Tensor) else x, dtype=np.float64) for x in inputs]
+    arrays = [to_array(plain(x), np.float64) for x in inputs]
     parameters = list(f.parameters()) if hasattr(f, "parameters") else []
     with in_float64(parameters):
         leaves = [Variable(a) for a in arrays] + parameters
@@ -1244,7 +1277,7 @@ def blame(t: Trace, rtol, h, rng) -> str:
                     )
     return "Each operation's row is right by itself: does the function leave the graph (detach, .data) or draw at random?"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2127
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2159
 def grad(f, argument: int | tuple[int, ...] = 0):
     """The function that computes the gradient of f.
 
@@ -1265,10 +1298,13 @@ def grad(f, argument: int | tuple[int, ...] = 0):
     >>> grad(lambda x: x ** 3)(2.0)
     Tensor(12.)
     """
+    checked_function("grad", f, "f")
     positions = argument if isinstance(argument, tuple) else (argument,)
 
     def df(*inputs):
         inputs = list(inputs)
+        if not all(i in range(len(inputs)) for i in positions):
+            raise IndexError(f"grad: the derivative by argument {argument!r:.40} was asked for, and {len(inputs)} arguments are given.")
         with recording(True), differentiating() as inside:
             again = inside or any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
             for i in positions:
@@ -1311,7 +1347,7 @@ def zeros_like(x) -> Tensor:
     """Zeros of x's shape and dtype: the gradient of something that does not depend on x."""
     return wrap(np.zeros_like(x.data)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2206
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2241
 def hvp(f, x, v) -> Tensor:
     """The product of the Hessian of f at x with v, without building the Hessian.
 
@@ -1331,6 +1367,7 @@ def hvp(f, x, v) -> Tensor:
     differentiated again. Where a function is linear its gradient does not depend on x: `gradients` then gives None for it, or
     the gradient does not require a gradient itself, and the product is `zeros_like(x)`.
     """
+    checked_function("hvp", f, "f, x, v")
     x = Variable(x.detach() if isinstance(x, Tensor) else x)
     v = to_array(v, x.dtype)
     if v.shape != x.shape:
@@ -1344,7 +1381,7 @@ def hvp(f, x, v) -> Tensor:
         return zeros_like(x) if product is None else product
         ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2303
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2339
 def jacobian(f, x) -> Tensor:
     """All derivatives of f at x.
 
@@ -1357,6 +1394,7 @@ def jacobian(f, x) -> Tensor:
     -------
     Tensor of shape ``f(x).shape + x.shape``
     """
+    checked_function("jacobian", f)
     x = Variable(x.detach() if isinstance(x, Tensor) else x)
     with recording(True), outermost("jacobian"):
         return rows_of_derivatives(single_result(f(x), "jacobian"), x)
@@ -1374,9 +1412,10 @@ def hessian(f, x) -> Tensor:
     -------
     Tensor of shape ``x.shape + x.shape``
     """
+    checked_function("hessian", f)
     x = Variable(x.detach() if isinstance(x, Tensor) else x)
     with recording(True), outermost("hessian"):
-        (g,) = gradients(f(x), [x], create_graph=True)
+        (g,) = gradients(single_result(f(x), "hessian"), [x], create_graph=True)
         return rows_of_derivatives(zeros_like(x) if g is None else g, x)
 
 
@@ -1393,7 +1432,7 @@ def rows_of_derivatives(out, x) -> Tensor:
                 rows[i] = row.data.reshape(-1)
     return wrap(rows.reshape(out.shape + x.shape)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2369
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2407
 def checkpoint(f, *inputs):
     """f(*inputs), saving only the inputs: backward runs f again.
 
@@ -1408,6 +1447,7 @@ def checkpoint(f, *inputs):
     -------
     Tensor
     """
+    checked_function("checkpoint", f)
     captured = {}  # what f uses besides its inputs: parameters, and values computed before
 
     def note(operation, out, arguments, arrays, options=(), kept=None):
@@ -1441,13 +1481,13 @@ def checkpoint(f, *inputs):
 
     result = new(Variable)
     result.data, result.requires_grad, result.grad = out.data, True, None
-    result._node = make_node(f, tuple(edge_of(x) for x in sources), Plan(None, back, None), None)
+    result._node = make_node(checkpoint, tuple(edge_of(x) for x in sources), Plan(None, back, None), None)
     return result
 
 
 PLACEHOLDER = make_node(checkpoint, (), Plan(None, None, None), None)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2485
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2524
 def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | None = None) -> float:
     """Limit the gradients of `variables`, in place.
 
@@ -1467,11 +1507,10 @@ def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | N
         The norm before it was limited; NaN or infinite where a gradient is, and then nothing is
         scaled.
     """
-    if isinstance(variables, Tensor):
-        raise TypeError("clip_gradients: the variables come as a list, clip_gradients([x]), also where there is only one.")
+    variables = tensor_list("clip_gradients", variables, "clip_gradients([x])")
     for name, limit in (("max_norm", max_norm), ("max_value", max_value)):
-        if limit is not None and not limit >= 0:
-            raise ValueError(f"clip_gradients: {name} is {limit!r}, but it has to be a number of at least 0, or None.")
+        if limit is not None and not (isinstance(limit, (int, float, np.number)) and limit >= 0):
+            raise ValueError(f"clip_gradients: {name} is {limit!r:.60}, but it has to be a number of at least 0, or None.")
     tensors = [v.grad for v in variables if v.grad is not None]
     ### BEGIN SOLUTION clip_gradients
     if max_value is not None:

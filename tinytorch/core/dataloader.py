@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['SimpleDataset', 'IDX_TYPES', 'CLOTHES', 'MNIST', 'FASHION_MNIST', 'IDX_FILES', 'shipped', 'Dataset', 'same_shape',
-           'collate', 'first_not_finite', 'checked_array', 'ArrayDataset', 'to_tensors', 'epoch_order', 'batches',
-           'checked_count', 'fetch', 'DataLoader', 'read_ahead', 'split_order', 'stratified_order', 'Subset',
+           'collate', 'first_not_finite', 'number_array', 'checked_array', 'ArrayDataset', 'to_tensors', 'epoch_order',
+           'batches', 'checked_count', 'fetch', 'DataLoader', 'read_ahead', 'split_order', 'stratified_order', 'Subset',
            'train_test_split', 'test_count', 'checked_labels', 'load_digits', 'load_iris', 'load_wine',
            'load_breast_cancer', 'load_diabetes', 'table', 'load_names', 'digits_split', 'Normalizer', 'standardize',
            'random_shift', 'random_flip', 'random_noise', 'Transformed', 'parse_idx', 'read_idx', 'load_mnist',
@@ -87,6 +87,8 @@ def collate(samples: list) -> tuple[np.ndarray, np.ndarray]:
     -----
     ``same_shape(values, "features")`` turns a list of values into a list of arrays.
     """
+    if not isinstance(samples, (list, tuple)) or not samples:
+        raise TypeError(f"collate: {samples!r:.60} holds no samples. Expected a list of pairs (features, target).")
     for i, sample in enumerate(samples):
         if not isinstance(sample, (tuple, list)) or len(sample) != 2:
             raise TypeError(f"collate: sample {i} is {sample!r:.60}, not a pair (features, target).")
@@ -96,7 +98,7 @@ def collate(samples: list) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(features), np.stack(targets)
     ### END SOLUTION
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L246
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L248
 def first_not_finite(array: np.ndarray) -> tuple[int, ...] | None:
     """Place of the first entry that is NaN or infinite; None where there is no such entry."""
     if array.dtype.kind != "f":
@@ -105,8 +107,8 @@ def first_not_finite(array: np.ndarray) -> tuple[int, ...] | None:
     return None if finite.all() else tuple(int(i) for i in np.argwhere(~finite)[0])
 
 
-def checked_array(data, what: str) -> np.ndarray:
-    """`data` as an array of finite numbers with at least one sample."""
+def number_array(data, what: str) -> np.ndarray:
+    """`data` as an array, once it is seen to be made of numbers."""
     try:
         array = np.asarray(data)
     except ValueError as error:
@@ -118,6 +120,12 @@ def checked_array(data, what: str) -> np.ndarray:
         )
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{what}: entries of type {array.dtype} were given, but bools, integers or floats are needed.")
+    return array
+
+
+def checked_array(data, what: str) -> np.ndarray:
+    """`data` as an array of finite numbers with at least one sample."""
+    array = number_array(data, what)
     if array.ndim == 0 or len(array) == 0:
         raise ValueError(f"{what}: an array of shape {array.shape} holds no samples. The first axis counts them.")
     if (place := first_not_finite(array)) is not None:
@@ -181,7 +189,12 @@ class ArrayDataset(Dataset):
 
     def subset(self, indices) -> "ArrayDataset":
         """The samples `indices` as a data set of their own."""
-        return self.like(*self.batch(indices))
+        try:
+            return self.like(*self.batch(indices))
+        except IndexError as error:
+            raise IndexError(
+                f"subset: the samples {indices!r:.60} were asked for, but there are 0 to {len(self) - 1}, named by a list of integers."
+            ) from error
 
     def like(self, features, targets) -> "ArrayDataset":
         """Other arrays under the same names."""
@@ -209,7 +222,7 @@ def to_tensors(features, targets) -> tuple[Tensor, Tensor]:
         targets = targets.astype(np.float32, copy=False)
     return wrap(features), wrap(targets)
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L437
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L450
 def epoch_order(n: int, shuffle: bool, seed: int, epoch: int) -> np.ndarray:
     """The order in which one epoch visits `n` samples.
 
@@ -233,7 +246,7 @@ def epoch_order(n: int, shuffle: bool, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(n)
     ### END SOLUTION
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L526
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L539
 def batches(order: np.ndarray, batch_size: int, drop_last: bool = False) -> list[np.ndarray]:
     """Cut an order into batches.
 
@@ -254,11 +267,11 @@ def batches(order: np.ndarray, batch_size: int, drop_last: bool = False) -> list
     return [order[start : start + batch_size] for start in range(0, stop, batch_size)]
     ### END SOLUTION
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L613
-def checked_count(value, name: str, least: int) -> int:
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L626
+def checked_count(value, name: str, least: int, function: str = "DataLoader") -> int:
     """`value` as an int, once it is seen to be an integer of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"DataLoader: {name} is {value!r}; it has to be an integer of at least {least}.")
+        raise ValueError(f"{function}: {name} is {value!r:.60}; it has to be an integer of at least {least}.")
     return int(value)
 
 
@@ -266,7 +279,7 @@ def fetch(dataset, indices) -> tuple[np.ndarray, np.ndarray]:
     """Read a batch: with the data set's own `batch` where it has one, else sample by sample."""
     return dataset.batch(indices) if hasattr(dataset, "batch") else collate([dataset[int(i)] for i in indices])
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L627
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L640
 class DataLoader:
     """Batches of a data set, in another order every epoch.
 
@@ -341,7 +354,7 @@ class DataLoader:
     def __repr__(self):
         return f"DataLoader({len(self.dataset)} samples in {len(self)} batches of {self.batch_size}, seed={self.seed})"
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L815
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L828
 def read_ahead(source: Iterator, depth: int) -> Iterator:
     """The items of `source`, read by a background thread up to `depth` items ahead.
 
@@ -379,7 +392,7 @@ def read_ahead(source: Iterator, depth: int) -> Iterator:
         free.release()
         thread.join()
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L932
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L945
 def split_order(n: int, n_test: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Choose `n_test` of `n` samples by chance.
 
@@ -399,7 +412,7 @@ def split_order(n: int, n_test: int, seed: int) -> tuple[np.ndarray, np.ndarray]
     return order[n_test:], order[:n_test]
     ### END SOLUTION
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1014
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1027
 def stratified_order(labels: np.ndarray, n_test: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """As `split_order`, with every class in both parts in proportion (to within one sample)."""
     n = len(labels)
@@ -458,6 +471,7 @@ def train_test_split(dataset, *arrays, test_size=0.2, seed: int = 0, stratify=Fa
         if len(value) != len(dataset):
             raise ValueError(f"train_test_split: the lengths differ: {len(dataset)} and {len(value)}.")
     n, n_test = len(dataset), test_count(len(dataset), test_size)
+    seed = checked_count(seed, "seed", 0, "train_test_split")
     if stratify is False or stratify is None:
         train, test = split_order(n, n_test, seed)
     else:
@@ -496,7 +510,7 @@ def checked_labels(labels, n: int) -> np.ndarray:
         )
     return labels
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1141
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1155
 def load_digits() -> ArrayDataset:
     """1,797 handwritten digits: features (1797, 64) from 0 to 1, targets 0 to 9, `images` (1797, 8, 8).
 
@@ -547,7 +561,7 @@ def digits_split() -> tuple[ArrayDataset, ArrayDataset]:
     """The digits in two parts, 1,437 to train on and 360 to test on: always the same, each class in proportion."""
     return train_test_split(load_digits(), test_size=360, seed=0, stratify=True)
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1264
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1278
 class Normalizer:
     """Brings every column to mean 0 and standard deviation 1, as measured on the data it was fitted to.
 
@@ -580,7 +594,7 @@ class Normalizer:
         """
         if isinstance(data, ArrayDataset):
             return data.like(self.transform(data.features), data.targets)
-        x = np.asarray(data)
+        x = number_array(data, "Normalizer.transform")
         if self.mean is None:
             raise RuntimeError("Normalizer: nothing is fitted yet. Call fit(training_data) first.")
         if x.shape[1:] != self.mean.shape:
@@ -594,7 +608,7 @@ class Normalizer:
         """Back to the units of the data. Raises RuntimeError before `fit`."""
         if self.mean is None:
             raise RuntimeError("Normalizer: nothing is fitted yet. Call fit(training_data) first.")
-        return np.asarray(x) * self.std + self.mean
+        return number_array(x, "Normalizer.inverse_transform") * self.std + self.mean
 
 
 def standardize(train, *others):
@@ -608,7 +622,7 @@ def standardize(train, *others):
     results = tuple(normalizer.transform(data) for data in (train, *others))
     return results if others else results[0]
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1521
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1535
 def random_shift(images: np.ndarray, max_shift: int = 1, rng: "np.random.Generator | int | None" = None) -> np.ndarray:
     """Shift every picture by up to `max_shift` pixels in each direction, each by chance its own way.
 
@@ -631,7 +645,7 @@ def random_shift(images: np.ndarray, max_shift: int = 1, rng: "np.random.Generat
     shifted picture is a window of it: the window at (0, 0) is shifted down and
     right by `max_shift`, the one at (max_shift, max_shift) not at all.
     """
-    images, rng = np.asarray(images), np.random.default_rng(rng)
+    images, rng = number_array(images, "random_shift"), np.random.default_rng(rng)
     if images.ndim < 3:
         raise ValueError(f"random_shift: pictures of shape (N, height, width) are needed, not {images.shape}.")
     if not isinstance(max_shift, (int, np.integer)) or max_shift < 0:
@@ -646,7 +660,9 @@ def random_shift(images: np.ndarray, max_shift: int = 1, rng: "np.random.Generat
 
 def random_flip(images: np.ndarray, rng: "np.random.Generator | int | None" = None) -> np.ndarray:
     """A copy in which every picture is mirrored left to right with probability one half."""
-    images = np.array(images)
+    images = number_array(images, "random_flip").copy()
+    if images.ndim < 3:
+        raise ValueError(f"random_flip: pictures of shape (N, height, width) are needed, not {images.shape}.")
     mirrored = np.random.default_rng(rng).random(len(images)) < 0.5
     images[mirrored] = images[mirrored][..., ::-1]
     return images
@@ -654,10 +670,12 @@ def random_flip(images: np.ndarray, rng: "np.random.Generator | int | None" = No
 
 def random_noise(features: np.ndarray, scale: float = 0.1, rng: "np.random.Generator | int | None" = None) -> np.ndarray:
     """A copy with normally distributed noise of standard deviation `scale` added to every entry."""
-    features = np.asarray(features)
+    features = number_array(features, "random_noise")
+    if not isinstance(scale, (int, float, np.number)) or not 0 <= scale < np.inf:
+        raise ValueError(f"random_noise: scale is {scale!r:.40}; it has to be a number of at least 0.")
     return (features + scale * np.random.default_rng(rng).standard_normal(features.shape)).astype(features.dtype)
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1629
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1647
 class Transformed(Dataset):
     """A data set whose features go through a function each time they are read.
 
@@ -669,6 +687,8 @@ class Transformed(Dataset):
     """
 
     def __init__(self, dataset, function: Callable[[np.ndarray], np.ndarray]):
+        if not hasattr(dataset, "__getitem__") or not callable(function):
+            raise TypeError(f"Transformed: a data set and a function are needed, not {dataset!r:.40} and {function!r:.40}.")
         self.dataset, self.function = dataset, function
 
     def __len__(self) -> int:
@@ -681,9 +701,14 @@ class Transformed(Dataset):
     def batch(self, indices) -> tuple[np.ndarray, np.ndarray]:
         """Features, transformed, and targets of the samples `indices`."""
         features, targets = fetch(self.dataset, indices)
-        return self.function(features), targets
+        changed = self.function(features)
+        if np.shape(changed)[:1] != features.shape[:1]:
+            raise ValueError(
+                f"Transformed: the function made {np.shape(changed)} of features {features.shape}; it has to return as many rows."
+            )
+        return changed, targets
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1693
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1718
 IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
@@ -724,7 +749,7 @@ def parse_idx(raw: bytes, name: str = "the data") -> np.ndarray:
     return np.frombuffer(raw, dtype, offset=start).reshape(shape)
     ### END SOLUTION
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1825
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1850
 def read_idx(path: str | os.PathLike) -> np.ndarray:
     """The array in an idx file, plain or gzipped. Raises ValueError for what is no such file, or not a whole one."""
     import gzip

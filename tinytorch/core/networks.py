@@ -17,7 +17,7 @@ import numpy as np
 
 from .activations import GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from .layers import Dense, Dropout, LayerNorm, Module, glorot_uniform, he_normal
-from .tensor import Tensor, from_numpy
+from .tensor import Tensor, from_numpy, to_array
 
 # %% ../../modules/source/05_networks/networks_dev.py #L74
 KEEPS_SIZE = (ReLU, Sigmoid, Tanh, Softmax, LeakyReLU, GELU, Dropout, LayerNorm)
@@ -146,8 +146,9 @@ class Sequential(Module):
             return Sequential(self.layers[index])
         try:
             return self.layers[index]
-        except IndexError:
-            raise IndexError(f"Sequential: there is no layer {index}; the network has {len(self)} layers.") from None
+        except (IndexError, TypeError) as error:
+            kind = type(error)
+            raise kind(f"Sequential: there is no layer {index!r:.40}; the network has {len(self)} layers, counted from 0.") from None
 
     def __len__(self):
         return len(self.layers)
@@ -159,20 +160,20 @@ class Sequential(Module):
         lines = "\n".join(f"{layer!r}," for layer in self.layers)
         return f"{type(self).__name__}([\n  " + lines.replace("\n", "\n  ") + "\n])"
 
-# %% ../../modules/source/05_networks/networks_dev.py #L316
-def checked_sizes(input_size, hidden_sizes, output_size) -> list[int]:
+# %% ../../modules/source/05_networks/networks_dev.py #L317
+def checked_sizes(input_size, hidden_sizes, output_size, function="create_mlp") -> list[int]:
     """All sizes of a multilayer perceptron in one list, once each is seen to be a whole number of at least 1."""
     if not isinstance(hidden_sizes, (list, tuple)):
         raise TypeError(
-            f"create_mlp: hidden_sizes is {hidden_sizes!r}, expected a list.\n"
+            f"{function}: hidden_sizes is {hidden_sizes!r:.60}, expected a list.\n"
             "  One hidden layer of 128 units is [128], no hidden layer is []."
         )
     named = [("input_size", input_size), *((f"hidden_sizes[{i}]", n) for i, n in enumerate(hidden_sizes))]
     for name, size in [*named, ("output_size", output_size)]:
         if not isinstance(size, (int, np.integer)) or isinstance(size, bool):
-            raise TypeError(f"create_mlp: {name} is {size!r}, expected a whole number.")
+            raise TypeError(f"{function}: {name} is {size!r:.60}, expected a whole number.")
         if size < 1:
-            raise ValueError(f"create_mlp: {name} is {size}, expected at least 1.")
+            raise ValueError(f"{function}: {name} is {size}, expected at least 1.")
     return [int(n) for n in (input_size, *hidden_sizes, output_size)]
 
 
@@ -197,7 +198,7 @@ def init_before(activation) -> Callable:
     """The starting weights for a Dense that this layer follows: He's for the family of ReLU, else Glorot's."""
     return he_normal if isinstance(activation, (ReLU, LeakyReLU, GELU)) else glorot_uniform
 
-# %% ../../modules/source/05_networks/networks_dev.py #L356
+# %% ../../modules/source/05_networks/networks_dev.py #L357
 def mlp_layers(sizes: list[int], activation, output_activation, rng: "np.random.Generator") -> list:
     """The layers of a multilayer perceptron.
 
@@ -279,11 +280,11 @@ class MLP(Sequential):
     """A multilayer perceptron as a class, to derive your own from. Takes what `create_mlp` takes."""
 
     def __init__(self, input_size, hidden_sizes, output_size, activation=ReLU, output_activation=None, rng=None):
-        sizes = checked_sizes(input_size, hidden_sizes, output_size)
+        sizes = checked_sizes(input_size, hidden_sizes, output_size, "MLP")
         super().__init__(mlp_layers(sizes, activation, output_activation, np.random.default_rng(rng)))
         self.input_size, self.output_size = sizes[0], sizes[-1]
 
-# %% ../../modules/source/05_networks/networks_dev.py #L560
+# %% ../../modules/source/05_networks/networks_dev.py #L561
 def mlp_parameter_count(input_size: int, hidden_sizes: list[int], output_size: int) -> int:
     """Number of weights and biases of `create_mlp(input_size, hidden_sizes, output_size)`, by formula.
 
@@ -297,12 +298,13 @@ def mlp_parameter_count(input_size: int, hidden_sizes: list[int], output_size: i
     int
         The sum of ``(a + 1) * b`` over the layers from `a` to `b` features.
     """
+    checked_sizes(input_size, hidden_sizes, output_size, "mlp_parameter_count")
     ### BEGIN SOLUTION mlp_parameter_count
     sizes = [input_size, *hidden_sizes, output_size]
     return sum((a + 1) * b for a, b in zip(sizes, sizes[1:]))
     ### END SOLUTION
 
-# %% ../../modules/source/05_networks/networks_dev.py #L623
+# %% ../../modules/source/05_networks/networks_dev.py #L625
 def count_parameters(model: Module) -> int:
     """Number of entries in all parameters of a module, each parameter counted once.
 
@@ -318,11 +320,13 @@ def count_parameters(model: Module) -> int:
     -----
     `model.parameters()` gives the parameters, each once, and `p.size` is the number of entries of one.
     """
+    if not isinstance(model, Module):
+        raise TypeError(f"count_parameters: {short(model)} is no Module. Put it into one: Sequential([...]).")
     ### BEGIN SOLUTION count_parameters
     return sum(p.size for p in model.parameters())
     ### END SOLUTION
 
-# %% ../../modules/source/05_networks/networks_dev.py #L697
+# %% ../../modules/source/05_networks/networks_dev.py #L701
 def layer_outputs(model, x, name: str = "") -> list[tuple]:
     """Every layer of a network with its output, in the order in which they are called.
 
@@ -356,7 +360,7 @@ def layer_outputs(model, x, name: str = "") -> list[tuple]:
     return entries
     ### END SOLUTION
 
-# %% ../../modules/source/05_networks/networks_dev.py #L794
+# %% ../../modules/source/05_networks/networks_dev.py #L798
 def summary(model: Module, input_shape: tuple[int, ...], batch_size: int = 1) -> str:
     """A table of a network: each layer, its output, its parameters and their bytes.
 
@@ -423,7 +427,7 @@ def totals(model: Module, outputs: int, batch_size: int) -> str:
     batch = f"{batch_size} example" + "s" * (batch_size != 1)
     return f"\n{count_parameters(model):,} parameters, {size:,} bytes\n{outputs:,} bytes of outputs for {batch}"
 
-# %% ../../modules/source/05_networks/networks_dev.py #L921
+# %% ../../modules/source/05_networks/networks_dev.py #L925
 def dense_with(weights, bias) -> Dense:
     """A Dense with these numbers.
 
@@ -437,7 +441,7 @@ def dense_with(weights, bias) -> Dense:
     Dense
         With copies of the numbers, as float32.
     """
-    weights, bias = np.array(weights, np.float32), np.array(bias, np.float32)
+    weights, bias = to_array(weights, np.float32), to_array(bias, np.float32)
     if weights.ndim != 2 or bias.shape != weights.shape[1:]:
         raise ValueError(
             f"dense_with: weights are {weights.shape} and bias is {bias.shape}.\n"
@@ -447,7 +451,7 @@ def dense_with(weights, bias) -> Dense:
     layer.weights.data[...], layer.bias.data[...] = weights, bias
     return layer
 
-# %% ../../modules/source/05_networks/networks_dev.py #L962
+# %% ../../modules/source/05_networks/networks_dev.py #L966
 def relu_interpolation(knots, values) -> Sequential:
     """A network with one hidden layer of ReLUs that joins points by straight lines.
 
@@ -473,7 +477,7 @@ def relu_interpolation(knots, values) -> Sequential:
     piece i less the slope of the piece before it (0 before the first). `np.diff(a)` gives the differences of neighbours, and
     `np.diff(a, prepend=0)` begins with a[0] - 0. `dense_with(weights, bias)` makes the layers.
     """
-    knots, values = np.asarray(knots, np.float64), np.asarray(values, np.float64)
+    knots, values = to_array(knots, np.float64), to_array(values, np.float64)
     if knots.ndim != 1 or knots.shape != values.shape or len(knots) < 2 or not (np.diff(knots) > 0).all():
         raise ValueError(
             f"relu_interpolation: knots {knots.shape} and values {values.shape} make no curve.\n"
@@ -486,7 +490,7 @@ def relu_interpolation(knots, values) -> Sequential:
     return Sequential([hidden, ReLU(), dense_with(changes[:, None], values[:1])])
     ### END SOLUTION
 
-# %% ../../modules/source/05_networks/networks_dev.py #L1112
+# %% ../../modules/source/05_networks/networks_dev.py #L1116
 def parity_network(switches: int) -> Sequential:
     """A network that says whether an odd number of switches is on.
 
@@ -500,7 +504,7 @@ def parity_network(switches: int) -> Sequential:
         A Dense(switches, 1) that counts, and a `relu_interpolation`. For inputs of shape (N, switches), each
         entry 0 or 1, the output is (N, 1): 1 where an odd number of entries is 1, and 0 elsewhere.
     """
-    if not isinstance(switches, (int, np.integer)) or switches < 1:
+    if isinstance(switches, bool) or not isinstance(switches, (int, np.integer)) or switches < 1:
         raise ValueError(f"parity_network: there are {switches!r:.40} switches, expected a whole number of at least 1.")
     ### BEGIN SOLUTION parity_network
     count = dense_with(np.ones((switches, 1)), [0.0])
@@ -508,7 +512,7 @@ def parity_network(switches: int) -> Sequential:
     return Sequential([count, relu_interpolation(knots, knots % 2)])
     ### END SOLUTION
 
-# %% ../../modules/source/05_networks/networks_dev.py #L1316
+# %% ../../modules/source/05_networks/networks_dev.py #L1320
 def save(model: Module, path: str | os.PathLike) -> None:
     """Write a module's `state_dict` to an .npz file, all of it or nothing.
 
@@ -561,7 +565,7 @@ def checked_path(function: str, model, path) -> Path:
         raise IsADirectoryError(f'{function}: {path} is a directory. Name a file in it, such as "{path / "model.npz"}".')
     return path
 
-# %% ../../modules/source/05_networks/networks_dev.py #L1421
+# %% ../../modules/source/05_networks/networks_dev.py #L1425
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an .npz file. Raises ValueError where it is none, or is damaged."""
     with open(path, "rb") as file:

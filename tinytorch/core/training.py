@@ -4,11 +4,11 @@
 __all__ = ['UNSIGNED', 'CHECKPOINT', 'same_shapes', 'mean_squared_error', 'as_tensor', 'softmax_cross_entropy_composed',
            'softmax_cross_entropy', 'cross_entropy_slope', 'binary_cross_entropy_composed',
            'binary_cross_entropy_with_logits', 'NotFiniteError', 'checked_loss', 'explain_classes', 'are_classes',
-           'CrossEntropyLoss', 'BinaryCrossEntropyLoss', 'MeanSquaredError', 'predicted_classes', 'Accuracy',
-           'confusion_matrix', 'checked_parameters', 'checked_rate', 'GradientDescent', 'train_step', 'parts_of',
-           'evaluating', 'number', 'evaluate', 'snapshot', 'EarlyStopping', 'History', 'Progress', 'save_checkpoint',
-           'load_checkpoint', 'restored', 'Trainer', 'named_metrics', 'named', 'generators', 'loader_state',
-           'batch_count', 'loss_gradients', 'gradient_norms', 'dead_units', 'alignment']
+           'CrossEntropyLoss', 'BinaryCrossEntropyLoss', 'MeanSquaredError', 'predicted_classes', 'values_of',
+           'Accuracy', 'confusion_matrix', 'checked_parameters', 'checked_rate', 'GradientDescent', 'train_step',
+           'parts_of', 'evaluating', 'number', 'evaluate', 'snapshot', 'EarlyStopping', 'History', 'pyplot', 'Progress',
+           'save_checkpoint', 'load_checkpoint', 'restored', 'check_loader', 'Trainer', 'named_metrics', 'named',
+           'generators', 'loader_state', 'batch_count', 'loss_gradients', 'gradient_norms', 'dead_units', 'alignment']
 
 # %% ../../modules/source/08_training/training_dev.py #L34
 import json
@@ -291,10 +291,18 @@ class MeanSquaredError:
 # %% ../../modules/source/08_training/training_dev.py #L719
 def predicted_classes(y_pred, y_true) -> np.ndarray:
     """Class numbers from scores (..., K), from yes-or-no scores, or as they are where they are integers."""
-    y_pred = plain(y_pred) if isinstance(y_pred, Tensor) else np.asarray(y_pred)
+    y_pred = values_of("the predictions", y_pred)
     if y_pred.ndim == np.ndim(y_true) + 1:
         return y_pred.argmax(axis=-1)
     return y_pred if y_pred.dtype.kind in "iub" else (y_pred > 0).astype(np.int64)
+
+
+def values_of(what: str, x) -> np.ndarray:
+    """The array of a Tensor, an array or nested lists, once it is seen to hold numbers."""
+    array = plain(x) if isinstance(x, Tensor) else np.asarray(x)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{what} are {x!r:.60}, not numbers. Expected scores or class numbers.")
+    return array
 
 
 class Accuracy:
@@ -307,7 +315,7 @@ class Accuracy:
     name = "accuracy"
 
     def __call__(self, y_pred, y_true) -> float:
-        y_true = plain(y_true) if isinstance(y_true, Tensor) else np.asarray(y_true)
+        y_true = values_of("Accuracy: the targets", y_true)
         classes = predicted_classes(y_pred, y_true)
         if classes.shape != y_true.shape:
             raise ValueError(f"Accuracy: predictions for {classes.shape} samples, but targets of shape {y_true.shape}.")
@@ -315,7 +323,7 @@ class Accuracy:
             raise ValueError("Accuracy: there are no samples.")
         return float((classes == y_true).mean())
 
-# %% ../../modules/source/08_training/training_dev.py #L752
+# %% ../../modules/source/08_training/training_dev.py #L760
 def confusion_matrix(y_pred, y_true, classes: int | None = None) -> np.ndarray:
     """How many samples of each class were taken for which.
 
@@ -336,7 +344,9 @@ def confusion_matrix(y_pred, y_true, classes: int | None = None) -> np.ndarray:
     ``true`` and ``predicted`` below are class numbers. The same pair can occur many times, and each time counts: either loop over the pairs,
     or use ``np.add.at(array, indices, 1)``, which adds once for every index given.
     """
-    true = plain(y_true) if isinstance(y_true, Tensor) else np.asarray(y_true)
+    true = values_of("confusion_matrix: the targets", y_true)
+    if classes is not None and (isinstance(classes, bool) or not isinstance(classes, (int, np.integer)) or classes < 1):
+        raise ValueError(f"confusion_matrix: classes is {classes!r:.40}, but it has to be a whole number of at least 1.")
     predicted = predicted_classes(y_pred, true)
     if predicted.shape != true.shape:
         raise ValueError(f"confusion_matrix: {predicted.shape} predictions, but targets of shape {true.shape}.")
@@ -353,7 +363,7 @@ def confusion_matrix(y_pred, y_true, classes: int | None = None) -> np.ndarray:
     return matrix
     ### END SOLUTION
 
-# %% ../../modules/source/08_training/training_dev.py #L845
+# %% ../../modules/source/08_training/training_dev.py #L855
 def checked_parameters(name: str, parameters) -> list[Tensor]:
     """`parameters` as a list of distinct Tensors that require a gradient."""
     if isinstance(parameters, Tensor):
@@ -394,7 +404,7 @@ def checked_rate(name: str, learning_rate) -> float:
         raise ValueError(f"{name}: learning_rate is {learning_rate!r}, but it has to be a number of at least 0, such as 0.01.")
     return rate
 
-# %% ../../modules/source/08_training/training_dev.py #L888
+# %% ../../modules/source/08_training/training_dev.py #L898
 class GradientDescent:
     """Moves parameters against their gradients.
 
@@ -433,9 +443,11 @@ class GradientDescent:
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` gave."""
-        self.learning_rate = float(state["learning_rate"])
+        if not isinstance(state, dict) or "learning_rate" not in state:
+            raise ValueError(f"GradientDescent: {state!r:.60} is no state of an optimizer. Expected what state_dict() gave.")
+        self.learning_rate = checked_rate("GradientDescent", state["learning_rate"])
 
-# %% ../../modules/source/08_training/training_dev.py #L1011
+# %% ../../modules/source/08_training/training_dev.py #L1023
 def train_step(model, optimizer, loss_function, x, y, max_norm: float | None = None) -> tuple[float, Tensor]:
     """One step of training on one batch.
 
@@ -466,7 +478,7 @@ def train_step(model, optimizer, loss_function, x, y, max_norm: float | None = N
     return loss.item(), y_pred.detach()
     ### END SOLUTION
 
-# %% ../../modules/source/08_training/training_dev.py #L1157
+# %% ../../modules/source/08_training/training_dev.py #L1169
 def parts_of(model) -> list:
     """The modules in a model and the random generators that they own, each once, in a fixed order."""
     found, waiting = {}, [model]
@@ -500,7 +512,7 @@ def number(value) -> float:
     """A Python float from a number or a Tensor of one entry."""
     return value.item() if isinstance(value, Tensor) else float(value)
 
-# %% ../../modules/source/08_training/training_dev.py #L1193
+# %% ../../modules/source/08_training/training_dev.py #L1205
 def evaluate(model, dataloader, functions: dict) -> dict[str, float]:
     """Mean of each function over all samples of a dataloader.
 
@@ -535,12 +547,12 @@ def evaluate(model, dataloader, functions: dict) -> dict[str, float]:
         raise ValueError("evaluate: the dataloader gave no samples. A generator is used up after one round; use a DataLoader.")
     return {name: total / count for name, total in totals.items()}
 
-# %% ../../modules/source/08_training/training_dev.py #L1318
+# %% ../../modules/source/08_training/training_dev.py #L1330
 def snapshot(model) -> dict[str, np.ndarray]:
     """A copy of everything that `model.state_dict()` names."""
     return {name: np.array(plain(value)) for name, value in model.state_dict().items()}
 
-# %% ../../modules/source/08_training/training_dev.py #L1325
+# %% ../../modules/source/08_training/training_dev.py #L1337
 class EarlyStopping:
     """Says when a number has not become smaller for some time, and keeps the weights from its best epoch.
 
@@ -563,6 +575,8 @@ class EarlyStopping:
     def __init__(self, patience: int, min_delta: float = 0.0):
         if isinstance(patience, bool) or not isinstance(patience, (int, np.integer)) or patience < 1:
             raise ValueError(f"EarlyStopping: patience is {patience!r}, but it has to be a whole number of at least 1.")
+        if not isinstance(min_delta, (int, float, np.number)) or not min_delta >= 0:
+            raise ValueError(f"EarlyStopping: min_delta is {min_delta!r:.60}, but it has to be a number of at least 0.")
         self.patience, self.min_delta = int(patience), float(min_delta)
         self.best, self.best_epoch, self.best_state = math.inf, 0, None
 
@@ -601,7 +615,7 @@ class EarlyStopping:
         """Take over what `state_dict` gave."""
         self.best, self.best_epoch, self.best_state = state["best"], state["best_epoch"], state["best_state"]
 
-# %% ../../modules/source/08_training/training_dev.py #L1467
+# %% ../../modules/source/08_training/training_dev.py #L1481
 class History:
     """The numbers of every epoch of a training run.
 
@@ -648,9 +662,7 @@ class History:
 
     def plot(self, ax=None):
         """Draw the losses against the epochs; returns the axes."""
-        import matplotlib.pyplot as plt
-
-        ax = plt.subplots(figsize=(6, 3.5))[1] if ax is None else ax
+        ax = pyplot("History.plot").subplots(figsize=(6, 3.5))[1] if ax is None else ax
         styles = {"loss": ("#0072b2", "-", "training"), "val_loss": ("#d55e00", "--", "validation")}
         for name, (colour, style, label) in styles.items():
             if name in self.values:
@@ -659,7 +671,18 @@ class History:
         ax.set(xlabel="epoch", ylabel="loss", yscale="log", xlim=(0, 1.25 * len(self)))
         return ax
 
-# %% ../../modules/source/08_training/training_dev.py #L1532
+# %% ../../modules/source/08_training/training_dev.py #L1544
+def pyplot(name: str):
+    """matplotlib.pyplot, for the function called `name`."""
+    try:
+        import matplotlib.pyplot
+    except ImportError as error:
+        raise ImportError(
+            f"{name}: drawing needs matplotlib, and it cannot be imported ({error}).\n  Install it: python -m pip install matplotlib"
+        ) from error
+    return matplotlib.pyplot
+
+
 class Progress:
     """What is shown while training: a bar on a terminal, one line an epoch elsewhere.
 
@@ -721,7 +744,7 @@ class Progress:
             self.stream.write("\r" + text[:width].ljust(width) + ("" if text else "\r"))
             self.stream.flush()
 
-# %% ../../modules/source/08_training/training_dev.py #L1614
+# %% ../../modules/source/08_training/training_dev.py #L1637
 CHECKPOINT = "TinyTorch checkpoint, version 1"
 
 
@@ -793,7 +816,13 @@ def restored(described, arrays: dict):
         return [restored(v, arrays) for v in described]
     return described
 
-# %% ../../modules/source/08_training/training_dev.py #L1695
+# %% ../../modules/source/08_training/training_dev.py #L1718
+def check_loader(name: str, loader) -> None:
+    """Raise where something gives no batches; None is no loader and passes."""
+    if loader is not None and (isinstance(loader, (Tensor, np.ndarray, str)) or not hasattr(loader, "__iter__")):
+        raise TypeError(f"{name}: {type(loader).__name__} gives no batches. Write DataLoader(dataset, batch_size=32).")
+
+
 class Trainer:
     """Trains a model, and measures it.
 
@@ -869,8 +898,9 @@ class Trainer:
         if resume and checkpoint is None:
             raise ValueError("fit: resume=True needs to know from which file: checkpoint=...")
         for loader in (train_dataloader, val_dataloader):
-            if loader is not None and not hasattr(loader, "__iter__"):
-                raise TypeError(f"fit: {type(loader).__name__} gives no batches. Write DataLoader(dataset, batch_size=32).")
+            check_loader("fit", loader)
+        if schedule is not None and not callable(getattr(schedule, "step", None)):
+            raise TypeError(f"fit: schedule is {schedule!r:.60}, which has no step(). Expected one such as StepLR(optimizer, 10).")
         stopper = None if patience is None else EarlyStopping(patience, min_delta)
         keepers = {"schedule": schedule, "early_stopping": stopper}
         loaders = [train_dataloader, val_dataloader]
@@ -953,6 +983,7 @@ class Trainer:
 
     def evaluate(self, dataloader) -> dict[str, float]:
         """Loss and metrics over all samples of a dataloader, in evaluation mode; nothing is changed."""
+        check_loader("evaluate", dataloader)
         return evaluate(self.model, dataloader, {"loss": self.loss_function, **self.metrics})
 
     def predict(self, x, batch_size: int = 1024) -> Tensor:
@@ -960,9 +991,9 @@ class Trainer:
         x = as_tensor(x)
         if x.dtype.kind == "f" and x.dtype != np.float32:
             x = wrap(x.data.astype(np.float32))
-        if len(x) == 0:
-            raise ValueError("predict: there are no samples.")
-        if batch_size < 1:
+        if x.ndim == 0 or len(x) == 0:
+            raise ValueError(f"predict: x of shape {x.shape} holds no samples. Expected rows of features, (N, D).")
+        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
             raise ValueError(f"predict: batch_size is {batch_size!r}, but it has to be a whole number of at least 1.")
         with evaluating(self.model):
             parts = [plain(self.model(wrap(x.data[i : i + batch_size]))) for i in range(0, len(x), batch_size)]
@@ -1043,7 +1074,7 @@ def batch_count(dataloader) -> int | None:
     """Number of batches, where it is known."""
     return len(dataloader) if hasattr(dataloader, "__len__") else None
 
-# %% ../../modules/source/08_training/training_dev.py #L2057
+# %% ../../modules/source/08_training/training_dev.py #L2088
 def loss_gradients(model, loss_function, x, y) -> dict[str, np.ndarray]:
     """The gradient of the loss on a batch for every parameter, by name, computed afresh; `.grad` is left alone."""
     names, parameters = zip(*model.named_parameters())

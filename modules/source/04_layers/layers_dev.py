@@ -377,8 +377,8 @@ except TypeError as error:
 #| export
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Inputs of a unit, and units that an input reaches, for weights of `shape` (..., inputs, outputs)."""
-    if len(shape) < 2:
-        raise ValueError(f"fans: weights have at least two axes, inputs and outputs. This shape is {shape}.")
+    if not isinstance(shape, (tuple, list)) or len(shape) < 2:
+        raise ValueError(f"fans: weights have at least two axes, inputs and outputs, as in (3, 2). This shape is {shape!r:.60}.")
     if not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
         raise ValueError(f"fans: the shape {shape} holds more than whole numbers of at least 1.")
     window = int(np.prod(shape[:-2]))
@@ -1389,7 +1389,7 @@ class LayerNorm(Module):
 
     def __init__(self, size: int, epsilon: float = 1e-5):
         self.size = checked_size(size, "LayerNorm", "size")
-        if not epsilon > 0:
+        if not isinstance(epsilon, (int, float, np.number)) or not epsilon > 0:
             raise ValueError(f"LayerNorm: epsilon is {epsilon!r:.60}, expected a small positive number such as 1e-5.")
         self.epsilon = float(epsilon)
         self.gain = Parameter(np.ones(self.size), dtype=np.float32)

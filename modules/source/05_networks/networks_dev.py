@@ -40,7 +40,7 @@ import numpy as np
 
 from tinytorch.core.activations import GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from tinytorch.core.layers import Dense, Dropout, LayerNorm, Module, glorot_uniform, he_normal
-from tinytorch.core.tensor import Tensor, from_numpy
+from tinytorch.core.tensor import Tensor, from_numpy, to_array
 
 # %%
 import contextlib
@@ -199,8 +199,9 @@ class Sequential(Module):
             return Sequential(self.layers[index])
         try:
             return self.layers[index]
-        except IndexError:
-            raise IndexError(f"Sequential: there is no layer {index}; the network has {len(self)} layers.") from None
+        except (IndexError, TypeError) as error:
+            kind = type(error)
+            raise kind(f"Sequential: there is no layer {index!r:.40}; the network has {len(self)} layers, counted from 0.") from None
 
     def __len__(self):
         return len(self.layers)
@@ -313,19 +314,19 @@ except ValueError as error:
 
 # %%
 #| export
-def checked_sizes(input_size, hidden_sizes, output_size) -> list[int]:
+def checked_sizes(input_size, hidden_sizes, output_size, function="create_mlp") -> list[int]:
     """All sizes of a multilayer perceptron in one list, once each is seen to be a whole number of at least 1."""
     if not isinstance(hidden_sizes, (list, tuple)):
         raise TypeError(
-            f"create_mlp: hidden_sizes is {hidden_sizes!r}, expected a list.\n"
+            f"{function}: hidden_sizes is {hidden_sizes!r:.60}, expected a list.\n"
             "  One hidden layer of 128 units is [128], no hidden layer is []."
         )
     named = [("input_size", input_size), *((f"hidden_sizes[{i}]", n) for i, n in enumerate(hidden_sizes))]
     for name, size in [*named, ("output_size", output_size)]:
         if not isinstance(size, (int, np.integer)) or isinstance(size, bool):
-            raise TypeError(f"create_mlp: {name} is {size!r}, expected a whole number.")
+            raise TypeError(f"{function}: {name} is {size!r:.60}, expected a whole number.")
         if size < 1:
-            raise ValueError(f"create_mlp: {name} is {size}, expected at least 1.")
+            raise ValueError(f"{function}: {name} is {size}, expected at least 1.")
     return [int(n) for n in (input_size, *hidden_sizes, output_size)]
 
 
@@ -434,7 +435,7 @@ class MLP(Sequential):
     """A multilayer perceptron as a class, to derive your own from. Takes what `create_mlp` takes."""
 
     def __init__(self, input_size, hidden_sizes, output_size, activation=ReLU, output_activation=None, rng=None):
-        sizes = checked_sizes(input_size, hidden_sizes, output_size)
+        sizes = checked_sizes(input_size, hidden_sizes, output_size, "MLP")
         super().__init__(mlp_layers(sizes, activation, output_activation, np.random.default_rng(rng)))
         self.input_size, self.output_size = sizes[0], sizes[-1]
 
@@ -570,6 +571,7 @@ def mlp_parameter_count(input_size: int, hidden_sizes: list[int], output_size: i
     int
         The sum of ``(a + 1) * b`` over the layers from `a` to `b` features.
     """
+    checked_sizes(input_size, hidden_sizes, output_size, "mlp_parameter_count")
     ### BEGIN SOLUTION mlp_parameter_count
     sizes = [input_size, *hidden_sizes, output_size]
     return sum((a + 1) * b for a, b in zip(sizes, sizes[1:]))
@@ -635,6 +637,8 @@ def count_parameters(model: Module) -> int:
     -----
     `model.parameters()` gives the parameters, each once, and `p.size` is the number of entries of one.
     """
+    if not isinstance(model, Module):
+        raise TypeError(f"count_parameters: {short(model)} is no Module. Put it into one: Sequential([...]).")
     ### BEGIN SOLUTION count_parameters
     return sum(p.size for p in model.parameters())
     ### END SOLUTION
@@ -931,7 +935,7 @@ def dense_with(weights, bias) -> Dense:
     Dense
         With copies of the numbers, as float32.
     """
-    weights, bias = np.array(weights, np.float32), np.array(bias, np.float32)
+    weights, bias = to_array(weights, np.float32), to_array(bias, np.float32)
     if weights.ndim != 2 or bias.shape != weights.shape[1:]:
         raise ValueError(
             f"dense_with: weights are {weights.shape} and bias is {bias.shape}.\n"
@@ -984,7 +988,7 @@ def relu_interpolation(knots, values) -> Sequential:
     piece i less the slope of the piece before it (0 before the first). `np.diff(a)` gives the differences of neighbours, and
     `np.diff(a, prepend=0)` begins with a[0] - 0. `dense_with(weights, bias)` makes the layers.
     """
-    knots, values = np.asarray(knots, np.float64), np.asarray(values, np.float64)
+    knots, values = to_array(knots, np.float64), to_array(values, np.float64)
     if knots.ndim != 1 or knots.shape != values.shape or len(knots) < 2 or not (np.diff(knots) > 0).all():
         raise ValueError(
             f"relu_interpolation: knots {knots.shape} and values {values.shape} make no curve.\n"
@@ -1122,7 +1126,7 @@ def parity_network(switches: int) -> Sequential:
         A Dense(switches, 1) that counts, and a `relu_interpolation`. For inputs of shape (N, switches), each
         entry 0 or 1, the output is (N, 1): 1 where an odd number of entries is 1, and 0 elsewhere.
     """
-    if not isinstance(switches, (int, np.integer)) or switches < 1:
+    if isinstance(switches, bool) or not isinstance(switches, (int, np.integer)) or switches < 1:
         raise ValueError(f"parity_network: there are {switches!r:.40} switches, expected a whole number of at least 1.")
     ### BEGIN SOLUTION parity_network
     count = dense_with(np.ones((switches, 1)), [0.0])

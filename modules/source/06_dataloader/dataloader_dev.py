@@ -152,6 +152,8 @@ def collate(samples: list) -> tuple[np.ndarray, np.ndarray]:
     -----
     ``same_shape(values, "features")`` turns a list of values into a list of arrays.
     """
+    if not isinstance(samples, (list, tuple)) or not samples:
+        raise TypeError(f"collate: {samples!r:.60} holds no samples. Expected a list of pairs (features, target).")
     for i, sample in enumerate(samples):
         if not isinstance(sample, (tuple, list)) or len(sample) != 2:
             raise TypeError(f"collate: sample {i} is {sample!r:.60}, not a pair (features, target).")
@@ -251,8 +253,8 @@ def first_not_finite(array: np.ndarray) -> tuple[int, ...] | None:
     return None if finite.all() else tuple(int(i) for i in np.argwhere(~finite)[0])
 
 
-def checked_array(data, what: str) -> np.ndarray:
-    """`data` as an array of finite numbers with at least one sample."""
+def number_array(data, what: str) -> np.ndarray:
+    """`data` as an array, once it is seen to be made of numbers."""
     try:
         array = np.asarray(data)
     except ValueError as error:
@@ -264,6 +266,12 @@ def checked_array(data, what: str) -> np.ndarray:
         )
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{what}: entries of type {array.dtype} were given, but bools, integers or floats are needed.")
+    return array
+
+
+def checked_array(data, what: str) -> np.ndarray:
+    """`data` as an array of finite numbers with at least one sample."""
+    array = number_array(data, what)
     if array.ndim == 0 or len(array) == 0:
         raise ValueError(f"{what}: an array of shape {array.shape} holds no samples. The first axis counts them.")
     if (place := first_not_finite(array)) is not None:
@@ -327,7 +335,12 @@ class ArrayDataset(Dataset):
 
     def subset(self, indices) -> "ArrayDataset":
         """The samples `indices` as a data set of their own."""
-        return self.like(*self.batch(indices))
+        try:
+            return self.like(*self.batch(indices))
+        except IndexError as error:
+            raise IndexError(
+                f"subset: the samples {indices!r:.60} were asked for, but there are 0 to {len(self) - 1}, named by a list of integers."
+            ) from error
 
     def like(self, features, targets) -> "ArrayDataset":
         """Other arrays under the same names."""
@@ -610,10 +623,10 @@ test_batches()
 
 # %%
 #| export
-def checked_count(value, name: str, least: int) -> int:
+def checked_count(value, name: str, least: int, function: str = "DataLoader") -> int:
     """`value` as an int, once it is seen to be an integer of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"DataLoader: {name} is {value!r}; it has to be an integer of at least {least}.")
+        raise ValueError(f"{function}: {name} is {value!r:.60}; it has to be an integer of at least {least}.")
     return int(value)
 
 
@@ -1069,6 +1082,7 @@ def train_test_split(dataset, *arrays, test_size=0.2, seed: int = 0, stratify=Fa
         if len(value) != len(dataset):
             raise ValueError(f"train_test_split: the lengths differ: {len(dataset)} and {len(value)}.")
     n, n_test = len(dataset), test_count(len(dataset), test_size)
+    seed = checked_count(seed, "seed", 0, "train_test_split")
     if stratify is False or stratify is None:
         train, test = split_order(n, n_test, seed)
     else:
@@ -1293,7 +1307,7 @@ class Normalizer:
         """
         if isinstance(data, ArrayDataset):
             return data.like(self.transform(data.features), data.targets)
-        x = np.asarray(data)
+        x = number_array(data, "Normalizer.transform")
         if self.mean is None:
             raise RuntimeError("Normalizer: nothing is fitted yet. Call fit(training_data) first.")
         if x.shape[1:] != self.mean.shape:
@@ -1307,7 +1321,7 @@ class Normalizer:
         """Back to the units of the data. Raises RuntimeError before `fit`."""
         if self.mean is None:
             raise RuntimeError("Normalizer: nothing is fitted yet. Call fit(training_data) first.")
-        return np.asarray(x) * self.std + self.mean
+        return number_array(x, "Normalizer.inverse_transform") * self.std + self.mean
 
 
 def standardize(train, *others):
@@ -1540,7 +1554,7 @@ def random_shift(images: np.ndarray, max_shift: int = 1, rng: "np.random.Generat
     shifted picture is a window of it: the window at (0, 0) is shifted down and
     right by `max_shift`, the one at (max_shift, max_shift) not at all.
     """
-    images, rng = np.asarray(images), np.random.default_rng(rng)
+    images, rng = number_array(images, "random_shift"), np.random.default_rng(rng)
     if images.ndim < 3:
         raise ValueError(f"random_shift: pictures of shape (N, height, width) are needed, not {images.shape}.")
     if not isinstance(max_shift, (int, np.integer)) or max_shift < 0:
@@ -1555,7 +1569,9 @@ def random_shift(images: np.ndarray, max_shift: int = 1, rng: "np.random.Generat
 
 def random_flip(images: np.ndarray, rng: "np.random.Generator | int | None" = None) -> np.ndarray:
     """A copy in which every picture is mirrored left to right with probability one half."""
-    images = np.array(images)
+    images = number_array(images, "random_flip").copy()
+    if images.ndim < 3:
+        raise ValueError(f"random_flip: pictures of shape (N, height, width) are needed, not {images.shape}.")
     mirrored = np.random.default_rng(rng).random(len(images)) < 0.5
     images[mirrored] = images[mirrored][..., ::-1]
     return images
@@ -1563,7 +1579,9 @@ def random_flip(images: np.ndarray, rng: "np.random.Generator | int | None" = No
 
 def random_noise(features: np.ndarray, scale: float = 0.1, rng: "np.random.Generator | int | None" = None) -> np.ndarray:
     """A copy with normally distributed noise of standard deviation `scale` added to every entry."""
-    features = np.asarray(features)
+    features = number_array(features, "random_noise")
+    if not isinstance(scale, (int, float, np.number)) or not 0 <= scale < np.inf:
+        raise ValueError(f"random_noise: scale is {scale!r:.40}; it has to be a number of at least 0.")
     return (features + scale * np.random.default_rng(rng).standard_normal(features.shape)).astype(features.dtype)
 
 
@@ -1637,6 +1655,8 @@ class Transformed(Dataset):
     """
 
     def __init__(self, dataset, function: Callable[[np.ndarray], np.ndarray]):
+        if not hasattr(dataset, "__getitem__") or not callable(function):
+            raise TypeError(f"Transformed: a data set and a function are needed, not {dataset!r:.40} and {function!r:.40}.")
         self.dataset, self.function = dataset, function
 
     def __len__(self) -> int:
@@ -1649,7 +1669,12 @@ class Transformed(Dataset):
     def batch(self, indices) -> tuple[np.ndarray, np.ndarray]:
         """Features, transformed, and targets of the samples `indices`."""
         features, targets = fetch(self.dataset, indices)
-        return self.function(features), targets
+        changed = self.function(features)
+        if np.shape(changed)[:1] != features.shape[:1]:
+            raise ValueError(
+                f"Transformed: the function made {np.shape(changed)} of features {features.shape}; it has to return as many rows."
+            )
+        return changed, targets
 
 
 # %%

@@ -254,7 +254,9 @@ def float_array(data) -> np.ndarray | np.generic:
 
 def hand_made_node(grad_fn, inputs) -> Node:
     """The node of a Variable that was built with a `grad_fn`."""
-    inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    inputs = (inputs,) if isinstance(inputs, Tensor) else inputs
+    if not callable(grad_fn) or not isinstance(inputs, (tuple, list)) or not all(isinstance(x, Tensor) for x in inputs):
+        raise TypeError(f"Variable: grad_fn is a function and inputs are Tensors, not {grad_fn!r:.40} and {inputs!r:.40}.")
     if not inputs:
         raise ValueError(
             "Variable: grad_fn needs inputs=(x, ...), so that its gradients have somewhere to go.\n"
@@ -270,6 +272,7 @@ def hand_made_node(grad_fn, inputs) -> Node:
             raise ValueError(f"grad_fn returned {len(pieces)} gradients for {len(inputs)} inputs.")
         return pieces
 
+    inputs = tuple(inputs)
     shapes = tuple(x.shape for x in inputs)
     return make_node(grad_fn, tuple(edge_of(x) for x in inputs), Plan(None, back, None), None, shapes)
 
@@ -387,6 +390,8 @@ def gradient(operation, composition=None, broadcasts=True, **rules):
         raise TypeError("gradient: the first argument is no operation. Make it one with @operation.")
     known = {*operation.inputs, *operation.options, "out", "kept", *(f"{x}_shape" for x in operation.inputs)}
     for name, rule in rules.items():
+        if not hasattr(rule, "__code__"):
+            raise TypeError(f"gradient of {operation.__name__}: the rule for {name} is {rule!r:.60}. Expected a function, lambda g: ...")
         for need in (name, *needs(rule)):
             if need not in known or (need == name and name not in operation.inputs):
                 raise TypeError(
@@ -1080,6 +1085,11 @@ Tensor.zero_grad = zero_grad
 def again(node, g):
     """The gradients of a node's inputs as Variables, recorded by the rules as they compute."""
     plan, edges = node.plan, node.edges
+    if plan.names is None and getattr(node.operation, "__name__", "") == "checkpoint":
+        raise RuntimeError(
+            "create_graph: checkpoint(f, x) runs f again in the backward pass and keeps no record of that,\n"
+            "  so it can be differentiated once only. Where gradients of gradients are wanted, write f(x) in its place."
+        )
     if plan.names is None:
         raise RuntimeError(
             "create_graph: a Variable built by hand with a grad_fn can be differentiated once only.\n"
@@ -1534,14 +1544,14 @@ gradient(layer_norm,  x=lambda g, kept, gain: layer_norm_slope(g, kept, gain),
                       composition=layer_norm_composed, broadcasts=False)
 # fmt: on
 
-# %% nbgrader={"grade": true, "grade_id": "test_digits", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"grade": true, "grade_id": "test_by_hand", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 def grads(f, *values):
     inputs = [Variable(v) for v in values]
     out = f(*inputs)
     out.backward()
     return [out.item()] + [x.grad.item() for x in inputs]
 
-def test_digits():
+def test_by_hand():
     check(grads(lambda x, y: x * y + x**2, 5.0, 3.0), [40.0, 13.0, 5.0])
     check(grads(lambda x, y: x**2 + 2 * x * y + y**2, 2.0, 3.0), [25.0, 10.0, 10.0])
     check(grads(lambda x: x**2 + 3 * x + 1, 2.0), [11.0, 7.0])
@@ -1551,7 +1561,7 @@ def test_digits():
     (x**2 + 2 * x * y + y**2).backward()
     check(f"{x.grad}", "10.0")
 
-test_digits()
+test_by_hand()
 
 # %% [markdown]
 # And now what the design was for. `Dense` was written in the layers chapter, when no derivative existed. It is
@@ -1620,9 +1630,10 @@ def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None)
         None for an input that `out` does not depend on.
     """
     retain = create_graph if retain_graph is None else retain_graph
-    if isinstance(inputs, Tensor):
-        raise TypeError("gradients: the inputs come as a list, gradients(out, [x]), also where there is only one.")
-    g = first_gradient(single_result(out, "gradients"), gradient, create_graph)
+    if not isinstance(out, Tensor):
+        raise TypeError(f"gradients: out is {out!r:.60}. Expected a Tensor that was computed from the inputs.")
+    inputs = tensor_list("gradients", inputs, "gradients(out, [x])")
+    g = first_gradient(out, gradient, create_graph)
     edges = [edge_of(x) for x in inputs]
     if out._node is None:
         collected = {out: g}
@@ -1632,6 +1643,26 @@ def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None)
         return [collected.get(edge) for edge in edges]
     del g, gradient
     return [wrap(owned(collected, edge, x.data)) if edge in collected else None for edge, x in zip(edges, inputs)]
+
+
+def tensor_list(name: str, tensors, usage: str) -> list[Tensor]:
+    """`tensors` as a list, once it is seen to be one of Tensors."""
+    if isinstance(tensors, Tensor):
+        raise TypeError(f"{name}: Tensors come as a list, {usage}, also where there is only one.")
+    if isinstance(tensors, str) or not hasattr(tensors, "__iter__"):
+        raise TypeError(f"{name}: {tensors!r:.60} is no list of Tensors. Expected one, as in {usage}.")
+    tensors = list(tensors)
+    for i, x in enumerate(tensors):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{name}: entry {i} is {x!r:.60}, not a Tensor. A model's are model.parameters().")
+    return tensors
+
+
+def checked_function(name: str, f, usage="f, x"):
+    """f, once it is seen to be a function."""
+    if not callable(f):
+        raise TypeError(f"{name}: {f!r:.60} is no function. The function comes first, as in {name}({usage}).")
+    return f
 
 
 def single_result(out, name: str) -> Tensor:
@@ -1789,7 +1820,7 @@ def draw_graph(f, *inputs):
 
     if isinstance(f, Tensor):
         return draw_live(f, topological_order(f._node) if f._node is not None else [])
-    t, copies, out = traced_run(f, *inputs)
+    t, copies, out = traced_run(checked_function("draw_graph", f), *inputs)
     return draw_trace(t, dict(zip(input_names(f, inputs), copies)), out)
 
 
@@ -1804,7 +1835,7 @@ def explain_backward(f, *inputs) -> str:
     """
     from tinytorch.viz.steps import backward_lines
 
-    t, copies, out = traced_run(f, *inputs)
+    t, copies, out = traced_run(checked_function("explain_backward", f), *inputs)
     return "\n".join(backward_lines(t, dict(zip(input_names(f, inputs), copies)), out))
 
 
@@ -1835,7 +1866,7 @@ def first_nonfinite(f, *inputs) -> str | None:
         The operation, the line it was called from, and its inputs' ranges; None where all is finite.
     """
     with np.errstate(all="ignore"):
-        t, _, _ = traced_run(f, *inputs)
+        t, _, _ = traced_run(checked_function("first_nonfinite", f), *inputs)
     for step in t.steps:
         if not np.isfinite(step.out.data).all():
             return describe(step, "forward", step.out.data, dict(zip(step.operation.inputs, step.arrays)))
@@ -1994,8 +2025,9 @@ def check_gradients(f, *inputs, rtol=1e-5, atol=1e-7, h=1e-6, entries=200, seed=
     GradientError
         Names the input, the entry, both slopes, and the operation whose row is wrong.
     """
+    checked_function("check_gradients", f)
     rng = np.random.default_rng(seed)
-    arrays = [np.array(plain(x) if isinstance(x, Tensor) else x, dtype=np.float64) for x in inputs]
+    arrays = [to_array(plain(x), np.float64) for x in inputs]
     parameters = list(f.parameters()) if hasattr(f, "parameters") else []
     with in_float64(parameters):
         leaves = [Variable(a) for a in arrays] + parameters
@@ -2144,10 +2176,13 @@ def grad(f, argument: int | tuple[int, ...] = 0):
     >>> grad(lambda x: x ** 3)(2.0)
     Tensor(12.)
     """
+    checked_function("grad", f, "f")
     positions = argument if isinstance(argument, tuple) else (argument,)
 
     def df(*inputs):
         inputs = list(inputs)
+        if not all(i in range(len(inputs)) for i in positions):
+            raise IndexError(f"grad: the derivative by argument {argument!r:.40} was asked for, and {len(inputs)} arguments are given.")
         with recording(True), differentiating() as inside:
             again = inside or any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
             for i in positions:
@@ -2222,6 +2257,7 @@ def hvp(f, x, v) -> Tensor:
     differentiated again. Where a function is linear its gradient does not depend on x: `gradients` then gives None for it, or
     the gradient does not require a gradient itself, and the product is `zeros_like(x)`.
     """
+    checked_function("hvp", f, "f, x, v")
     x = Variable(x.detach() if isinstance(x, Tensor) else x)
     v = to_array(v, x.dtype)
     if v.shape != x.shape:
@@ -2312,6 +2348,7 @@ def jacobian(f, x) -> Tensor:
     -------
     Tensor of shape ``f(x).shape + x.shape``
     """
+    checked_function("jacobian", f)
     x = Variable(x.detach() if isinstance(x, Tensor) else x)
     with recording(True), outermost("jacobian"):
         return rows_of_derivatives(single_result(f(x), "jacobian"), x)
@@ -2329,9 +2366,10 @@ def hessian(f, x) -> Tensor:
     -------
     Tensor of shape ``x.shape + x.shape``
     """
+    checked_function("hessian", f)
     x = Variable(x.detach() if isinstance(x, Tensor) else x)
     with recording(True), outermost("hessian"):
-        (g,) = gradients(f(x), [x], create_graph=True)
+        (g,) = gradients(single_result(f(x), "hessian"), [x], create_graph=True)
         return rows_of_derivatives(zeros_like(x) if g is None else g, x)
 
 
@@ -2380,6 +2418,7 @@ def checkpoint(f, *inputs):
     -------
     Tensor
     """
+    checked_function("checkpoint", f)
     captured = {}  # what f uses besides its inputs: parameters, and values computed before
 
     def note(operation, out, arguments, arrays, options=(), kept=None):
@@ -2413,7 +2452,7 @@ def checkpoint(f, *inputs):
 
     result = new(Variable)
     result.data, result.requires_grad, result.grad = out.data, True, None
-    result._node = make_node(f, tuple(edge_of(x) for x in sources), Plan(None, back, None), None)
+    result._node = make_node(checkpoint, tuple(edge_of(x) for x in sources), Plan(None, back, None), None)
     return result
 
 
@@ -2501,11 +2540,10 @@ def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | N
         The norm before it was limited; NaN or infinite where a gradient is, and then nothing is
         scaled.
     """
-    if isinstance(variables, Tensor):
-        raise TypeError("clip_gradients: the variables come as a list, clip_gradients([x]), also where there is only one.")
+    variables = tensor_list("clip_gradients", variables, "clip_gradients([x])")
     for name, limit in (("max_norm", max_norm), ("max_value", max_value)):
-        if limit is not None and not limit >= 0:
-            raise ValueError(f"clip_gradients: {name} is {limit!r}, but it has to be a number of at least 0, or None.")
+        if limit is not None and not (isinstance(limit, (int, float, np.number)) and limit >= 0):
+            raise ValueError(f"clip_gradients: {name} is {limit!r:.60}, but it has to be a number of at least 0, or None.")
     tensors = [v.grad for v in variables if v.grad is not None]
     ### BEGIN SOLUTION clip_gradients
     if max_value is not None:

@@ -718,10 +718,18 @@ test_losses()
 #| export
 def predicted_classes(y_pred, y_true) -> np.ndarray:
     """Class numbers from scores (..., K), from yes-or-no scores, or as they are where they are integers."""
-    y_pred = plain(y_pred) if isinstance(y_pred, Tensor) else np.asarray(y_pred)
+    y_pred = values_of("the predictions", y_pred)
     if y_pred.ndim == np.ndim(y_true) + 1:
         return y_pred.argmax(axis=-1)
     return y_pred if y_pred.dtype.kind in "iub" else (y_pred > 0).astype(np.int64)
+
+
+def values_of(what: str, x) -> np.ndarray:
+    """The array of a Tensor, an array or nested lists, once it is seen to hold numbers."""
+    array = plain(x) if isinstance(x, Tensor) else np.asarray(x)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{what} are {x!r:.60}, not numbers. Expected scores or class numbers.")
+    return array
 
 
 class Accuracy:
@@ -734,7 +742,7 @@ class Accuracy:
     name = "accuracy"
 
     def __call__(self, y_pred, y_true) -> float:
-        y_true = plain(y_true) if isinstance(y_true, Tensor) else np.asarray(y_true)
+        y_true = values_of("Accuracy: the targets", y_true)
         classes = predicted_classes(y_pred, y_true)
         if classes.shape != y_true.shape:
             raise ValueError(f"Accuracy: predictions for {classes.shape} samples, but targets of shape {y_true.shape}.")
@@ -769,7 +777,9 @@ def confusion_matrix(y_pred, y_true, classes: int | None = None) -> np.ndarray:
     ``true`` and ``predicted`` below are class numbers. The same pair can occur many times, and each time counts: either loop over the pairs,
     or use ``np.add.at(array, indices, 1)``, which adds once for every index given.
     """
-    true = plain(y_true) if isinstance(y_true, Tensor) else np.asarray(y_true)
+    true = values_of("confusion_matrix: the targets", y_true)
+    if classes is not None and (isinstance(classes, bool) or not isinstance(classes, (int, np.integer)) or classes < 1):
+        raise ValueError(f"confusion_matrix: classes is {classes!r:.40}, but it has to be a whole number of at least 1.")
     predicted = predicted_classes(y_pred, true)
     if predicted.shape != true.shape:
         raise ValueError(f"confusion_matrix: {predicted.shape} predictions, but targets of shape {true.shape}.")
@@ -923,7 +933,9 @@ class GradientDescent:
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` gave."""
-        self.learning_rate = float(state["learning_rate"])
+        if not isinstance(state, dict) or "learning_rate" not in state:
+            raise ValueError(f"GradientDescent: {state!r:.60} is no state of an optimizer. Expected what state_dict() gave.")
+        self.learning_rate = checked_rate("GradientDescent", state["learning_rate"])
 
 
 # %% [raw] tags=["exercise"]
@@ -1344,6 +1356,8 @@ class EarlyStopping:
     def __init__(self, patience: int, min_delta: float = 0.0):
         if isinstance(patience, bool) or not isinstance(patience, (int, np.integer)) or patience < 1:
             raise ValueError(f"EarlyStopping: patience is {patience!r}, but it has to be a whole number of at least 1.")
+        if not isinstance(min_delta, (int, float, np.number)) or not min_delta >= 0:
+            raise ValueError(f"EarlyStopping: min_delta is {min_delta!r:.60}, but it has to be a number of at least 0.")
         self.patience, self.min_delta = int(patience), float(min_delta)
         self.best, self.best_epoch, self.best_state = math.inf, 0, None
 
@@ -1510,9 +1524,7 @@ class History:
 
     def plot(self, ax=None):
         """Draw the losses against the epochs; returns the axes."""
-        import matplotlib.pyplot as plt
-
-        ax = plt.subplots(figsize=(6, 3.5))[1] if ax is None else ax
+        ax = pyplot("History.plot").subplots(figsize=(6, 3.5))[1] if ax is None else ax
         styles = {"loss": ("#0072b2", "-", "training"), "val_loss": ("#d55e00", "--", "validation")}
         for name, (colour, style, label) in styles.items():
             if name in self.values:
@@ -1529,6 +1541,17 @@ class History:
 
 # %%
 #| export
+def pyplot(name: str):
+    """matplotlib.pyplot, for the function called `name`."""
+    try:
+        import matplotlib.pyplot
+    except ImportError as error:
+        raise ImportError(
+            f"{name}: drawing needs matplotlib, and it cannot be imported ({error}).\n  Install it: python -m pip install matplotlib"
+        ) from error
+    return matplotlib.pyplot
+
+
 class Progress:
     """What is shown while training: a bar on a terminal, one line an epoch elsewhere.
 
@@ -1692,6 +1715,12 @@ def restored(described, arrays: dict):
 
 # %%
 #| export
+def check_loader(name: str, loader) -> None:
+    """Raise where something gives no batches; None is no loader and passes."""
+    if loader is not None and (isinstance(loader, (Tensor, np.ndarray, str)) or not hasattr(loader, "__iter__")):
+        raise TypeError(f"{name}: {type(loader).__name__} gives no batches. Write DataLoader(dataset, batch_size=32).")
+
+
 class Trainer:
     """Trains a model, and measures it.
 
@@ -1767,8 +1796,9 @@ class Trainer:
         if resume and checkpoint is None:
             raise ValueError("fit: resume=True needs to know from which file: checkpoint=...")
         for loader in (train_dataloader, val_dataloader):
-            if loader is not None and not hasattr(loader, "__iter__"):
-                raise TypeError(f"fit: {type(loader).__name__} gives no batches. Write DataLoader(dataset, batch_size=32).")
+            check_loader("fit", loader)
+        if schedule is not None and not callable(getattr(schedule, "step", None)):
+            raise TypeError(f"fit: schedule is {schedule!r:.60}, which has no step(). Expected one such as StepLR(optimizer, 10).")
         stopper = None if patience is None else EarlyStopping(patience, min_delta)
         keepers = {"schedule": schedule, "early_stopping": stopper}
         loaders = [train_dataloader, val_dataloader]
@@ -1851,6 +1881,7 @@ class Trainer:
 
     def evaluate(self, dataloader) -> dict[str, float]:
         """Loss and metrics over all samples of a dataloader, in evaluation mode; nothing is changed."""
+        check_loader("evaluate", dataloader)
         return evaluate(self.model, dataloader, {"loss": self.loss_function, **self.metrics})
 
     def predict(self, x, batch_size: int = 1024) -> Tensor:
@@ -1858,9 +1889,9 @@ class Trainer:
         x = as_tensor(x)
         if x.dtype.kind == "f" and x.dtype != np.float32:
             x = wrap(x.data.astype(np.float32))
-        if len(x) == 0:
-            raise ValueError("predict: there are no samples.")
-        if batch_size < 1:
+        if x.ndim == 0 or len(x) == 0:
+            raise ValueError(f"predict: x of shape {x.shape} holds no samples. Expected rows of features, (N, D).")
+        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
             raise ValueError(f"predict: batch_size is {batch_size!r}, but it has to be a whole number of at least 1.")
         with evaluating(self.model):
             parts = [plain(self.model(wrap(x.data[i : i + batch_size]))) for i in range(0, len(x), batch_size)]

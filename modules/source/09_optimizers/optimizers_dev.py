@@ -39,7 +39,7 @@ import numpy as np
 from tinytorch.core.layers import Module
 from tinytorch.core.tensor import Tensor
 from tinytorch.core.training import (
-    NotFiniteError, checked_parameters, checked_rate, generators, loader_state, parts_of, snapshot, train_step,
+    NotFiniteError, check_loader, checked_parameters, checked_rate, generators, loader_state, parts_of, pyplot, snapshot, train_step,
 )  # fmt: skip
 
 # %%
@@ -823,6 +823,12 @@ else:
 
 # %%
 #| export
+def check_optimizer(name: str, optimizer) -> None:
+    """Raise where something is no optimizer."""
+    if not all(hasattr(optimizer, part) for part in ("learning_rate", "parameters", "step")):
+        raise TypeError(f"{name}: {optimizer!r:.60} is no optimizer. Expected one such as SGD(model.parameters()).")
+
+
 class Schedule:
     """Changes an optimizer's learning rate as training goes on.
 
@@ -839,6 +845,7 @@ class Schedule:
     """
 
     def __init__(self, optimizer):
+        check_optimizer(type(self).__name__, optimizer)
         self.optimizer, self.base, self.count = optimizer, optimizer.learning_rate, 0
         optimizer.learning_rate = self.rate(0)
 
@@ -857,6 +864,8 @@ class Schedule:
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` gave."""
+        if not isinstance(state, dict) or not {"base", "count"} <= state.keys():
+            raise ValueError(f"{type(self).__name__}: {state!r:.60} is no state of a schedule. Expected what state_dict() gave.")
         self.base, self.count = float(state["base"]), int(state["count"])
         self.optimizer.learning_rate = self.rate(self.count)
 
@@ -914,8 +923,8 @@ class WarmupLR(Schedule):
     """Raises the learning rate in a straight line to the base in `steps` steps; then follows the schedule `after`, or stays."""
 
     def __init__(self, optimizer, steps: int, after: Schedule | None = None):
-        if after is not None and after.optimizer is not optimizer:
-            raise ValueError("WarmupLR: the schedule that follows belongs to another optimizer. Make both for the same one.")
+        if after is not None and getattr(after, "optimizer", None) is not optimizer:
+            raise ValueError(f"WarmupLR: after is {after!r:.60}, no schedule or one of another optimizer. Make both for the same one.")
         self.steps, self.after = checked_length("WarmupLR", "steps", steps), after
         super().__init__(optimizer)
 
@@ -1132,9 +1141,7 @@ class RateSearch:
 
     def plot(self, ax=None):
         """Draw the smoothed loss against the rate, with the suggestion; returns the axes."""
-        import matplotlib.pyplot as plt
-
-        ax = plt.subplots(figsize=(6, 3.5))[1] if ax is None else ax
+        ax = pyplot("RateSearch.plot").subplots(figsize=(6, 3.5))[1] if ax is None else ax
         ax.plot(self.rates[: len(self.smooth)], self.smooth, color="#0072b2")
         ax.axvline(self.suggestion, color="#d55e00", linestyle="--")
         ax.annotate(f" {self.suggestion:.2g}", (self.suggestion, self.smooth.min()), color="#d55e00")
@@ -1174,9 +1181,13 @@ def find_learning_rate(model, optimizer, loss_function, dataloader, low: float =
     ``tried_step(model, optimizer, loss_function, x, y)`` takes a training step and gives its loss. Append to `rates` and `losses` at every
     step, and stop after the first loss that is larger than four times the smallest so far.
     """
+    check_optimizer("find_learning_rate", optimizer)
+    check_loader("find_learning_rate", dataloader)
+    low, high = (checked_positive("find_learning_rate", name, rate) for name, rate in (("low", low), ("high", high)))
     if not 0 < low < high:
         raise ValueError(f"find_learning_rate: rates from {low} to {high} were asked for. Expected 0 < low < high.")
-    checked_length("find_learning_rate", "steps", steps)
+    if checked_length("find_learning_rate", "steps", steps) < 2:
+        raise ValueError("find_learning_rate: steps is 1, but it has to be at least 2: the first rate and the last.")
     rates, losses = [], []
     with put_back(model, optimizer, dataloader):
         if isinstance(model, Module):
