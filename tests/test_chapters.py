@@ -6,11 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections import Counter
 
 import pytest
 
-from tito import workspace
+from tito import feedback, notes, workspace
 from tito.course import Course
 from tito.runner import run
 
@@ -43,6 +44,17 @@ def copy(tmp_path_factory):
         shutil.copytree(COURSE.root / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("settings.ini", "pyproject.toml"):
         shutil.copy(COURSE.root / name, root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def solved(copy, tmp_path_factory):
+    """Another copy, with every chapter in progress."""
+    root = tmp_path_factory.mktemp("solved")
+    shutil.copytree(copy, root, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".tito"))
+    for module in MODULES:
+        shutil.copytree(module.directory, root / module.directory.relative_to(COURSE.root), dirs_exist_ok=True)
+        workspace.start(Course(root), Course(root).module(module.name))
     return root
 
 
@@ -88,3 +100,26 @@ def test_recorded_misconceptions_fail_each_in_its_own_way(module):
     assert [wrong["name"] for wrong in found if not wrong["fails"]] == []
     ways = Counter((wrong["exercise"], wrong["call"], wrong["actual"]) for wrong in found)
     assert [way for way, count in ways.items() if count > 1] == []
+    notes.for_release(COURSE, module)  # all fingerprints in one process, another one, and kept
+    for wrong in found:
+        assert feedback.diagnose(COURSE, module, wrong["exercise"], wrong)["name"] == wrong["name"]
+
+
+@each_chapter
+def test_a_recorded_misconception_is_named_by_tito_test(module, solved, request):
+    """Typed into the chapter by a student; with --slow every one of them, else one a chapter."""
+    course = Course(solved)
+    chapter = workspace.reference_chapter(course, course.module(module.name))
+    wrongs = [(e, w) for e, note in chapter.notes().items() for w in note.get("misconceptions", ())]
+    unnamed = {}
+    for exercise, wrong in wrongs if request.config.getoption("--slow") else wrongs[-1:]:
+        region = chapter.exercises[exercise]
+        code = textwrap.indent(wrong["code"].rstrip() + "\n", region.indent)
+        student = Course(solved).module(module.name)
+        student.dev.write_text(workspace.with_region(chapter, region, code), encoding="utf-8")
+        report = run(course, Course(solved).module(module.name), extra=False)
+        outcome = next(o for o in report.outcomes if o.name == exercise)
+        named = (outcome.failure or {}).get("mistake")
+        if named != wrong["name"] or outcome.needs or len(feedback.lines("", outcome.failure)) > feedback.LINES:
+            unnamed[exercise, wrong["name"]] = (named, outcome.state, outcome.needs)
+    assert unnamed == {}

@@ -6,6 +6,7 @@ there a `notes.json` beside the chapter holds the same, the mistakes' fingerprin
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -66,7 +67,7 @@ def _with_fingerprints(recorded: list[dict], fingerprints: list[dict]) -> list[d
 
 def for_release(course: Course, module: Module) -> dict[str, dict]:
     """The chapter's notes as `notes.json` has them: without code, with every fingerprint."""
-    every = _work_out(course, module) or []
+    every = _fingerprints(course, module)
     released = {}
     for name, note in notes(course, module).items():
         own = [print_ for print_ in every if print_["exercise"] == name]
@@ -80,21 +81,20 @@ def _whole(note: dict | None) -> dict:
     return note | whole | {"misconceptions": note.get("misconceptions") or []}
 
 
-def _fingerprints(course: Course, module: Module, exercise: str) -> list[dict]:
-    """The exercise's fingerprints, kept from the last time or worked out."""
+def _fingerprints(course: Course, module: Module, exercise: str = "") -> list[dict]:
+    """The fingerprints of an exercise, or of all, kept from the last time or worked out."""
     file = course.private / "cache" / "mistakes" / f"{module.name}.json"
     key = _key(course, module)
     known = _kept(file, key)
-    if exercise not in known:
+    wanted = [exercise] if exercise else list(notes(course, module))
+    if not all(name in known for name in wanted):
         found = _work_out(course, module, exercise)
         if found is None:
             return []
-        known[exercise] = found
-        try:
+        known |= {name: [print_ for print_ in found if print_["exercise"] == name] for name in wanted}
+        with contextlib.suppress(OSError):  # a read-only checkout: worked out each time
             write_atomically(file, json.dumps({"key": key, "exercises": known}, indent=1) + "\n")
-        except OSError:
-            return found  # a read-only checkout: worked out each time
-    return known[exercise]
+    return [print_ for name in wanted for print_ in known[name]]
 
 
 def _key(course: Course, module: Module) -> str:
