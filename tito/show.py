@@ -22,8 +22,8 @@ def report(course: Course, report: Report, verbose: bool = False) -> None:
     if not (report.passed or report.broken):
         _failures(report, verbose)
         _waiting(report)
-        _further(report, verbose)
-    _remarks(report)
+        further(report, verbose)
+    remarks(report)
     if verbose and report.output:
         click.echo(indent(report.output, "  "))
     if not report.passed:
@@ -31,7 +31,7 @@ def report(course: Course, report: Report, verbose: bool = False) -> None:
         click.echo(f"  next: {next_step(course, report)}")
 
 
-def _remarks(report: Report) -> None:
+def remarks(report: Report) -> None:
     """What is no failure, and ought to be known."""
     if report.changed_tests:
         names = ", ".join(report.changed_tests)
@@ -74,10 +74,15 @@ def _failures(report: Report, verbose: bool) -> None:
     """The first failure in full, the others in a line each: one thing at a time."""
     failing = [o for o in report.everything if _fails(o)]
     for outcome in failing if verbose else failing[:1]:
-        _failure(report, heading(outcome), outcome.failure, feedback.raised_in(report.module, outcome.failure), verbose)
+        exercise(report, outcome, verbose)
     for i, outcome in enumerate([] if verbose else failing[1:]):
         also = colour("also", "red") if i == 0 else "    "
         click.echo(f"  {also}      {feedback.brief(outcome.name, outcome.failure, feedback.WIDTH - 12)}")
+
+
+def exercise(report: Report, outcome: Outcome, verbose: bool = False) -> None:
+    """A failing exercise, in full."""
+    _failure(report, heading(outcome), outcome.failure, feedback.raised_in(report.module, outcome.failure), verbose)
 
 
 def heading(outcome: Outcome) -> str:
@@ -96,7 +101,7 @@ def _failure(report: Report, heading: str, failure: dict, place: str, verbose: b
             click.echo(f"    printed:\n{indent(failure['printed'], '      ')}")
 
 
-def _further(report: Report, verbose: bool) -> None:
+def further(report: Report, verbose: bool = False) -> None:
     """What failed in tests/name, which runs when the exercises pass."""
     failed = list(report.further.items())
     if failed:

@@ -85,8 +85,8 @@ def _show(course, row, found, everything: bool, as_json: bool) -> None:
         return
     click.echo(f"{found.exercise}  {found.title}".rstrip())
     if found.exercise in row.needs:
-        needed = row.needs[found.exercise]
-        click.echo(f"  It needs {needed}, which is to do: tito hint {row.module} {needed}")
+        needed = row.needs[found.exercise]  # of an earlier chapter: with that chapter's name before it
+        click.echo(f"  It needs {needed} first: tito hint {needed if ' ' in needed else f'{row.module} {needed}'}")
     for line in hints.lines(found, everything):
         click.echo(line)
     if not found.shown:

@@ -13,14 +13,17 @@ from tito.course import Course
 @click.option("--module", "-m", "option", metavar="M", shell_complete=complete_module, help="The chapter to test.")
 @click.option("--all", "everything", is_flag=True, help="Every chapter in order, then tests/.")
 @click.option("-k", "select", metavar="EXPR", default="", help="Only tests whose names match, as in pytest.")
+@click.option("--watch", "-w", "watched", is_flag=True, help="Again on every save, an exercise at a time.")
+@click.option("--poll", is_flag=True, help="With --watch: look at the file again and again, as network drives need it.")
 @json_option
 @verbose_option
-def command(module, option, everything, select, as_json, verbose):
+def command(module, option, everything, select, watched, poll, as_json, verbose):
     """Run a chapter's tests against your code.
 
     \b
       tito test --module 07_autograd            one chapter
       tito test --module 07_autograd -k chain   only tests named like "chain"
+      tito test --module 07_autograd --watch    again on every save, until it passes
       tito test --all                           every chapter, in order
 
     Your file is exported into a scratch copy of the package and tested there.
@@ -34,6 +37,16 @@ def command(module, option, everything, select, as_json, verbose):
     chosen = one_module(course, module, option)
     if bool(chosen) == everything:
         raise click.UsageError("name one module, or --all: as in `tito test --module 02_tensor`.")
+    if poll and not watched:
+        raise click.UsageError("--poll belongs to --watch.")
+    if watched:
+        if everything or select or as_json:
+            raise click.UsageError(
+                "--watch goes through one chapter, an exercise at a time: without --all, -k, --json."
+            )
+        from tito import watch
+
+        return watch.watch(course, chosen, poll)
     if everything:
         return suite.every_module(course, select, as_json, verbose)
     return suite.one_module(course, chosen, select, as_json, verbose)

@@ -19,7 +19,7 @@ def show() -> None:
     row = progress(course, module)
     click.echo(f"You are in {row.module}, {row.title}: {row.state}.")
     if row.state == "passed" and row.installed:
-        _after(course, module)
+        go_on(course, module)
     elif row.state == "passed":
         package = f"{course.package.name}/core/{module.name}.py"
         click.echo(f"  {package} does not hold what passed; the next test puts it there.")
@@ -54,7 +54,8 @@ def _welcome(course: Course) -> None:
     click.echo("  or look around:  tito test --all, tito status, tito --help")
 
 
-def _after(course: Course, module) -> None:
+def go_on(course: Course, module) -> None:
+    """What comes after a chapter that is passed."""
     from tito.progress import after
 
     row = after(course, module)
