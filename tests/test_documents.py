@@ -3,6 +3,7 @@
 import re
 import shlex
 
+import click
 import pytest
 
 from tito.cli import COMMANDS, cli
@@ -54,8 +55,8 @@ def check_command(words):
         return
     assert name in COMMANDS, f"there is no command tito {name}"
     command = cli.get_command(None, name)
-    if command.ignore_unknown_options:
-        return
+    while isinstance(command, click.Group) and rest and command.get_command(None, rest[0]):
+        name, command, rest = f"{name} {rest[0]}", command.get_command(None, rest[0]), rest[1:]
     known = {option for parameter in command.params for option in parameter.opts} | {"--help", "-h"}
     for word in rest:
         if word.startswith("-"):
@@ -63,8 +64,9 @@ def check_command(words):
 
 
 def test_the_check_itself():
-    text = "Run `tito test --modul 2`, not `tito tset`.\n\n    bin/tito export --all   everything\n"
-    assert list(commands(text)) == ["export --all", "test --modul 2", "tset"]
-    for wrong in ("test --modul 2", "tset"):
+    text = "Run `tito test --modul 2`, not `tito tset`, `tito demo digits --seed`.\n\n    bin/tito export --all   everything\n"
+    assert list(commands(text)) == ["export --all", "test --modul 2", "tset", "demo digits --seed"]
+    check_command("demo digits --seeds 5".split())
+    for wrong in ("test --modul 2", "tset", "demo digits --speed 5"):
         with pytest.raises(AssertionError):
             check_command(wrong.split())

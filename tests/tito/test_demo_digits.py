@@ -2,6 +2,7 @@
 
 import re
 
+import click
 import pytest
 
 from tito.demos import digits
@@ -9,7 +10,7 @@ from tito.errors import CourseError
 
 
 def run(capsys, *arguments):
-    status = digits.main(list(map(str, arguments)))
+    status = digits.command.main(list(map(str, arguments)), standalone_mode=False)
     return status, capsys.readouterr()
 
 
@@ -52,10 +53,10 @@ WRONG = [("--seed", "-1"), ("--seeds", "0"), ("--epochs", "many"), ("--learning-
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_wrong_use(wrong, capsys):
-    with pytest.raises(SystemExit) as end:
-        digits.main(list(wrong))
-    assert end.value.code == 2 and wrong[0] in capsys.readouterr().err
+def test_wrong_use(wrong):
+    with pytest.raises(click.UsageError) as caught:
+        digits.command.main(list(wrong), standalone_mode=False)
+    assert caught.value.exit_code == 2 and wrong[0] in caught.value.format_message()
 
 
 def test_damaged_digits_are_said(monkeypatch):
@@ -66,4 +67,4 @@ def test_damaged_digits_are_said(monkeypatch):
 
     monkeypatch.setattr(tinytorch.core.dataloader, "digits_split", damaged)
     with pytest.raises(CourseError, match="is damaged"):
-        digits.main(["--epochs", "1"])
+        digits.command.main(["--epochs", "1"], standalone_mode=False)

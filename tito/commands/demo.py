@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from pathlib import Path
 
 import click
@@ -17,15 +18,32 @@ def demos() -> dict[str, Path]:
     return {file.stem: file for file in sorted(DEMOS.glob("[a-z]*.py"))}
 
 
-def complete_demo(context, parameter, incomplete):
-    """Shell completion: the demos' names."""
-    return [name for name in demos() if name.startswith(incomplete)]
+class Demos(click.Group):
+    """The demos, each a command of its own that is imported when it is asked for."""
+
+    def list_commands(self, context):
+        return list(demos())
+
+    def get_command(self, context, name):
+        return importlib.import_module(f"tito.demos.{name}").command if name in demos() else None
+
+    def resolve_command(self, context, arguments):
+        if arguments[0] not in demos():
+            raise UsageError(f"there is no demo {arguments[0]!r}. There are: {', '.join(demos()) or 'none yet'}.")
+        return super().resolve_command(context, arguments)
+
+    def invoke(self, context):
+        try:
+            return super().invoke(context)
+        except (NotImplementedError, ImportError) as error:
+            if said := _unfinished(error):
+                raise said from error
+            raise
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.argument("name", required=False, shell_complete=complete_demo)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def command(name, arguments):
+@click.group(cls=Demos, invoke_without_command=True)
+@click.pass_context
+def command(context):
     """Train a network on real data with the package.
 
     \b
@@ -33,36 +51,23 @@ def command(name, arguments):
       tito demo digits          run one
       tito demo digits --help   what can be chosen in it
     """
-    import importlib
-
-    known = demos()
-    if name is None:
-        for demo, file in known.items():
-            click.echo(f"{demo:<12} {_first_line(file)}")
-        if not known:
-            click.echo("tito: this course has no demos yet.", err=True)
-        return 0
-    if name not in known:
-        raise UsageError(f"there is no demo {name!r}. There are: {', '.join(known) or 'none yet'}.")
-    try:
-        import tinytorch  # noqa: F401
-    except ImportError as error:  # without NumPy, or with an old one
-        raise CourseError(f"{error}\n  tito doctor says what the course needs.") from error
-    try:
-        return importlib.import_module(f"tito.demos.{name}").main(list(arguments))
-    except (NotImplementedError, ModuleNotFoundError) as error:
-        if said := _unfinished(error):
-            raise said from error
-        raise
+    if context.invoked_subcommand is not None:
+        return
+    for demo, file in demos().items():
+        click.echo(f"{demo:<12} {_first_line(file)}")
+    if not demos():
+        click.echo("tito: this course has no demos yet.", err=True)
 
 
 def _unfinished(error: Exception) -> CourseError | None:
-    """What a demo says of an exercise that is not solved, or of a chapter that this edition does not hold."""
+    """What a demo says of an unsolved exercise, of a chapter that this edition does not hold, and of a library that is missing."""
     missing = (getattr(error, "name", None) or "").removeprefix("tinytorch.core.")
     if isinstance(error, ModuleNotFoundError) and missing != error.name:
         return CourseError(f"the demo needs the chapter {missing}, which this edition of the course does not hold.")
     if isinstance(error, NotImplementedError) and str(error).startswith("exercise "):
         return CourseError(f"the demo needs what is still to do: {error}.\n  tito status shows every chapter.")
+    if isinstance(error, ImportError) and missing.partition(".")[0] in ("", "numpy", "matplotlib"):  # or NumPy is too old
+        return CourseError(f"{error}\n  tito doctor says what the course needs.")
     return None
 
 

@@ -1,5 +1,5 @@
-"""The demos of `tito demo`: each module here has a docstring and a function `main(arguments)`.
+"""The demos of `tito demo`: each module here has a docstring and a click command, `command`.
 
-The docstring's first line is what `tito demo` says of it; `main` gets the words that follow the demo's name
-and returns an exit status.
+The docstring's first line is what `tito demo` says of it; the command's options follow the demo's name, and it returns
+an exit status.
 """

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
+import math
 import sys
 import time
 from pathlib import Path
+
+import click
 
 from tito.errors import CourseError
 
@@ -16,59 +18,37 @@ LEARNT = 0.9  # a run that reads fewer of its own training digits has not conver
 RUNS = Path(__file__).resolve().parents[2] / "runs"
 
 
-def main(arguments: list[str]) -> int:
-    """Run the demo; 0 where every run converged, 1 where one did not."""
-    options = parse(arguments)
-    seeds = [options.seed] if options.seeds is None else list(range(options.seed, options.seed + options.seeds))
+def positive(context, parameter, value: float) -> float:
+    """A finite number above 0."""
+    if not 0 < value < math.inf:
+        raise click.BadParameter(f"{value} is no number above 0.", context, parameter)
+    return value
+
+
+@click.command()
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the weights, the batches and the dropout.")
+@click.option("--seeds", type=click.IntRange(min=1), help="Train so many times, with seeds from --seed on, and give the mean.")
+@click.option("--epochs", type=click.IntRange(min=1), default=EPOCHS, show_default=True, help="Rounds through the training digits.")
+@click.option("--learning-rate", type=float, default=LEARNING_RATE, show_default=True, callback=positive, help="Of the first epoch.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Where the picture goes. [default: runs/digits.png]")
+def command(seed, seeds, epochs, learning_rate, picture):
+    """Train a network on 1,300 handwritten digits, watch it on 137 and test it on 360 others.
+
+    \b
+      tito demo digits             one network, its test accuracy and a picture
+      tito demo digits --seeds 5   five networks, and the mean of their accuracies
+
+    Exit status: 0 every run converged, 1 one did not (or there is no picture), 2 the command was wrong.
+    """
     results = []
-    for seed in seeds:
-        result = train(seed, options.epochs, options.learning_rate)
+    for each in range(seed, seed + (seeds or 1)):
+        result = train(each, epochs, learning_rate)
         report(result)
         results.append(result)
     if len(results) > 1:
         summarise(results)
-    drawn = draw(results[0], options.picture)
+    drawn = draw(results[0], picture)
     return 0 if drawn and all(r["learnt"] for r in results) else 1
-
-
-def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="tito demo digits",
-        description=__doc__,
-        epilog="Exit status: 0 every run converged, 1 one did not (or there is no picture), 2 the command was wrong.",
-    )
-    choices = {
-        "--seed": (at_least(0), 0, "N", "of the weights, the batches and the dropout (0)"),
-        "--seeds": (at_least(1), None, "N", "train N times, with seeds from --seed on, and give the mean"),
-        "--epochs": (at_least(1), EPOCHS, "N", f"rounds through the training digits ({EPOCHS})"),
-        "--learning-rate": (positive, LEARNING_RATE, "R", f"of the first epoch ({LEARNING_RATE})"),
-        "--picture": (Path, None, "FILE", "where the picture goes (runs/digits.png)"),
-    }
-    for name, (kind, default, shown, text) in choices.items():
-        parser.add_argument(name, type=kind, default=default, metavar=shown, help=text)
-    return parser.parse_args(arguments)
-
-
-def at_least(least: int):
-    """A type for whole numbers of at least `least`."""
-
-    def whole_number(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text} is no whole number of at least {least}")
-        return int(text)
-
-    return whole_number
-
-
-def positive(text: str) -> float:
-    """A finite number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is no number above 0")
-    return value
 
 
 def train(seed: int, epochs: int, learning_rate: float) -> dict:
