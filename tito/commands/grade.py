@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -33,7 +34,7 @@ def command(submissions, out, modules, report, jobs, unprotected, as_json, verbo
     course, and says whose points moved. results/ holds grades.csv, grades.json, report.html,
     and a page for each student in feedback/.
 
-    Exit status: 0 graded, 1 a submission holds no chapter or nothing could be graded, 2 the
+    Exit status: 0 graded, 1 a submission holds nothing to grade, or none could be graded, 2 the
     command was wrong.
     """
     from tito.grading import report as class_report
@@ -41,7 +42,7 @@ def command(submissions, out, modules, report, jobs, unprotected, as_json, verbo
 
     course = Course.find()
     request = run.Request(submissions, out, modules, jobs or 0, unprotected)
-    with click.progressbar(length=run.count(submissions), label="grading", file=click.get_text_stream("stderr")) as bar:
+    with click.progressbar(length=run.count(submissions), label="grading", file=sys.stderr) as bar:
         result = run.grade(course, request, lambda: bar.update(1))
     if as_json:
         click.echo(json.dumps(run.as_data(result), indent=1, ensure_ascii=False))
@@ -62,7 +63,7 @@ def _say(result, out, sandbox) -> None:
         lack = result.lacks[name]
         click.echo(f"  {'WITHOUT' if lack else 'with'}: {what}{f' ({lack})' if lack else ''}")
     for name in result.without_chapter:
-        click.echo(f"  no chapter found: {name}")
+        click.echo(f"  nothing to grade: {name}")
     for change in result.changes:
         place = f"{change['module']} {change['exercise']}"
         click.echo(f"  moved: {change['student']}, {place}: {change['before']:g} -> {change['now']:g}")

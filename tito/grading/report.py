@@ -108,7 +108,10 @@ def text(course: Course, grades: dict) -> str:
 def _met(chapter: dict) -> list[str]:
     mistakes = [(n, e, name) for name, ex in chapter["exercises"].items() for e, n in ex["mistakes"].items()]
     checks = [(n, call, name) for name, ex in chapter["exercises"].items() for call, n in ex["checks"].items()]
-    most = lambda row: (-row[0], row[2], row[1])
+
+    def most(row):
+        return -row[0], row[2], row[1]
+
     lines = ["  mistakes met:"] if mistakes else []
     lines += [f"    {n:>4}  {name}: {what}" for n, what, name in sorted(mistakes, key=most)]
     lines += ["  failing otherwise, most often at:"] if checks else []

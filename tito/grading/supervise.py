@@ -19,6 +19,7 @@ from tito.grading import wire
 
 BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from tito.grading.worker import main; main()"
 START_SECONDS = 60  # until the worker is locked up; no student's code runs before that
+IMPORT_SECONDS = 5  # for the earlier chapters, besides what a test may take
 LARGEST_TRANSCRIPT = 32_000_000
 SPARE_MESSAGES = 5
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -100,6 +101,8 @@ class Listener:
         if event == "locked" and not transcript.lacks and isinstance(message.get("lacks"), dict):
             transcript.lacks = {str(k): str(v) for k, v in message["lacks"].items()}
             self.last = time.monotonic() + self.total
+            self.until = time.monotonic() + self.seconds + IMPORT_SECONDS
+            return
         elif event == "broken" and transcript.lacks and not transcript.imported:
             transcript.broken, self.waiting = told(message.get("failure")), []
         elif event == "imported" and transcript.lacks and not transcript.imported:
@@ -141,7 +144,7 @@ class Listener:
 
 def listen(process: subprocess.Popen, listener: Listener) -> None:
     """Pass on the messages, line by line, until the worker closes the pipe."""
-    pipe, rest, received = process.stdout.fileno(), b"", 0
+    pipe, rest, received = process.stdout.fileno(), bytearray(), 0
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while listener.waiting or listener.running:
@@ -154,9 +157,10 @@ def listen(process: subprocess.Popen, listener: Listener) -> None:
             rest += chunk
             if received > LARGEST_TRANSCRIPT or len(rest) > wire.LARGEST_MESSAGE:
                 raise Stop("its process sent more than a test may send", "memory")
-            *lines, rest = rest.split(b"\n") if b"\n" in chunk else (rest,)
-            for line in lines:
-                listener.hear(wire.parse(line))
+            if b"\n" in chunk:
+                *lines, rest = rest.split(b"\n")
+                for line in lines:
+                    listener.hear(wire.parse(line))
 
 
 def told(failure: object) -> dict:

@@ -10,6 +10,7 @@ import base64
 import dataclasses
 import json
 import math
+import re
 
 import numpy as np
 
@@ -154,7 +155,7 @@ def decode(coded, depth=0):
         raise BadMessage("a value is of no known kind")
     try:
         return DECODERS[kind](content, depth + 1)
-    except (TypeError, ValueError, OverflowError, MemoryError, AttributeError) as error:
+    except (TypeError, ValueError, LookupError, OverflowError, MemoryError, AttributeError) as error:
         raise error if isinstance(error, BadMessage) else BadMessage(f"a value is no {kind}") from error
 
 
@@ -174,7 +175,7 @@ def _array(content, depth):
     name, shape, data = content
     if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in shape) or len(shape) > 32:
         raise BadMessage("a shape is not whole numbers")
-    if not isinstance(name, str) or len(name) > 8 or name[1:2] not in KINDS:
+    if not isinstance(name, str) or not re.fullmatch(rf"[<|][{KINDS}]\d{{1,5}}", name):
         raise BadMessage("a dtype is unknown")
     dtype, raw = np.dtype(name), base64.b64decode(data, validate=True)
     if len(raw) > LARGEST_ARRAY or len(raw) != math.prod(shape) * dtype.itemsize:
@@ -208,7 +209,7 @@ DECODERS = {
     "frozenset": lambda content, depth: frozenset(_items(content, depth)),
     "dict": _pairs,
     "bytes": lambda content, depth: base64.b64decode(content, validate=True),
-    "complex": lambda content, depth: complex(*map(float, content)),
+    "complex": lambda content, depth: complex(float(content[0]), float(content[1])),
     "class": lambda content, depth: Named(_text(content)),
     "array": _array,
     "scalar": _scalar,

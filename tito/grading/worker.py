@@ -35,10 +35,12 @@ def main() -> None:
         lacks = sandbox.lock_up(job["work"], job["readable"], job["memory_mb"], job["cpu_seconds"])
     else:
         lacks = dict.fromkeys(sandbox.PROTECTIONS, "switched off")
-    send(event="locked", lacks=lacks)
     status = 1
     try:
-        run(job, send)
+        from tito.grading import wire  # and NumPy with it: the first that has to work under lock
+
+        send(event="locked", lacks=lacks)
+        run(job, send, wire)
         status = 0
     finally:
         os._exit(status)  # threads and exit handlers of the student's code end here
@@ -53,15 +55,14 @@ def sender(channel):
     return send
 
 
-def run(job: dict, send) -> None:
-    from tito.grading import wire
-
+def run(job: dict, send, wire) -> None:
     path = job["path"]
     module = types.ModuleType(job["module"])
     module.__file__, module.__package__ = path, job["module"].rpartition(".")[0]
     try:
         importlib.import_module(module.__package__)
         sys.modules[job["module"]] = module
+        setattr(sys.modules[module.__package__], job["module"].rpartition(".")[2], module)
         cells = exported_cells(base64.b64decode(job["content"]), job["notebook"])
         exec(compiled(cells, path, job["notebook"]), vars(module))
     except BaseException as error:
