@@ -12,19 +12,22 @@ from tito.runner import NOTHING_COLLECTED, Outcome, Report
 FURTHER_SHOWN = 3
 
 
-def report(course: Course, report: Report, verbose: bool = False) -> None:
-    """One line for a chapter that passes; what failed, and what to do, for one that does not."""
+def report(course: Course, report: Report, detail: int = 0) -> None:
+    """One line for a chapter that passes; what failed, and what to do, for one that does not.
+
+    With `detail` 1 every failure is shown in full, with 2 pytest's output as well.
+    """
     click.echo(headline(report))
     if report.passed and report.installed:
         click.echo(f"  it is now part of the package: {course.package.name}/core/{report.module.name}.py")
     for line in report.broken:
         click.echo(indent(line, "  "))
     if not (report.passed or report.broken):
-        _failures(report, verbose)
+        _failures(report, bool(detail))
         _waiting(report)
-        further(report, verbose)
+        further(report, bool(detail))
     remarks(report)
-    if verbose and report.output:
+    if detail > 1 and report.output:
         click.echo(indent(report.output, "  "))
     if not report.passed:
         _package(course, report)

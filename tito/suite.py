@@ -23,18 +23,18 @@ from tito.progress import to_keep
 from tito.runner import NOTHING_COLLECTED, Report, run
 
 
-def one_module(course: Course, module: Module, select: str, as_json: bool, verbose: bool) -> int:
+def one_module(course: Course, module: Module, select: str, as_json: bool, detail: int) -> int:
     """Test one chapter and say what came of it."""
     report = run(course, module, select, listener=Listener(slow=still_running))
     conclude(course, report)
     if as_json:
         click.echo(json.dumps(show.as_data(report), indent=1))
     else:
-        show.report(course, report, verbose)
+        show.report(course, report, detail)
     return 0 if report.passed else 1
 
 
-def every_module(course: Course, select: str, as_json: bool, verbose: bool) -> int:
+def every_module(course: Course, select: str, as_json: bool, detail: int) -> int:
     """Test every chapter in order, then tests/."""
     begun = time.perf_counter()
     if not course.modules:
@@ -46,7 +46,7 @@ def every_module(course: Course, select: str, as_json: bool, verbose: bool) -> i
         conclude(course, report)
         reports.append(report)
         if not as_json:
-            show.report(course, report, verbose)
+            show.report(course, report, detail)
     waiting = [r.module for r in reports if not (r.passed or workspace.has_solutions(course, r.module))]
     status = whole_tests(course, select, as_json, waiting)
     ran = bool(reports) or status == 0

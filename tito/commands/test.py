@@ -15,15 +15,17 @@ from tito.course import Course
 @click.option("-k", "select", metavar="EXPR", default="", help="Only tests whose names match, as in pytest.")
 @click.option("--watch", "-w", "watched", is_flag=True, help="Again on every save, an exercise at a time.")
 @click.option("--poll", is_flag=True, help="With --watch: look at the file again and again, as network drives need it.")
+@click.option("--traceback", is_flag=True, help="Every failure in full: the whole traceback, and what was printed.")
 @json_option
 @verbose_option
-def command(module, option, everything, select, watched, poll, as_json, verbose):
+def command(module, option, everything, select, watched, poll, traceback, as_json, verbose):
     """Run a chapter's tests against your code.
 
     \b
       tito test --module 07_autograd            one chapter
       tito test --module 07_autograd -k chain   only tests named like "chain"
       tito test --module 07_autograd --watch    again on every save, until it passes
+      tito test --module 07_autograd --traceback   every failure in full, with its traceback
       tito test --all                           every chapter, in order
 
     Your file is exported into a scratch copy of the package and tested there.
@@ -47,6 +49,7 @@ def command(module, option, everything, select, watched, poll, as_json, verbose)
         from tito import watch
 
         return watch.watch(course, chosen, poll)
+    detail = 2 if verbose else int(traceback)
     if everything:
-        return suite.every_module(course, select, as_json, verbose)
-    return suite.one_module(course, chosen, select, as_json, verbose)
+        return suite.every_module(course, select, as_json, detail)
+    return suite.one_module(course, chosen, select, as_json, detail)
