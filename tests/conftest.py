@@ -34,7 +34,7 @@ left = int(sys.argv.pop(1))
 def watch(event, arguments):
     global left
     if event in writes and not (event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR)):
-        if "__pycache__" not in str(arguments[0]):
+        if str(arguments[0]).startswith(os.getcwd()):
             left -= 1
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -86,7 +86,7 @@ class Checkout:
         return subprocess.Popen(command, cwd=self.root, env=variables, encoding="utf-8", **pipes)
 
     def killed(self, moment, *arguments):
-        """Run `tito` and kill it (-9) just before its write number `moment`; whether it came that far."""
+        """Run `tito`, killed (-9) just before its write number `moment` in the checkout; whether it came to that."""
         if os.name == "nt":
             pytest.skip("Windows has no kill -9")
         command = [sys.executable, "-c", KILLED, str(moment), *map(str, arguments)]

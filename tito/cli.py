@@ -16,7 +16,7 @@ from tito.errors import CourseError
 GROUPS = {
     "Work on a chapter": ("start", "jupyter", "test", "hint", "status", "reset", "solution", "undo"),
     "Use the library": ("demo", "bench", "notebook"),
-    "Keep the course in order": ("export", "doctor", "log", "completion"),
+    "Keep the course in order": ("update", "export", "doctor", "log", "completion"),
     "Teach a class": ("release", "grade"),
 }
 COMMANDS = {name: f"tito.commands.{name}" for names in GROUPS.values() for name in names}
@@ -63,6 +63,7 @@ SUMMARIES = {
     "bench": "Measure speed and memory beside other frameworks.",
     "notebook": "Write a chapter as a Jupyter notebook, or bring an edited one back.",
     "export": "Rebuild the package from the chapters.",
+    "update": "Bring a new release of the course into your work.",
     "doctor": "Check the environment, and repair what can be.",
     "log": "Show what was tried, asked and passed; or delete it.",
     "completion": "Print the line that switches on shell completion.",

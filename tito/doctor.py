@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 
-from tito import derived, workspace
+from tito import derived, sources, workspace
 from tito.course import Course
 from tito.environment import Environment, requirements
 from tito.errors import CourseError
@@ -185,6 +185,8 @@ def _git(course: Course) -> Iterator[Finding]:
         yield Finding("note", "git", "is not installed; the course works without it")
     elif not (course.root / ".git").exists():
         yield Finding("note", "git", "this is no git checkout; the course works without one")
+    elif sources.merging(course):
+        yield Finding("wrong", "git", "stopped in the middle of a merge: git merge --abort, then tito update")
     else:
         yield Finding("well", "git", "a git checkout")
 

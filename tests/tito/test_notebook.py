@@ -114,7 +114,6 @@ def test_mangled_by_another_editor(begun):
     first = before.index("# %%")
     own = "# %%\n# %time double(2)\n\n"
     assert begun.read(FIRST) == (before[:first] + own + before[first:]).replace(BLANK, "    return x + x\n")
-    assert "1 passing" in begun.tito("test", "first", status=1) or "double" in begun.read(FIRST)
 
 
 def test_cells_that_were_deleted(begun):

@@ -1,6 +1,7 @@
 """Whatever replaces a chapter's text keeps it first, and `tito undo` brings it back."""
 
 import concurrent.futures
+import shutil
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,25 @@ def test_killed_at_any_write(toy, command):
             assert toy.read(FIRST) == after
         moments, moment = moments + dead, moment + 1 if dead else 0
     assert moments >= 4
+
+
+def test_tito_s_directory_is_lost(toy, tmp_path):
+    """A half-done chapter is never taken for the reference; a release gives that back, and the work goes on."""
+    release = shutil.copytree(toy.root, tmp_path / "release")
+    toy.tito("start", "first")
+    mine = solve(toy, "if isinstance(x, str):\n        raise TypeError('a str')\n    return x + x")
+    for half_done in (True, False):
+        if not half_done:
+            toy.tito("solution", "first", "Box_text")
+            toy.tito("solution", "first", "Box_doubled")
+            mine = toy.read(FIRST)
+            toy.tito("test", "first")
+        shutil.rmtree(toy.file(".tito"))
+        assert "--from FOLDER_OR_ZIP" in toy.tito("start", "first", status=1)
+        assert "in progress again" in toy.tito("start", "first", "--from", release)
+        assert toy.read(FIRST) == mine and "return x + x" in toy.read(REFERENCE)
+    toy.tito("reset", "first")
+    assert toy.read(FIRST).count("NotImplementedError") == 3
 
 
 def test_two_terminals_at_once(toy):

@@ -52,8 +52,8 @@ def say_kept(course: Course, module: Module, kept: Path, exercise: str | None = 
     click.echo("  a notebook that is open on it: File > Reload Notebook from Disk")
 
 
-def sides(given: tuple[str, ...], ours: str, theirs: str) -> Callable[[str], str]:
-    """What `--take` says, for each name: one of the two words for everything, or `name=word`."""
+def sides(given: tuple[str, ...], ours: str, theirs: str) -> Callable[..., str]:
+    """What `--take` says of the first name it knows: one of the two words for everything, or `name=word`."""
     words = {ours: "ours", theirs: "theirs"}
     chosen = {}
     for choice in given:
@@ -61,7 +61,7 @@ def sides(given: tuple[str, ...], ours: str, theirs: str) -> Callable[[str], str
         if word not in words:
             raise UsageError(f"--take {choice}: it takes {ours} or {theirs}, or NAME={ours} for one thing.")
         chosen[name] = words[word]
-    return lambda name: chosen.get(name, chosen.get("", ""))
+    return lambda *names: next((chosen[name] for name in names if name in chosen), chosen.get("", ""))
 
 
 def show_conflicts(conflicts: list, titles: tuple[str, str]) -> None:
