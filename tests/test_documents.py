@@ -64,9 +64,9 @@ def check_command(words):
 
 
 def test_the_check_itself():
-    text = "Run `tito test --modul 2`, not `tito tset`, `tito demo digits --seed`.\n\n    bin/tito export --all   everything\n"
-    assert list(commands(text)) == ["export --all", "test --modul 2", "tset", "demo digits --seed"]
-    check_command("demo digits --seeds 5".split())
+    text = "Run `tito test --modul 2`, not `tito tset`, `tito demo digits`.\n\n    bin/tito export --all   everything\n"
+    assert list(commands(text)) == ["export --all", "test --modul 2", "tset", "demo digits"]
+    check_command(["demo", "digits", "--seeds", "5"])
     for wrong in ("test --modul 2", "tset", "demo digits --speed 5"):
         with pytest.raises(AssertionError):
             check_command(wrong.split())

@@ -60,13 +60,13 @@ def command(context):
 
 
 def _unfinished(error: Exception) -> CourseError | None:
-    """What a demo says of an unsolved exercise, of a chapter that this edition does not hold, and of a library that is missing."""
+    """What a demo says of an unsolved exercise, a chapter this edition does not hold, or a library that is missing."""
     missing = (getattr(error, "name", None) or "").removeprefix("tinytorch.core.")
     if isinstance(error, ModuleNotFoundError) and missing != error.name:
         return CourseError(f"the demo needs the chapter {missing}, which this edition of the course does not hold.")
     if isinstance(error, NotImplementedError) and str(error).startswith("exercise "):
         return CourseError(f"the demo needs what is still to do: {error}.\n  tito status shows every chapter.")
-    if isinstance(error, ImportError) and missing.partition(".")[0] in ("", "numpy", "matplotlib"):  # or NumPy is too old
+    if isinstance(error, ImportError) and missing.partition(".")[0] in ("", "numpy", "matplotlib"):  # "": too old
         return CourseError(f"{error}\n  tito doctor says what the course needs.")
     return None
 

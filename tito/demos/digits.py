@@ -26,10 +26,14 @@ def positive(context, parameter, value: float) -> float:
 
 
 @click.command()
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the weights, the batches and the dropout.")
-@click.option("--seeds", type=click.IntRange(min=1), help="Train so many times, with seeds from --seed on, and give the mean.")
-@click.option("--epochs", type=click.IntRange(min=1), default=EPOCHS, show_default=True, help="Rounds through the training digits.")
-@click.option("--learning-rate", type=float, default=LEARNING_RATE, show_default=True, callback=positive, help="Of the first epoch.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Of the weights, the batches and the dropout.")
+@click.option("--seeds", type=click.IntRange(min=1),
+              help="Train so many times, with seeds from --seed on, and give the mean.")
+@click.option("--epochs", type=click.IntRange(min=1), default=EPOCHS, show_default=True,
+              help="Rounds through the training digits.")
+@click.option("--learning-rate", type=float, default=LEARNING_RATE, show_default=True, callback=positive,
+              help="Of the first epoch.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Where the picture goes. [default: runs/digits.png]")
 def command(seed, seeds, epochs, learning_rate, picture):
     """Train a network on 1,300 handwritten digits, watch it on 137 and test it on 360 others.

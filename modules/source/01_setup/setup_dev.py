@@ -520,14 +520,16 @@ test_system_info()
 
 # %% nbgrader={"grade": true, "grade_id": "test_system_info__unknown", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 def test_system_info__unknown():
-    kept = os.cpu_count, platform.machine, platform.system
-    os.cpu_count, platform.machine, platform.system = lambda: None, lambda: "", lambda: "Plan 9"
-    try:
-        check(system_info()["platform"], "Plan 9")
-        check(system_info()["machine"], None)
-        check(system_info()["cpu_count"], None)
-    finally:
-        os.cpu_count, platform.machine, platform.system = kept
+    def info_where_nothing_is_known():
+        kept = os.cpu_count, platform.machine, platform.system
+        os.cpu_count, platform.machine, platform.system = lambda: None, lambda: "", lambda: "Plan 9"
+        try:
+            return system_info()
+        finally:
+            os.cpu_count, platform.machine, platform.system = kept
+    check(info_where_nothing_is_known()["platform"], "Plan 9")
+    check(info_where_nothing_is_known()["machine"], None)
+    check(info_where_nothing_is_known()["cpu_count"], None)
 
 test_system_info__unknown()
 

@@ -347,6 +347,11 @@ class Tensor:
     def __int__(self):
         return int(self.numpy().item() if self.size == 1 else self.item())
 
+    def __index__(self):
+        if self.dtype.kind not in "iu":
+            raise TypeError(f"index: this Tensor holds {self.dtype}. Expected a single integer.")
+        return int(self)
+
     __hash__ = object.__hash__
 
 
@@ -2165,6 +2170,7 @@ ELSEWHERE = {
     "numel": "x.size", "dim": "x.ndim", "t": "x.T", "norm": "sqrt((x * x).sum())", "clone": "x.copy()", "pow": "x ** y",
     "float": "x.astype(np.float32)", "double": "x.astype(np.float64)", "long": "x.astype(np.int64)", "abs": "abs(x)",
     "requires_grad_": "Variable(x), from the autograd chapter", "expand": "broadcast_to(x, shape)", "mm": "x @ y",
+    "zero_": "x.zero_grad(), or x.grad = None, to forget a gradient", **{name: f"np.{name}(x)" for name in ("any", "all", "cumsum", "prod")},
     **dict.fromkeys(("to", "cpu", "cuda", "device"), "x itself: every Tensor is in main memory, and astype changes its dtype"),
     **{name: f"{name}(x)" for name in ("exp", "log", "sqrt", "sin", "cos", "tanh", "relu", "sigmoid", "softmax", "square")},
 }  # fmt: skip

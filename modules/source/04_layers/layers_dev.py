@@ -1040,6 +1040,9 @@ class Dense(Module):
         return f"Dense({self.input_size}, {self.output_size}{without})"
 
 
+Linear = Dense  # the name in PyTorch
+
+
 def checked_features(x, size: int, layer: str):
     """x as a Tensor or array of floats, once its last axis is seen to have `size` entries."""
     x = x if isinstance(x, (Tensor, np.ndarray)) else Tensor(x)
