@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,9 @@ MARKER = re.compile(r"# %%(?!%)(.*)")
 BEGIN = re.compile(r"(\s*)### BEGIN SOLUTION\b[ \t]*(.*?)\s*$")
 END = re.compile(r"\s*### END SOLUTION\b")
 DIRECTIVE = re.compile(r"#\|\s*(\w+)\s*(.*?)\s*$")
+KIND = re.compile(r"\[(markdown|md|raw)\]")
+PAIR = re.compile(r"(?<!\S)([\w.-]+)=")
+BLANK = re.compile(r"^(\w+):\n(?:(?:  .*)?\n)*?  blank: \|\n((?:    .*\n|\s*\n)+)", re.M)
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ class Chapter:
     @cached_property
     def regions(self) -> list[Region]:
         """The exercises' regions, in order. Unbalanced markers are left to `checks`."""
-        return [region for cell in self.cells if cell.kind == "code" for region in _regions(cell)]
+        return [r for c in self.cells if c.kind == "code" and "### BEGIN" in c.source for r in _regions(c)]
 
     @cached_property
     def exercises(self) -> dict[str, Region]:
@@ -137,6 +141,11 @@ class Chapter:
                 notes.update(yaml.load(cell.source, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {})
         return notes
 
+    def blanks(self) -> dict[str, str]:
+        """The `blank: |` of exercises outside of functions, read without a YAML parser: `tito` alone asks for them."""
+        sources = [f"{cell.source}\n" for cell in self.cells if cell.is_notes]
+        return {match[1]: textwrap.dedent(match[2]) for source in sources for match in BLANK.finditer(source)}
+
     def _test(self, cell: Cell) -> Test:
         name = str(cell.grader.get("grade_id", ""))
         exercise = name.removeprefix("test_")
@@ -149,21 +158,21 @@ class Chapter:
 def split_cells(text: str) -> list[Cell]:
     """The cells of a jupytext percent file."""
     lines = text.splitlines()
-    starts = [i for i, line in enumerate(lines) if MARKER.match(line)]
+    starts = [i for i, line in enumerate(lines) if line.startswith("# %%") and MARKER.match(line)]
     ends = [*starts[1:], len(lines)]
     return [_cell(lines, start, end) for start, end in zip(starts, ends)]
 
 
 def _cell(lines: list[str], start: int, end: int) -> Cell:
     title = MARKER.match(lines[start])[1]
-    kind = re.search(r"\[(markdown|md|raw)\]", title.partition("=")[0])
+    kind = KIND.search(title.partition("=")[0])
     body = lines[start + 1 : end]
     while body and not body[-1].strip():
         body.pop()
     blank = next((i for i, line in enumerate(body) if line.strip()), 0)
     body = body[blank:]
     if kind:
-        body = [re.sub(r"^# ?", "", line) for line in body]
+        body = [line[1:].removeprefix(" ") if line.startswith("#") else line for line in body]
     name = {"md": "markdown"}.get(kind[1], kind[1]) if kind else "code"
     return Cell(name, start + 1, start + 2 + blank, "\n".join(body), _metadata(title))
 
@@ -171,7 +180,7 @@ def _cell(lines: list[str], start: int, end: int) -> Cell:
 def _metadata(title: str) -> dict:
     """The `key=value` pairs of a marker line; the values are JSON."""
     meta, position = {}, 0
-    while match := re.compile(r"(?<!\S)([\w.-]+)=").search(title, position):
+    while match := PAIR.search(title, position):
         try:
             meta[match[1]], position = json.JSONDecoder().raw_decode(title, match.end())
         except ValueError:

@@ -172,6 +172,9 @@ def _blanks(chapter: Chapter) -> Iterator[Problem]:
                 f"the exercise {region.name} is in no function: it needs `blank:` in its notes, and no indentation."
             )
             yield Problem(chapter.path, region.begin, message)
+        elif inside is False and own.rstrip() != chapter.blanks().get(region.name, "").rstrip():
+            message = f"the blank of {region.name} has to be written as `blank: |`, its lines indented by four spaces."
+            yield Problem(chapter.path, region.begin, message)
         elif inside and own:
             yield Problem(
                 chapter.path, region.begin, f"the exercise {region.name} is in a function: its blank is not used."

@@ -210,7 +210,7 @@ def blank(chapter: Chapter, region: Region, indent: str) -> str:
     """
     own = None
     if not region.indent and region.name in chapter.exercises:
-        own = chapter.notes().get(region.name, {}).get("blank", chapter.exercises[region.name].text)
+        own = chapter.blanks().get(region.name, chapter.exercises[region.name].text)
     lines = own or f'# YOUR CODE HERE\nraise NotImplementedError("exercise {region.name}")'
     return _indented(lines.rstrip() + "\n", indent)
 

@@ -179,6 +179,7 @@ BROKEN = [
     ("no name", "BEGIN SOLUTION rules", "BEGIN SOLUTION", "it needs one", "### BEGIN"),
     ("bad name", "BEGIN SOLUTION rules", "BEGIN SOLUTION the-rules", "'the-rules'", "### BEGIN"),
     ("no blank", "#   blank: |\n#     # rule", "#   hints: []\n# # rule", "needs `blank:`", "### BEGIN"),
+    ("blank in another form", "#   blank: |\n#     # rule", "#   blank: >\n#     # rule", "written as `blank: |`", "### BEGIN"),
     ("notes on nothing", NOTES_OF_RULES, "# ruls:\n#   title: A table", "Did you mean rules?", "# ruls:"),
     ("bad YAML", "#   title: A table", "#   title: A: table", "not YAML", "#   title"),
     ("notes without title", "#   title: A table\n", "", "no title", "# rules:"),
