@@ -122,5 +122,5 @@ def shortened(text: str, lines: Iterable[str]) -> str:
 
 
 def _half(line: str) -> str:
-    """The first half, up to the end of a word."""
-    return re.match(r".*\w\b|", line[: (len(line) + 1) // 2], re.S)[0] + " ..."
+    """The first half, up to the end of the word that it ends in."""
+    return re.match(rf".{{{len(line) // 2}}}\w*", line, re.S)[0].rstrip() + " ..."

@@ -64,13 +64,15 @@ def test_the_loop_of_a_student(toy):
     students = edition(toy)
     assert states(students) == {"double": "to do", "Box_doubled": "to do", "Box_text": "to do"}
     assert states(students, "second") == {"rules": "to do"}
+    students.edit(SECOND, '# rule("four", lambda x: ...)', 'rule("four", lambda x: double(double(x)))')
+    assert "solve double in 01_first" in students.tito("test", "second", status=1)
+    assert "What do you get when you add a thing to itself?" in students.tito("hint", "first", "double")
     students.edit(FIRST, BLANK, "    return x * x\n")
     assert "You multiplied x by itself." in students.tito("test", "first", status=1)
     students.edit(FIRST, "    return x * x\n", DOUBLE)
     students.edit(FIRST, 'raise NotImplementedError("exercise Box_doubled")', "return double(self.value)")
     students.edit(FIRST, 'raise NotImplementedError("exercise Box_text")', "return str(self.value)")
     assert "now part of the package" in students.tito("test", "first")
-    students.edit(SECOND, '# rule("four", lambda x: ...)', 'rule("four", lambda x: 4 * x)')
     students.tito("test", "--all")
     assert "raise NotImplementedError" not in students.read(CORE)
 
@@ -97,6 +99,7 @@ def test_it_holds_no_solution_to_put_in(toy):
     before = students.files()
     for arguments in (["first"], ["first", "double"], ["second", "rules"]):
         assert "holds no solution" in students.tito("solution", *arguments, status=1)
+    assert "holds no solutions" in students.tito("notebook", "first", "--solutions", status=1)
     assert "students' edition itself" in students.tito("release", toy.root.parent / "again", status=1)
     assert {k: v for k, v in students.files().items() if not k.endswith(".lock")} == before
 
@@ -347,36 +350,34 @@ def contents(root):
             yield path.relative_to(root).as_posix(), "".join(text.split())
 
 
-def test_the_whole_course(tmp_path):
-    """Its edition holds no line of a solution, works, and its pages lead somewhere."""
-    course = Course.find()
-    copy = tmp_path / "the course"
-    skipped = shutil.ignore_patterns(".git", ".tito", ".venv*", "__pycache__", ".hypothesis", "runs")
-    shutil.copytree(course.root, copy, ignore=skipped)
-    tito = [sys.executable, "-m", "tito"]
-    root = tmp_path / "the students' edition"
-    done = subprocess.run([*tito, "release", root], cwd=copy, capture_output=True, encoding="utf-8", timeout=300)
-    assert done.returncode == 0, done.stderr
-    lines, found = lines_of_solutions(Course(copy)), list(contents(root))
-    assert len(lines) > 80 and len(found) > 100
-    assert [(path, line) for path, text in found for line in lines if line in text] == []
-    planted = "".join(next(iter(Course(copy).modules[1].chapter.regions)).text.split())
-    assert any(line in planted for line in lines)  # the search itself finds what is there
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    for arguments in (["export", "--check"], ["doctor"], ["status"]):
-        done = subprocess.run(
-            [*tito, *arguments], cwd=root, env=environment, capture_output=True, encoding="utf-8", timeout=120
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-    documents = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", root]
-    shutil.copy(course.root / "tests" / "test_documents.py", root / "tests")
+def leaked(root, lines):
+    return [(path, line) for path, text in contents(root) for line in lines if line in text]
+
+
+def succeeds(*command, cwd, **variables):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8"}
     done = subprocess.run(
-        [*documents, root / "tests/test_documents.py"],
-        cwd=root,
-        env=environment,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
+        [sys.executable, "-m", *command], cwd=cwd, env={**os.environ, **variables}, timeout=300, **pipes
     )
     assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_the_whole_course(tmp_path):
+    """Its edition holds no line of a solution, works, and its pages lead somewhere."""
+    here, copy, root = Course.find().root, tmp_path / "the course", tmp_path / "the students' edition"
+    skipped = shutil.ignore_patterns(".git", ".tito", ".venv*", "__pycache__", ".hypothesis", "runs")
+    shutil.copytree(here, copy, ignore=skipped)
+    succeeds("tito", "release", root, cwd=copy)
+    course = Course(copy)
+    lines = lines_of_solutions(course)
+    assert len(lines) > 80 and leaked(root, lines) == []
     assert not re.search(r"<!-- (not )?for students", (root / "README.md").read_text(encoding="utf-8"))
+    assert re.search("well +package", succeeds("tito", "doctor", cwd=root, PYTHONPATH=str(root)))
+    shutil.copy(here / "tests" / "test_documents.py", root / "tests")
+    pytest_options = ["-q", "-p", "no:cacheprovider", "--rootdir", root]
+    succeeds("pytest", *pytest_options, root / "tests" / "test_documents.py", cwd=root, PYTHONPATH=str(root))
+
+    matmul = course.module("tensor").chapter.exercises["matmul"]  # the search finds what is planted
+    np.savez_compressed(root / "tinytorch" / "data" / "planted.npz", np.frombuffer(matmul.text.encode(), np.uint8))
+    assert {path for path, _ in leaked(root, lines)} == {"tinytorch/data/planted.npz"}
