@@ -395,7 +395,7 @@ def misfits(own: dict, state: dict) -> list[str]:
             found.append(f"{name}: the shape is {shape}, this model has {tensor.shape}")
     return found
 
-# %% ../../modules/source/04_layers/layers_dev.py #L976
+# %% ../../modules/source/04_layers/layers_dev.py #L977
 def checked_size(value, layer: str, name: str) -> int:
     """`value` as an int, once it is seen to be an integer of at least 1."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
@@ -405,7 +405,7 @@ def checked_size(value, layer: str, name: str) -> int:
         raise ValueError(f"{layer}: {name} is {value!r:.60}, expected an integer of at least 1.{hint}")
     return int(value)
 
-# %% ../../modules/source/04_layers/layers_dev.py #L988
+# %% ../../modules/source/04_layers/layers_dev.py #L989
 class Dense(Module):
     """x @ weights + bias: every input reaches every unit.
 
@@ -472,7 +472,7 @@ def checked_features(x, size: int, layer: str):
         raise ValueError(f"{layer} got {got}: the input is {x.shape}, expected (..., {size}).")
     return x if x.dtype.kind == "f" else x.astype(np.float32)
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1200
+# %% ../../modules/source/04_layers/layers_dev.py #L1202
 class Dropout(Module):
     """Sets entries to zero at random while training, and scales the others up (Srivastava et al. 2014).
 
@@ -516,13 +516,13 @@ class Dropout(Module):
     def __repr__(self):
         return f"Dropout(rate={self.rate})"
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1317
+# %% ../../modules/source/04_layers/layers_dev.py #L1319
 def layer_norm_composed(x, gain, bias, epsilon=1e-5):
     """What `layer_norm` equals, written with operations."""
     distance = x - mean(x, axis=-1, keepdims=True)
     return distance / sqrt(var(x, axis=-1, keepdims=True) + epsilon) * gain + bias
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1330
+# %% ../../modules/source/04_layers/layers_dev.py #L1332
 def explain_layer_norm(x: tuple, gain: tuple, bias: tuple, epsilon=None) -> str:
     """Why the shapes of a layer normalisation do not fit; empty where they do."""
     if len(gain) != 1 or bias != gain:

@@ -415,10 +415,10 @@ def sigmoid(x, /):
 # %% nbgrader={"grade": true, "grade_id": "test_sigmoid", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 def test_sigmoid():
     check(sigmoid(Tensor([0.0])), [0.5])
-    check(sigmoid(Tensor(np.log([1.0, 3.0, 1 / 3]))), [0.5, 0.75, 0.25])
+    check(sigmoid(Tensor(np.log([1.0, 2.0, 0.5]))), [0.5, 2 / 3, 1 / 3])
     check(sigmoid(Tensor([[2.0, -2.0]])), [[0.8807971, 0.1192029]])
-    check(sigmoid(Tensor(np.log(4.0))), 0.8)
-    check(sigmoid(Tensor(-np.log(4.0))), 0.2)
+    check(sigmoid(Tensor(np.log(2.0))), 2 / 3)
+    check(sigmoid(Tensor(-np.log(2.0))), 1 / 3)
     check(sigmoid(Tensor([-20.0])), [2.0611537e-09], atol=0)
     check(isinstance(sigmoid(np.float32(0.5)), np.float32), True)
     check(str(sigmoid(Tensor([0.5, 1.5])).dtype), "float32")

@@ -927,6 +927,7 @@ def test_parts():
     check([name for name, _ in net.named_modules()], ["", "first", "rest.0", "rest.1.0", "rest.1.1.last"])
     net.first.owner = net
     check(len(list(net.parameters())), 5)
+    check([name for name, _ in parts([Block(6.0)], "", set())], ["0", "0.weights"])
 
 test_parts()
 
@@ -1110,6 +1111,7 @@ def test_dense_init():
     check([name for name, _ in layer.named_parameters()], ["weights", "bias"])
     check(layer.weights.data, glorot_uniform((3, 2), 0))
     check(layer.bias.data, [0.0, 0.0])
+    check(str(layer.bias.dtype), "float32")
     check(Dense(3, 2, use_bias=False).bias, None)
     check(str(Dense(3, 2, weight_init=lambda shape, rng: np.zeros(shape)).weights.dtype), "float32")
     check(Dense(2, 2, weight_init=lambda shape, rng: np.eye(2)).weights.data, [[1.0, 0.0], [0.0, 1.0]])

@@ -1984,6 +1984,7 @@ def test_central_difference():
     check(central_difference(f, point, 1, ()), 3.0, rtol=1e-9)
     check(central_difference(lambda x: (x**3).item(), [np.array(1.0)], 0, (), h=0.1), 3.01, rtol=1e-9)
     check(central_difference(lambda x: (x**2).item(), [np.array(5e6)], 0, ()), 1e7, rtol=1e-8)
+    check(central_difference(lambda x: (x**2).item(), [np.array(-5e6)], 0, ()), -1e7, rtol=1e-8)
 
 test_central_difference()
 
@@ -2331,6 +2332,8 @@ def test_hvp():
     check(hvp(f, [1.0, 2.0], [3.0, 5.0]), [22.0, 66.0])
     check(hvp(lambda x: (x * x * x).sum(), [1.0, 2.0], [1.0, 1.0]), [6.0, 12.0])
     check(hvp(lambda x: (x * 3.0).sum(), [1.0, 2.0], [1.0, 1.0]), [0.0, 0.0])
+    check(hvp(lambda x: Variable(3.0) * 2.0, [1.0, 2.0], [1.0, 1.0]), [0.0, 0.0])
+    check(hvp(lambda x: (x * Variable([3.0, 4.0])).sum(), [1.0, 2.0], [1.0, 1.0]), [0.0, 0.0])
 
 test_hvp()
 

@@ -1256,7 +1256,7 @@ def find_learning_rate(model, optimizer, loss_function, dataloader, low: float =
 def test_find_learning_rate():
     w = Variable([8.0])
     optimizer, batches = GradientDescent([w], 0.1), [(Tensor([1.0]), Tensor([0.0]))] * 3
-    square = lambda y_pred, y_true: (y_pred * y_pred).sum()
+    square = lambda y_pred, y_true: ((y_pred - y_true) * (y_pred - y_true)).sum()
     found = find_learning_rate(lambda x: w * x, optimizer, square, batches, low=0.001, high=0.1, steps=5)
     check(found.rates, [0.001, 0.0031622777, 0.01, 0.031622777, 0.1])
     check(found.losses[:2], [64.0, 63.744256])
@@ -1267,6 +1267,7 @@ def test_find_learning_rate():
     check(found.rates, [0.3, 0.6, 1.2, 2.4, 4.8])
     check(found.losses, [64.0, 10.24, 0.4096, 0.802816, 11.592663])
     check(find_learning_rate(lambda x: w * x, optimizer, square, batches, low=1.55, high=6.2, steps=3).losses, [64.0, 282.24])
+    check(find_learning_rate(lambda x: w * x, optimizer, square, batches, low=1.5, high=6.0, steps=3).losses, [64.0, 256.0, 6400.0])
 
 test_find_learning_rate()
 
