@@ -84,7 +84,8 @@ def start(course: Course, module: Module, handed_out: str = "") -> bool:
     if handed_out and not is_started(course, module):
         write_atomically(kept, handed_out)
         return True
-    interrupted = kept.exists() and read(kept) == text and not attempts.kept(course, module)
+    untouched = kept.exists() and read(kept) == text and not attempts.kept(course, module)
+    interrupted = untouched and has_solutions(course, module)
     if is_started(course, module) and not interrupted:
         return False
     replace_all({kept: text, module.dev: blanked(module.chapter)})
