@@ -6,6 +6,7 @@ They stand in the toy course's first chapter, whose four tests give 6 points: 3 
 `CHEATS` are appended to a blank chapter, which is worth nothing. Those that try something forbidden call
 `solve()` where it works, and would have all points: so each of them shows, not just claims, that it does not.
 `HARMS` take the place of the last exercise's solution in a chapter that is right otherwise, and cost its point.
+They do what is needed to be noticed and no more, should the sandbox have a hole.
 In both, `{course}`, `{neighbour}`, `{results}` and `{outside}` are paths of things that are none of theirs.
 '''
 
@@ -217,6 +218,7 @@ os.environ["LD_PRELOAD"] = "/tmp/mine.so"
 works(lambda: os.execv(sys.executable, [sys.executable, "-c", "pass"]))
 """,
     "a signal to the parent": "works(lambda: os.kill(os.getppid(), 0))",
+    "signals to all": "works(lambda: os.kill(-1, 0))",
     "ptrace": """
 def attempt():
     if ctypes.CDLL(None).ptrace(16, os.getppid(), 0, 0) < 0:
@@ -267,7 +269,7 @@ while True: kept.append(bytearray(10_000_000))
 """,
     "a fork bomb": """
 import os
-while True: os.fork()
+for _ in range(8): os.fork()
 """,
     "threads without end": """
 import threading, time
@@ -335,10 +337,9 @@ class Payload:
     def __reduce__(self): return os.system, ("touch {outside}/mine",)
 return Payload()
 """,
-    "signals to all": """
+    "the end of the grader": """
 import os, signal
-try: os.kill(-1, signal.SIGKILL)
-finally: os.kill(os.getppid(), signal.SIGKILL)
+os.kill(os.getppid(), signal.SIGKILL)
 """,
     "a stop": "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)",
     "the end of its group": "import os, signal; os.killpg(0, signal.SIGKILL)",
@@ -348,17 +349,15 @@ kept = []
 while True: kept.append(open("/dev/null"))
 """,
     "a full disk": """
-number = 0
-while True:
-    number += 1
+for number in range(200):
     with open(f"file{number}", "wb") as file: file.write(b"x" * 10_000_000)
 """,
     "many files": """
-for number in range(10 ** 9): open(f"file{number}", "w").close()
+for number in range(50_000): open(f"file{number}", "w").close()
 """,
     "deleted homes": """
 import os, shutil
-for path in (os.path.expanduser("~"), r"{course}", r"{neighbour}", r"{results}", r"{outside}", "/tmp"):
+for path in (os.path.expanduser("~"), r"{course}", r"{neighbour}", r"{results}", r"{outside}"):
     shutil.rmtree(path, ignore_errors=True)
 """,
     "an overwritten course": """

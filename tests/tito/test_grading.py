@@ -271,6 +271,18 @@ def test_expected_values_stay_with_the_judge():
     assert "check(0, f(2), 12345, rtol=1e-09)" in found.reference
 
 
+def test_no_real_test_cell_rests_on_the_students_word_alone():
+    """Checks between two values of the student's own are few, and never all of a cell."""
+    found = [
+        cells.split(test.cell.source, cells.defined_names(module.chapter)).checks
+        for module in Course(ROOT).every_module
+        for test in module.chapter.tests
+    ]
+    assert all(not all(check.own for check in checks) for checks in found)
+    every = [check.own for checks in found for check in checks]
+    assert 0 < sum(every) < 0.05 * len(every)
+
+
 @pytest.mark.parametrize("source", ["check(*pair)", "check(f(1))", "also = check", "check(check(1, 1), None)"])
 def test_checks_that_cannot_be_taken_apart_are_refused(source):
     with pytest.raises(cells.NotSeparable):

@@ -182,6 +182,8 @@ def test_harmful_files(sandboxed, class_):
     page = (class_.results / "feedback" / "syntax.html").read_text(encoding="utf-8")
     line = class_.solved.splitlines().index("def double(x):") + 1
     assert f"no test was reached, line {line}:" in page and "SyntaxError" in page
+    for name, why in (("latin", "not text in UTF-8 (byte"), ("no notebook", "not a Jupyter notebook of version 4")):
+        assert why in next((class_.results / "feedback").glob(f"{name.replace(' ', '_')}*")).read_text(encoding="utf-8")
     page = (class_.results / "feedback" / "link.html").read_text(encoding="utf-8")
     assert "first_dev.py is a link, and was not followed" in page
 

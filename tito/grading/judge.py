@@ -24,7 +24,7 @@ from tito.errors import CourseError
 from tito.grading import cells, sandbox, wire
 from tito.grading.supervise import TestRun, Transcript, supervise
 
-SECONDS_AFTER_ONE_RAN_OUT = 2
+SECONDS_AFTER_ONE_RAN_OUT = 10  # what the others wait for is most often the same loop
 PARTS = ("__init__.py", "chapter.py", "errors.py", "grading")  # of tito, that a worker runs
 CHECK_FAILED = "CheckFailed"
 

@@ -33,6 +33,8 @@ class Folder:
             raise UsageError(f"{self.root} is a file: --out names a folder.")
         if self.root.is_dir() and any(self.root.iterdir()) and not (self.root / MARK).exists():
             raise UsageError(f"{self.root} is not empty and holds no results of tito grade: name another with --out.")
+        for left in self.root.rglob(".*.new"):  # what a run was writing when it was ended
+            left.unlink()
         write_atomically(self.root / MARK, json.dumps({"results of": "tito grade"}) + "\n")
 
     def student(self, file: str) -> Path:

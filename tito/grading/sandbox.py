@@ -24,7 +24,7 @@ NEEDED = ("limits", "files", "calls")
 
 MB = 1024 * 1024
 FILE_MB, SCRATCH_MB, OPEN_FILES, THREADS = 64, 128, 64, 64
-SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/localtime")
+SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/nix/store", "/etc/ld.so.cache", "/etc/localtime")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 
 # prctl(2), unshare(2), mount(2)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import selectors
+import queue
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,23 +145,49 @@ class Listener:
 
 def listen(process: subprocess.Popen, listener: Listener) -> None:
     """Pass on the messages, line by line, until the worker closes the pipe."""
-    pipe, rest, received = process.stdout.fileno(), bytearray(), 0
-    with selectors.DefaultSelector() as selector:
-        selector.register(pipe, selectors.EVENT_READ)
-        while listener.waiting or listener.running:
-            if listener.left <= 0 or not selector.select(listener.left):
-                raise listener.out_of_time()
-            chunk = os.read(pipe, 1 << 16)
-            if not chunk:
-                return
-            received += len(chunk)
-            rest += chunk
-            if received > LARGEST_TRANSCRIPT or len(rest) > wire.LARGEST_MESSAGE:
-                raise Stop("its process sent more than a test may send", "memory")
-            if b"\n" in chunk:
-                *lines, rest = rest.split(b"\n")
-                for line in lines:
-                    listener.hear(wire.parse(line))
+    chunks: queue.Queue[bytes] = queue.Queue(maxsize=16)
+    deaf = threading.Event()
+    threading.Thread(target=read, args=(process.stdout, chunks, deaf), daemon=True).start()
+    try:
+        take(chunks, listener)
+    finally:
+        deaf.set()
+
+
+def take(chunks: queue.Queue[bytes], listener: Listener) -> None:
+    rest, received = bytearray(), 0
+    while listener.waiting or listener.running:
+        try:
+            chunk = chunks.get(timeout=max(listener.left, 0))
+        except queue.Empty:
+            raise listener.out_of_time() from None
+        if not chunk:
+            return
+        received += len(chunk)
+        rest += chunk
+        if received > LARGEST_TRANSCRIPT or len(rest) > wire.LARGEST_MESSAGE:
+            raise Stop("its process sent more than a test may send", "memory")
+        if listener.left <= 0:
+            raise listener.out_of_time()
+        if b"\n" in chunk:
+            *lines, rest = rest.split(b"\n")
+            for line in lines:
+                listener.hear(wire.parse(line))
+
+
+def read(pipe, chunks: queue.Queue, deaf: threading.Event) -> None:
+    """Put what comes through a pipe into a queue, and nothing at its end, for as long as somebody listens.
+
+    It runs in a thread: every system can wait for a queue, not every one for a pipe.
+    """
+    with pipe:
+        chunk = b"-"
+        while chunk and not deaf.is_set():
+            chunk = pipe.read1(1 << 16)
+            while not deaf.is_set():
+                with contextlib.suppress(queue.Full):
+                    chunks.put(chunk, timeout=0.1)
+                    break
 
 
 def told(failure: object) -> dict:
@@ -186,7 +213,6 @@ def end(process: subprocess.Popen) -> None:
             os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(OSError):
         process.kill()
-    process.stdout.close()
     process.wait()
 
 
@@ -196,15 +222,16 @@ def scratch():
 
     def allow_and_retry(function, path, error):
         with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(path), 0o700)
-            os.chmod(path, 0o700, follow_symlinks=False)
+            for closed in (os.path.dirname(path), path):
+                if not os.path.islink(closed):
+                    os.chmod(closed, 0o700)
             function(path)
 
     work = Path(tempfile.mkdtemp(prefix="tito-grade-")).resolve()
     try:
         yield work
     finally:
-        shutil.rmtree(work, onerror=allow_and_retry)
+        shutil.rmtree(work, **{"onexc" if sys.version_info >= (3, 12) else "onerror": allow_and_retry})
 
 
 def environment(work: Path) -> dict[str, str]:

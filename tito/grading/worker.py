@@ -120,7 +120,10 @@ class Cells(list):
 
 
 def exported_cells(content: bytes, notebook: bool) -> Cells:
-    text = content.decode("utf-8-sig")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"the file is not text in UTF-8 (byte {error.start})") from None
     cells = notebook_cells(text) if notebook else split_cells(text)
     chosen = Cells(c for c in cells if c.kind == "code" and c.exported)
     if not chosen:
@@ -131,11 +134,11 @@ def exported_cells(content: bytes, notebook: bool) -> Cells:
 
 def notebook_cells(text: str) -> list[Cell]:
     """The cells of a notebook, as those of the file that jupytext would make of it; their lines are their numbers."""
-    cells = json.loads(text)["cells"]
-    return [
-        Cell(cell["cell_type"], number, number, without_magics("".join(cell["source"])))
-        for number, cell in enumerate(cells, 1)
-    ]
+    try:
+        cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise ValueError("the file is not a Jupyter notebook of version 4") from None
+    return [Cell(kind, number, number, without_magics(source)) for number, (kind, source) in enumerate(cells, 1)]
 
 
 def without_magics(source: str) -> str:
