@@ -21,6 +21,8 @@ from pathlib import Path
 
 import pytest
 
+from tito import asked
+
 UNSOLVED = re.compile(r"exercise (\w+)$")
 SECONDS_AFTER_ONE_RAN_OUT = 2
 FILE_MB = 128  # what is printed goes through a file, too
@@ -156,21 +158,16 @@ def namespace(job):
         from tinytorch.testing import check, check_raises
 
         names.update(check=check, check_raises=check_raises, __name__=f"tests of {job['module']}")
-        used = {node.id for cell in job["tests"] for node in ast.walk(parse(cell)) if isinstance(node, ast.Name)}
+        used = {node.id for cell in job["tests"] for node in ast.walk(asked.parse(cell)) if isinstance(node, ast.Name)}
         for cell in job["imports"]:
             exec(compile_cell(cell, used), names)
     return names
 
 
-def parse(cell):
-    """A cell's syntax tree, its lines those of the chapter."""
-    return ast.parse("\n" * (cell["line"] - 1) + cell["source"], cell["path"])
-
-
 def compile_cell(cell, used=None):
     """Compile a cell; of imports, those alone that bind a name in `used`."""
     linecache.checkcache(cell["path"])
-    tree = parse(cell)
+    tree = asked.parse(cell)
     if used is not None:
         tree.body = [node for node in tree.body if bound(node) & (used | {"*"})]
     return compile(tree, cell["path"], "exec", dont_inherit=True)
@@ -205,13 +202,13 @@ def describe(error, cell, job, cells=()):
     """What a student wants to know of an exception that a test cell raised. `cells` are files of a notebook's."""
     frames = chapter_frames(error, job, cells)
     in_test = [f for f in frames if f["path"] == cell["path"] and cell["line"] <= f["line"] <= cell["last"]]
-    checked = tried(error, cell, in_test)
+    checked = asked.tried(error, cell, in_test)
     own = [f for f in frames if f not in in_test]
     failure = {
         "kind": kind(error),
         "type": type(error).__name__,
         "message": cut(str(error)),
-        "setup": before(cell, in_test[-1]["line"]) if in_test else [],
+        "setup": asked.before(cell, checked["line"]) if checked else [],
         "call": checked.get("call", ""),
         "actual": cut(getattr(error, "actual", "") or told(error, job)),
         "expected": getattr(error, "expected", "") or checked.get("expected", ""),
@@ -235,19 +232,6 @@ def whole_text(error, job):
 def cut(text, most=MOST_TEXT):
     """Text of a length that can be kept: of a long one, the end is what tells most of a traceback."""
     return text if len(text) <= most else f"{text[: most // 2]}\n[...]\n{text[-most // 2 :]}"
-
-
-def tried(error, cell, in_test):
-    """What was called and expected: by the test itself, where a helper of the test stands between."""
-    call = getattr(error, "call", "")
-    calls = [call_at(cell, f["line"]) for f in in_test]
-    checks = [c for c in calls if "expected" in c]
-    if not call:
-        return checks[0] if checks else calls[-1] if calls else {}
-    functions = [c for c, f in zip(calls, in_test) if f["name"] != "<module>"]
-    if len(functions) > 1 and "expected" not in functions[0]:
-        call = f"{call}  in  {functions[0].get('call', '')}"
-    return {"call": call}
 
 
 def kind(error):
@@ -315,35 +299,6 @@ def frame(path, line, name, job):
     if found := chapter_line(path, line):
         path, line = str(Path(job["root"], found[0])), found[1]
     return {"path": path, "line": line, "name": name, "source": linecache.getline(path, line).strip()}
-
-
-def call_at(cell, line):
-    """What the check in this line of a test cell calls and expects."""
-    for node in ast.walk(parse(cell)):
-        if isinstance(node, ast.stmt) and not hasattr(node, "body") and node.lineno <= line <= node.end_lineno:
-            return _parts(node)
-    return {}
-
-
-def before(cell, line):
-    """The statements that lead to a check of a test: those before it, without the other checks."""
-    inner = [node for node in ast.walk(parse(cell)) if isinstance(node, ast.FunctionDef)]
-    for body in (node.body for node in inner if node.lineno <= line <= node.end_lineno):
-        earlier = [node for node in body if node.end_lineno < line and not hasattr(node, "body")]
-        return [ast.unparse(node) for node in earlier if "expected" not in _parts(node)]
-    return []
-
-
-def _parts(statement):
-    call = getattr(statement, "value", None)
-    name = getattr(getattr(call, "func", None), "id", "")
-    if name == "check" and len(call.args) > 1:
-        return {"call": ast.unparse(call.args[0]), "expected": ast.unparse(call.args[1])}
-    if name == "check_raises" and len(call.args) > 1:
-        tried = call.args[1]
-        tried = tried.body if isinstance(tried, ast.Lambda) else tried
-        return {"call": ast.unparse(tried), "expected": ast.unparse(call.args[0])}
-    return {"call": ast.unparse(statement)}
 
 
 def limit_resources(job):

@@ -117,7 +117,7 @@ def _until_the_end(process: subprocess.Popen, run: Run, job: dict, results: Path
             told = True
         if _processes() > others + MOST_PROCESSES and _of_group(process.pid) > MOST_PROCESSES:
             return f"it was stopped: it started more than {MOST_PROCESSES} processes"
-        time.sleep(POLL)
+        time.sleep(POLL if now - begun < SILENCE else 5 * POLL)  # of a long run, seldom enough to cost nothing
 
 
 def _listen(results: Path, read: int, run: Run) -> int:

@@ -61,12 +61,16 @@ def every_module(course: Course, select: str, as_json: bool, detail: int) -> int
 
 
 def _reports(course: Course, select: str) -> Iterator[Report]:
-    """Each chapter's report, in order. Side by side, unless one may change the package for those after it."""
-    test = functools.partial(run, course, select=select, extra=False, listener=Listener(slow=still_running))
+    """Each chapter's report, in order. Side by side, unless one may change the package for those after it.
+
+    One that does has to pass its own tests/NAME before; the others' run with the rest of tests/.
+    """
+    test = functools.partial(run, course, select=select, listener=Listener(slow=still_running))
     changes = [_changes_package(course, module) for module in course.modules]
     if any(changes):
-        yield from map(test, course.modules)
+        yield from map(lambda module, changed: test(module, extra=changed), course.modules, changes)
         return
+    test = functools.partial(test, extra=False)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(test, course.modules)
 

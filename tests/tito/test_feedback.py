@@ -2,7 +2,7 @@
 
 import json
 
-from tito import feedback
+from tito import asked, feedback
 from tito.process import untold
 
 FIRST = "modules/source/01_first/first_dev.py"
@@ -127,6 +127,16 @@ def test_failures_of_further_tests(toy):
     assert sorted(f["name"].rpartition("::")[2] for f in failed) == sorted(names)
 
 
+def test_all_installs_nothing_that_fails_further_tests(toy):
+    further = "from tinytorch.core.first import double\n\ndef test_zero():\n    assert double(0) == 0\n"
+    toy.write("tests/first/test_more.py", further)
+    solved(toy, ("return x + x", "return x + x if np.any(x) else 1"))
+    before = toy.read("tinytorch/core/first.py")
+    done = toy.run("test", "--all")
+    assert done.returncode == 1 and "1 further test, in tests/first, did not" in done.stdout
+    assert toy.read("tinytorch/core/first.py") == before
+
+
 def test_further_tests_that_cannot_be_collected(toy):
     toy.write("tests/first/test_more.py", "import no_such_module\n")
     solved(toy)
@@ -161,3 +171,42 @@ def test_values_that_are_the_same_but_for_the_machine():
     assert feedback.same("(np.float64(2.0), 1)", "(2.0, 1)") and feedback.same("1.387779e-17", "0.0")
     assert not feedback.same("2", "3") and not feedback.same("2.0", "2.1") and not feedback.same("'a'", "'b'")
     assert not feedback.same("[1 2]", "[1 2 3]") and not feedback.same("True", "False")
+
+
+LEADS = """
+def test_slice():
+    x = Variable(5.0)
+    check(x.data, 5.0)
+    z = x * x
+    z.backward()
+    check(x.grad, 10.0)
+    x, other = Variable(2.0), 3
+    p = np.ones(2)
+    (x * x).backward()
+    check(x.grad, 4.0)
+    check(f(p), 1.0)
+    check(p, [1.0, 1.0])
+    check(f(3), 3)
+    for i in range(3):
+        check(f(i), p)
+        t = i + 1
+        check(t, 1)
+"""
+
+
+def test_the_statements_that_a_check_depends_on():
+    cell = {"path": "cell", "line": 1, "source": LEADS}
+    at = {text: asked.before(cell, LEADS.splitlines().index(f"    {text}") + 1) for text in CHECKS}
+    assert at == CHECKS
+
+
+CHECKS = {
+    "check(x.data, 5.0)": ["x = Variable(5.0)"],
+    "check(x.grad, 10.0)": ["x = Variable(5.0)", "z = x * x", "z.backward()"],
+    "check(x.grad, 4.0)": ["x, other = (Variable(2.0), 3)", "(x * x).backward()"],
+    "check(f(p), 1.0)": ["p = np.ones(2)"],
+    "check(p, [1.0, 1.0])": ["x, other = (Variable(2.0), 3)", "p = np.ones(2)", "(x * x).backward()", "f(p)"],
+    "check(f(3), 3)": [],
+    "    check(f(i), p)": [],
+    "    check(t, 1)": ["t = i + 1"],
+}
