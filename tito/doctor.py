@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
+from pathlib import Path
 
-from tito import derived, sources, workspace
-from tito.course import Course
+from tito import derived, sources, transaction, update, workspace
+from tito.course import Course, Module
 from tito.environment import Environment, requirements
 from tito.errors import CourseError
 from tito.jupyter import is_free
 
 OLDEST_PYTHON, OLDEST_NUMPY = (3, 11), (2, 0)
+ROOM = 100  # MB that have to be left on the disk
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,14 @@ def examine(course: Course) -> list[Finding]:
         _tools,
         _environment,
         _writable,
+        _room,
         _path,
+        _update,
         _chapters,
+        _work,
         _package,
         _leftovers,
+        _executable,
         _jupyter,
         _port,
         _git,
@@ -56,7 +64,7 @@ def examine(course: Course) -> list[Finding]:
 def repair(course: Course, findings: list[Finding]) -> list[Finding]:
     """Repair what can be, and look again."""
     for finding in findings:
-        if finding.state == "wrong" and finding.repair:
+        if finding.repair:
             finding.repair()
     return examine(Course(course.root))
 
@@ -105,7 +113,7 @@ def _writable(course: Course) -> Iterator[Finding]:
     import tempfile
 
     closed = []
-    for directory in (course.root, course.source, course.package / "core"):
+    for directory in (course.root, course.source, course.package, course.package / "core"):
         try:
             tempfile.TemporaryFile(dir=directory).close()
         except OSError:
@@ -128,11 +136,70 @@ def _chapters(course: Course) -> Iterator[Finding]:
     from tito import checks
 
     begun = workspace.started(course)
-    problems = [p for m in course.modules for p in checks.export_problems(course, m, m.name in begun)]
+    problems = []
+    for module in course.modules:
+        try:
+            problems += checks.export_problems(course, module, module.name in begun)
+        except CourseError as error:  # a file that is no text
+            problems.append(str(error).partition("\n")[0] + f" What was kept: tito undo {module.id}")
     for problem in problems:
         yield Finding("wrong", "chapters", str(problem))
     if not problems:
         yield Finding("well", "chapters", f"{len(course.modules)}, of which {len(begun)} in progress")
+
+
+def _work(course: Course) -> Iterator[Finding]:
+    """What a student wrote, and what it is tested and blanked with."""
+    for module in course.modules:
+        try:
+            yield from _work_on(course, module)
+        except CourseError:
+            continue  # said above
+
+
+def _work_on(course: Course, module: Module) -> Iterator[Finding]:
+    chapter = module.chapter
+    if "\n<<<<<<< " in chapter.text:
+        said = f"{module.dev_path} holds git's conflict markers: git merge --abort, then tito update"
+        yield Finding("wrong", "work", said)
+        return
+    if not workspace.is_started(course, module):
+        if chapter.exercises and not workspace.is_handed_out(chapter):
+            said = f"{module.id} holds work, but its reference is not in .tito: tito start {module.id} --from WHERE"
+            yield Finding("wrong", "work", said)
+        return
+    known = workspace.reference_chapter(course, module).exercises
+    if not known:
+        said = f"the reference of {module.id} in .tito is damaged: delete it, then tito start {module.id} --from WHERE"
+        yield Finding("wrong", "work", said)
+    elif not chapter.text.strip():
+        bring_back = functools.partial(workspace.restore, course, module)
+        yield Finding("wrong", "work", f"{module.dev_path} is missing or empty", bring_back)
+    elif lost := [name for name in known if name not in chapter.exercises]:
+        said = f"{module.dev_path} has lost the markers of {', '.join(lost)}: tito undo {module.id}, or put them back"
+        yield Finding("wrong", "work", said)
+
+
+def _update(course: Course) -> Iterator[Finding]:
+    if transaction.interrupted(course):
+        carry_on = functools.partial(update.finish, course)
+        yield Finding("wrong", "update", "was interrupted: tito update carries it on", carry_on)
+
+
+def _room(course: Course) -> Iterator[Finding]:
+    left = shutil.disk_usage(course.root).free // 1_000_000
+    if left < ROOM:
+        yield Finding("wrong", "disk", f"{left} MB are left: make room, or what you write may not be saved")
+    else:
+        yield Finding("well", "disk", f"{left} MB are left")
+
+
+def _executable(course: Course) -> Iterator[Finding]:
+    """A zip file that was unpacked by hand forgets what may be run."""
+    file = course.root / "bin" / "tito"
+    if os.name != "nt" and file.exists() and not os.access(file, os.X_OK):
+        repair = functools.partial(file.chmod, 0o755)
+        yield Finding("note", "bin/tito", "is not executable: python bin/tito works, or tito doctor --fix", repair)
 
 
 def _package(course: Course) -> Iterator[Finding]:
@@ -155,9 +222,12 @@ def _package(course: Course) -> Iterator[Finding]:
 def _leftovers(course: Course) -> Iterator[Finding]:
     """Temporary files of a write that was interrupted."""
     files = [f for directory in (course.source, course.package, course.private) for f in directory.rglob(".*.new")]
+    undecided = transaction.stage(course)
+    if undecided.exists() and not transaction.interrupted(course):
+        files = [f for f in files if not f.is_relative_to(undecided)] + [undecided]
     if files:
         names = ", ".join(derived.relative(course, f) for f in files)
-        yield Finding("wrong", "leftovers", f"of an interrupted write: {names}", lambda: [f.unlink() for f in files])
+        yield Finding("wrong", "leftovers", f"of an interrupted write: {names}", lambda: _remove(files))
 
 
 def _jupyter(course: Course) -> Iterator[Finding]:
@@ -189,6 +259,11 @@ def _git(course: Course) -> Iterator[Finding]:
         yield Finding("wrong", "git", "stopped in the middle of a merge: git merge --abort, then tito update")
     else:
         yield Finding("well", "git", "a git checkout")
+
+
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _reinstall(course: Course) -> Callable[[], object] | None:

@@ -166,6 +166,21 @@ def _undo_exercise(course: Course, module: Module, version: Path | None, name: s
     raise UsageError(f"nothing is kept of {name} that differs from what stands there.")
 
 
+@_alone
+def restore(course: Course, module: Module) -> None:
+    """Bring back a chapter's file that is gone or empty: what was kept last, or the blank chapter."""
+    found = [f for f in attempts.kept(course, module) if f.stat().st_size]
+    write_atomically(module.dev, found[0].read_bytes() if found else blanked(reference_chapter(course, module)))
+
+
+def is_handed_out(chapter: Chapter) -> bool:
+    """Whether a chapter that is not in progress is as the course hands it out: with its notes, or blank.
+
+    Work on it, without its reference, is neither.
+    """
+    return any(cell.is_notes for cell in chapter.cells) or len(unsolved(chapter)) == len(chapter.exercises)
+
+
 def with_header(text: str, chapter: Chapter) -> str:
     """The text under the header of `chapter`, where JupyterLab has paired that one with a notebook."""
     own, handed_out = _header(chapter.text), _header(text)

@@ -56,9 +56,7 @@ def _check(course, module):
     from tito import export, workspace
     from tito.derived import current
 
-    blank = workspace.unsolved(module.chapter)
-    handed_out = any(cell.is_notes for cell in module.chapter.cells) or len(blank) == len(module.chapter.exercises)
-    if not handed_out:
+    if not workspace.is_handed_out(module.chapter):
         raise CourseError(
             f"{module.dev_path} holds work, but its reference is not in .tito any more, so nothing was changed.\n"
             f"  Say where the course's own version is, and go on with your work:\n"

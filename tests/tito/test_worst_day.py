@@ -1,0 +1,151 @@
+"""The worst day: no git, a zip download, read-only files, a lost file, old libraries; what tito doctor says of it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT, Checkout
+
+FIRST = "modules/source/01_first/first_dev.py"
+CORE = "tinytorch/core/first.py"
+BLANK = '    # YOUR CODE HERE\n    raise NotImplementedError("exercise double")\n'
+
+
+@pytest.fixture
+def well(toy):
+    shutil.copytree(ROOT / "etc", toy.root / "etc")
+    return toy
+
+
+def findings(checkout, subject):
+    data = json.loads(checkout.tito("doctor", "--json", status=None))
+    return [f["said"] for f in data["findings"] if f["subject"] == subject and f["state"] != "well"]
+
+
+def test_the_chapter_s_file_is_gone(well):
+    well.tito("start", "first")
+    well.edit(FIRST, BLANK, "    return 1\n")
+    mine = well.read(FIRST)
+    well.tito("reset", "first")
+    well.file(FIRST).unlink()
+    for command in ("status", "test"):
+        assert "Traceback" not in well.tito(command, "first", status=None)
+    assert "Traceback" not in well.tito()
+    assert f"{FIRST} is missing or empty" in findings(well, "work")
+    well.tito("doctor", "--fix", status=None)
+    assert well.read(FIRST) == mine and not findings(well, "work")
+
+
+def test_the_chapter_s_file_is_no_text(well):
+    well.tito("start", "first")
+    well.file(FIRST).write_bytes(b"\xff\xfe\x00")
+    assert any("not text in UTF-8" in said and "tito undo 01_first" in said for said in findings(well, "chapters"))
+
+
+def test_markers_and_references_that_are_lost(well):
+    well.tito("start", "first")
+    well.tito("solution", "first", "Box_text")
+    well.edit(FIRST, "### BEGIN SOLUTION double\n", "")
+    assert "lost the markers of double" in findings(well, "work")[0]
+    shutil.rmtree(well.file(".tito"))
+    assert "its reference is not in .tito: tito start 01_first --from" in findings(well, "work")[0]
+    well.edit(FIRST, "# # First", "<<<<<<< HEAD\n# # First")
+    assert "git's conflict markers" in findings(well, "work")[0]
+
+
+def test_leftovers_of_writes_and_updates(well, tmp_path):
+    well.tito("start", "first")
+    well.write(".tito/update/new/x", "")
+    well.write("tinytorch/core/.first.py.abc.new", "")
+    assert ".tito/update" in findings(well, "leftovers")[0] and ".new" in findings(well, "leftovers")[0]
+    well.tito("doctor", "--fix", status=None)
+    assert not findings(well, "leftovers") and not well.file(".tito/update").exists()
+    release = Checkout(shutil.copytree(well.root, tmp_path / "release", ignore=shutil.ignore_patterns(".tito")))
+    shutil.copy(well.file(".tito/reference/first/first_dev.py"), release.file(FIRST))
+    release.edit(FIRST, "# Doubling adds", "# Doubling really adds")
+    moment = 1
+    while not well.file(".tito/update/plan.json").exists():
+        assert well.killed(moment, "update", release.root)
+        moment += 5
+    assert "tito update carries it on" in findings(well, "update")[0]
+    well.tito("doctor", "--fix", status=None)
+    assert "Doubling really adds" in well.read(FIRST) and not findings(well, "update")
+
+
+def test_a_full_disk_is_found(well, monkeypatch):
+    from tito import doctor
+
+    assert not findings(well, "disk")
+    monkeypatch.setattr(doctor, "ROOM", 10**12)
+    assert "MB are left" in findings(well, "disk")[0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no executable bits")
+def test_a_zip_download(well):
+    """No .git, and nothing is executable: `python bin/tito` all the same."""
+    for name in ("bin", "tito"):
+        shutil.copytree(ROOT / name, well.root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    well.file("bin/tito").chmod(0o644)
+    assert "python bin/tito works" in findings(well, "bin/tito")[0]
+    command = [sys.executable, "bin/tito", "--version"]
+    environment = {**os.environ, "PATH": ""}
+    done = subprocess.run(command, cwd=well.root, capture_output=True, text=True, env=environment)
+    assert "Permission" not in done.stderr
+    well.tito("doctor", "--fix", status=None)
+    assert os.access(well.file("bin/tito"), os.X_OK) and not findings(well, "bin/tito")
+
+
+def humbly(checkout, *arguments):
+    """Run `tito` without root's right to write everywhere."""
+    command = [sys.executable, "-m", "tito", *arguments]
+    if os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            pytest.skip("root may write everywhere, and there is no setpriv to forgo that")
+        command = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override", *command]
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, cwd=checkout.root, capture_output=True, text=True, env=variables, timeout=120)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs rights as Unix has them")
+def test_a_read_only_checkout(well):
+    """Reading and testing work; what would write says that it cannot, and changes nothing."""
+    well.tito("start", "first")
+    well.tito("solution", "first")
+    well.edit(FIRST, "return x + x", "return x + x  # mine")
+    for path in [well.root, *well.root.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = well.files()
+    done = humbly(well, "test", "first")
+    assert done.returncode == 0 and "could not be put into the package" in done.stderr, done.stdout + done.stderr
+    for command in (["reset", "first"], ["solution", "first"], ["undo", "first"], ["start", "second"]):
+        done = humbly(well, *command)
+        assert done.returncode == 1 and "read-only for you. Nothing was changed" in done.stderr, done.stderr
+    assert humbly(well, "status").returncode == 0
+    assert "no writing in" in humbly(well, "doctor").stdout
+    assert well.files() == before
+    for path in [well.root, *well.root.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def test_without_git_on_the_path(well):
+    """No command needs it but the one that would fetch with it."""
+    shutil.copytree(ROOT / "tests" / "toy", well.root / ".git")
+    done = well.run("update", PATH="")
+    assert done.returncode == 1 and "git is not installed: name a folder or a zip file" in done.stderr
+    assert well.run("start", "first", PATH="").returncode == 0
+    assert well.run("reset", "first", PATH="").returncode == 0
+
+
+def test_an_old_numpy(tmp_path):
+    """The package says so itself, whatever imports it."""
+    fake = tmp_path / "numpy"
+    fake.mkdir()
+    (fake / "__init__.py").write_text('__version__ = "1.26.4"\n')
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = [sys.executable, "-P", "-c", "import tinytorch"]
+    done = subprocess.run(command, capture_output=True, text=True, env=variables)
+    assert done.returncode == 1 and "NumPy 2" in done.stderr and "1.26.4" in done.stderr
