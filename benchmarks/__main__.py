@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tito bench",
-        description="Forward, backward and update, one thread each, side by side, as ratios to hand-written NumPy.",
+        description="Forward, backward and update, one thread each, side by side, as ratios to hand-written NumPy; "
+        "then the command line, beside a bare Python and beside pytest alone.",
     )
     parser.add_argument("names", nargs="*", help="workloads to run; all without it")
     parser.add_argument("--list", action="store_true", help="say what workloads there are")
@@ -29,6 +30,8 @@ def arguments() -> argparse.Namespace:
 
 def measure(workload, seconds: float) -> dict:
     """Ratios (or figures) of one workload."""
+    if workload.kind == "command":
+        return measure_command(workload, seconds)
     names = [name for name in peers.installed() if name in workload.runs]
     if workload.kind == "memory":
         figures = {name: peak_memory(workload.name, name) for name in names}
@@ -41,21 +44,35 @@ def measure(workload, seconds: float) -> dict:
     return {"figures": ratios, "unit": "x", "numpy_seconds": times["numpy"], "gate": workload.gate, "aim": workload.aim}
 
 
+def measure_command(workload, seconds: float) -> dict:
+    """Ratio of a command of `tito` to its base; in the gate, the allowance has become a ratio too."""
+    times = side_by_side({name: prepare() for name, prepare in workload.runs.items()}, seconds / 3)
+    gate = workload.gate + workload.allowance / times["base"]
+    figures = {"tito": times["tito"] / times["base"]}
+    return {"figures": figures, "unit": "x", "base_seconds": times["base"], "gate": gate, "aim": None}
+
+
 def verdict(result) -> str:
-    ours = result["figures"].get("tinytorch")
+    ours = result["figures"].get("tinytorch", result["figures"].get("tito"))
     if ours is None or result["gate"] is None:
         return ""
-    return "aim" if ours <= result["aim"] else "gate" if ours <= result["gate"] else "MISSED"
+    if result["aim"] is not None and ours <= result["aim"]:
+        return "aim"
+    return "gate" if ours <= result["gate"] else "MISSED"
 
 
 def row(name, result, contestants) -> str:
-    base = f"{1e6 * result['numpy_seconds']:10.1f} us" if "numpy_seconds" in result else " " * 13
+    base = " " * 13
+    if "numpy_seconds" in result:
+        base = f"{1e6 * result['numpy_seconds']:10.1f} us"
+    elif "base_seconds" in result:
+        base = f"{1e3 * result['base_seconds']:10.1f} ms"
     cells = []
     for c in contestants:
         value = result["figures"].get(c)
         figure = "-" if value is None else f"{value:.2f}" if result["unit"] == "x" else f"{value:.1f} MB"
         cells.append(f"{figure:>10}")
-    gate = f"{result['gate']:6g} {result['aim']:6g}" if result["gate"] is not None else " " * 13
+    gate = " ".join(f"{'' if bound is None else f'{bound:.3g}':>6}" for bound in (result["gate"], result["aim"]))
     return f"{name:14}{base}{''.join(cells)}  {gate}  {verdict(result)}"
 
 
@@ -81,8 +98,11 @@ def main() -> int:
     print(f"{'':14}{'NumPy':>13}{''.join(f'{c:>10}' for c in contestants)}    gate    aim  tinytorch", flush=True)
     results = {}
     for name in options.names or WORKLOADS:
+        command = WORKLOADS[name].kind == "command"
+        if command and not any(WORKLOADS[earlier].kind == "command" for earlier in results):
+            print(f"{'the command line':14}{'base':>11}{'tito':>10}    gate", flush=True)
         results[name] = measure(WORKLOADS[name], options.seconds)
-        print(row(name, results[name], contestants), flush=True)
+        print(row(name, results[name], ["tito"] if command else contestants), flush=True)
     missing = [p for p in ("torch", "autograd", "mygrad", "micrograd") if p not in contestants]
     if missing:
         print(f"not installed: {', '.join(missing)}; tito bench --install-peers adds them", file=sys.stderr)

@@ -34,7 +34,7 @@ def run_there(arguments: list[str]) -> int | None:
     if not interpreter.exists() or Path(sys.prefix).resolve() == FOLDER.resolve():
         return None
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TINYTORCH_PYTHON": sys.executable}
     return subprocess.call([str(interpreter), "-m", "benchmarks", *arguments], cwd=ROOT, env=env)
 
 

@@ -54,7 +54,7 @@ SUMMARIES = {
     "start": "Begin a chapter: blank its exercises, or go on where you were.",
     "jupyter": "Open JupyterLab, where a chapter opens as a notebook.",
     "test": "Run a chapter's tests against your code.",
-    "hint": "Get a hint, one step more each time: the idea, the plan, the key line.",
+    "hint": "Get a hint, one step more each time.",
     "status": "Show progress in every chapter.",
     "reset": "Blank an exercise, or all of a chapter; what you wrote is kept.",
     "solution": "Put the reference solution in; what you wrote is kept.",

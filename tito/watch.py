@@ -224,6 +224,9 @@ class Watch:
             )  # fmt: skip
             for _ in seen:
                 self.events.put(Event("save"))
+        except ImportError as error:
+            said = f"watching needs the package {error.name}: tito doctor --fix installs it."
+            self.events.put(Event("crash", CourseError(said)))
         except Exception as error:
             self.events.put(Event("crash", CourseError(_cannot_watch(self.module, error))))
 

@@ -12,10 +12,12 @@ class Workload:
     name, title : str
     runs : dict
         For each contestant a callable that prepares and returns the callable to time
-        (for kind "import": the module's name).
+        (for kind "import": the module's name). For kind "command" the contestants are `base` and `tito`.
     gate, aim : float or None
         TinyTorch's largest ratio to NumPy (megabytes for kind "memory") that is accepted, and hoped for.
-    kind : "time", "memory" or "import"
+    allowance : float
+        Seconds that are accepted beyond `gate` times what the base takes.
+    kind : "time", "memory", "import" or "command"
     """
 
     name: str
@@ -23,4 +25,5 @@ class Workload:
     runs: dict
     gate: float | None = None
     aim: float | None = None
+    allowance: float = 0.0
     kind: str = "time"

@@ -16,7 +16,7 @@ from tito.course import Course
 @json_option
 @verbose_option
 def command(module, exercise, again, everything, as_json, verbose):
-    """Get a hint, one step more each time: the idea, the plan, the key line.
+    """Get a hint, one step more each time.
 
     \b
       tito hint                        for the exercise that needs work first
