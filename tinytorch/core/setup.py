@@ -151,7 +151,7 @@ def system_info() -> SystemInfo:
     }
     ### END SOLUTION
 
-# %% ../../modules/source/01_setup/setup_dev.py #L573
+# %% ../../modules/source/01_setup/setup_dev.py #L574
 def distances(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """Euclidean distance of each point from `centre`, without a loop.
 
@@ -184,7 +184,7 @@ def distances(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
     return np.sqrt(np.sum((points - centre) ** 2, axis=1))
     ### END SOLUTION
 
-# %% ../../modules/source/01_setup/setup_dev.py #L710
+# %% ../../modules/source/01_setup/setup_dev.py #L711
 def machine_epsilon(dtype: type) -> float:
     """Distance from 1 to the next larger number of a floating-point type.
 

@@ -509,6 +509,7 @@ def system_info() -> SystemInfo:
 def test_system_info():
     check(system_info()["python_version"], platform.python_version())
     check(system_info()["numpy_version"], np.__version__)
+    check(system_info()["machine"], platform.machine() or None)
     check(system_info()["memory_bytes"], physical_memory())
     check(sorted(system_info()), ["cpu_count", "machine", "memory_bytes", "numpy_version", "platform", "python_version"])
 
