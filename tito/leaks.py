@@ -3,9 +3,9 @@
 A line of a solution is a line between an exercise's markers, without its comment and without any white space.
 One shorter than `TELLING` characters says too little alone (`return out`) and is taken together with the lines
 after it, or at a region's end before it, until they are that long; a whole solution that is shorter cannot be told
-from other code and is not looked for. What students are given anyway is usage, not a
-solution: a line that stands in a chapter outside the exercises, and one shorter than `IDIOM` characters that
-stands in the tools.
+from other code and is not looked for. What students are given anyway is usage, not a solution: a line that stands
+in a chapter outside the exercises, and one shorter than `IDIOM` characters that stands in the tools' code (not in
+their comments and texts, where it would be quoted).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import gzip
 import io
 import lzma
 import re
+import tokenize
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -68,6 +69,16 @@ def outside_exercises(chapter: Chapter) -> str:
     cells = (cell for cell in chapter.cells if cell.kind == "code")
     code = (t for cell in cells for n, t in enumerate(cell.source.splitlines(), cell.first) if n not in solved)
     return squeezed("\n".join(code))
+
+
+def spoken(source: str) -> str:
+    """Python source without comments and long texts, squeezed."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    quoted = {tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+    kept = (
+        t.string for t in tokens if t.type != tokenize.COMMENT and not (t.type in quoted and len(t.string) >= TELLING)
+    )
+    return squeezed("".join(kept))
 
 
 def telling(lines: dict[str, str], chapters: Iterable[str], tools: Iterable[str]) -> dict[str, str]:

@@ -135,7 +135,7 @@ def _lines(edition: Edition) -> tuple[dict[str, str], list[str]]:
     given = [leaks.outside_exercises(m.chapter) for m in edition.blank]
     given += [leaks.squeezed(m.chapter.text) for m in edition.solved]
     tools = [f for folder in (course.root / "tito", course.package) for f in folder.rglob("*.py")]
-    code = [leaks.squeezed(read(f)) for f in tools if f.parent != course.package / "core"]
+    code = [leaks.spoken(read(f)) for f in tools if f.parent != course.package / "core"]
     lines = leaks.telling(every, given, code)
     return lines, sorted(f"{exercise}: {line}" for line, exercise in every.items() if line not in lines)
 

@@ -49,6 +49,7 @@ def test_every_chapter_is_blank_and_works(toy):
     assert "2 chapters, none in progress" in students.tito()
     assert "not started" in students.tito("status") and "well   package" in students.run("doctor").stdout
     assert "3 exercises are blank" in students.tito("start", "first")
+    assert "nothing was changed" in students.tito("start", "first")
     assert students.read(FIRST) == chapter and "You are in 01_first" in students.tito()
 
 
@@ -141,6 +142,22 @@ def test_solutions_unlocked_later(toy, whole):
     students.tito("undo", "first")
     assert students.read(FIRST) == written
     students.tito("export", "--check")
+
+
+def test_a_corrected_edition_comes_into_the_work(toy):
+    """Its tests count, what was written stays, and what it holds solved is unlocked."""
+    students = edition(toy, "--modules", "first")
+    students.edit(FIRST, BLANK, "    return 6  # mine\n")
+    assert states(students)["double"] == "failing"
+    toy.edit(FIRST, "    check(double(np.ones(2)), [2.0, 2.0])\n", "")
+    toy.tito("export")
+    students.tito("update", edition(toy, name="corrected").root)
+    assert "# mine" in students.read(FIRST) and "np.ones" not in students.read(FIRST)
+    assert states(students)["Box_doubled"] == "to do" and "02_second" in students.tito("status")
+    students.tito("update", edition(toy, "--solutions", "first", name="unlocked").root)
+    assert "# mine" in students.read(FIRST)
+    students.tito("solution", "first", "double")
+    assert DOUBLE in students.read(FIRST)
 
 
 def test_what_cannot_be_unlocked(toy):
@@ -237,6 +254,7 @@ def test_usage_is_no_solution(toy):
     """What stands in a chapter outside the exercises, or, being short, in the tools."""
     lines = {"x" * 25: "a", "y" * 25: "b", "z" * 50: "c"}
     assert list(leaks.telling(lines, ["x" * 30], ["y" * 30 + "z" * 60])) == ["z" * 50]
+    assert leaks.spoken('a = f("b")  # c\nd = "a line of a solution, quoted"\n') == 'a=f("b")d='
     toy.edit(
         FIRST,
         "print(double(double(1)))",
