@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import click
 
 from tito import derived, export, feedback, notes, workspace
@@ -122,11 +124,19 @@ def further(report: Report, verbose: bool = False) -> None:
 def _waiting(report: Report) -> None:
     """What is still to do, and what cannot pass before it is done."""
     todo = [o.name for o in report.outcomes if o.state == "to do"]
-    later = [f"{o.name} ({o.needs})" for o in report.everything if o.needs]
+    causes = dict.fromkeys(o.needs for o in report.everything if o.needs)
     if todo:
-        click.echo(f"\n  {colour('to do', 'yellow')}    {', '.join(todo)}")
-    if later:
-        click.echo(f"  {colour('needs', 'yellow')}    {', '.join(later)}")
+        click.echo(_listed("to do", todo, "\n"))
+    for cause in causes:
+        waiting = [o.name for o in report.everything if o.needs == cause]
+        click.echo(_listed("waiting", [f"{', '.join(waiting)}: needs {cause} first"]))
+
+
+def _listed(word: str, texts: list[str], above: str = "") -> str:
+    """A word and a list after it, in as many lines as it takes."""
+    room = feedback.WIDTH - 12
+    lines = textwrap.wrap(", ".join(texts), room, break_on_hyphens=False)
+    return f"{above}  {colour(f'{word:<9}', 'yellow')} " + f"\n{'':12}".join(lines)
 
 
 def _package(course: Course, report: Report) -> None:

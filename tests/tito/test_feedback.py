@@ -68,7 +68,7 @@ def test_what_fails_inside_another_failing_exercise_waits_for_it(toy):
     solved(toy, ("return x + x", "return twice(x)"))
     output = toy.tito("test", "first", status=1)
     assert output.count("twice") == 2 and output.count("  failing") == 1
-    assert "  needs    Box_doubled (double), test_first (double)" in output
+    assert "  waiting   Box_doubled, test_first: needs double first" in output
     states = {e["name"]: e["needs"] for e in json.loads(toy.tito("test", "first", "--json", status=1))["exercises"]}
     assert states == {"double": "", "Box_doubled": "double", "Box_text": ""}
 
@@ -79,7 +79,7 @@ def test_one_error_of_a_helper_is_told_once(toy):
     edits = [("return x + x", "return helper(x)"), ("return str(self.value)", "return helper(self.value)")]
     solved(toy, ("#| export\ndef double(x):", helper), *edits)
     output = toy.tito("test", "first", status=1)
-    assert output.count("no_such_name") == 2 and "Box_text (double)" in output
+    assert output.count("no_such_name") == 2 and "Box_text, test_first: needs double first" in output
 
 
 def test_the_first_failure_in_full_and_the_others_in_a_line(toy):
@@ -94,7 +94,7 @@ def test_a_blank_of_an_earlier_chapter_is_named(toy):
     toy.tito("start", "first")
     toy.tito("export", "first")
     output = toy.tito("test", "second", status=1)
-    assert "(01_first double)" in output and "next: solve double in 01_first, then tito test 02_second" in output
+    assert "test_rules" not in output and "rules: needs 01_first double first" in output and "next: solve double in 01_first, then tito test 02_second" in output
     assert "failing" not in output
 
 

@@ -74,7 +74,7 @@ def test_unsolved_is_to_do(toy):
     found, data = states(toy)
     assert found == {"double": "to do", "Box_doubled": "to do", "Box_text": "to do"} and data["points"] == 0
     output = toy.tito("test", "first", status=1)
-    assert "to do    double, Box_doubled, Box_text" in output and "Traceback" not in output
+    assert "to do     double, Box_doubled, Box_text" in output and "Traceback" not in output
     assert f"until the chapter passes, {CORE} holds the course's reference" in output
 
 
@@ -92,7 +92,7 @@ def test_blank_exercise_that_another_needs(toy):
     _, data = states(toy)
     box = next(e for e in data["exercises"] if e["name"] == "Box_doubled")
     assert box["state"] == "failing" and box["needs"] == "double"
-    assert "needs    Box_doubled (double)" in toy.tito("test", "first", status=1)
+    assert "waiting   Box_doubled, test_first: needs double first" in toy.tito("test", "first", status=1)
 
 
 def test_a_wrong_solution(toy):
