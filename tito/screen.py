@@ -33,8 +33,8 @@ def draw(watch: Watch) -> None:
     report = watch.report
     if watch.drawn:
         click.clear()
-    for name in watch.solved:
-        click.echo(f"{show.colour('passed', 'green')}  {name}")
+    if watch.solved:
+        click.echo(f"{show.colour('passed', 'green')}  {', '.join(watch.solved)}")
     if watch.error:
         click.echo(watch.error)
     elif report.passed:

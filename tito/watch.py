@@ -27,7 +27,7 @@ TURN = 0.5  # seconds after which the main thread looks up, so that ctrl-c reach
 class Event:
     """A key, a save, or what came of a run."""
 
-    kind: str  # key, save, cells, report, error, crash
+    kind: str  # key, save, cells, slow, report, error, crash
     value: object = None
     run: int = 0
 
@@ -113,7 +113,9 @@ class Watch:
         screen.testing(self)
 
     def _told(self, event: Event) -> None:
-        if event.kind != "error" and _text(self.module) not in (None, event.value.module.chapter.text):
+        if event.kind == "slow":
+            suite.still_running(*event.value)
+        elif event.kind != "error" and _text(self.module) not in (None, event.value.module.chapter.text):
             self._test()  # saved while it was running, and we have not heard of it yet
         elif event.kind == "cells":
             screen.testing(self, event.value)
@@ -128,7 +130,7 @@ class Watch:
     def _remember(self, report: Report) -> None:
         suite.conclude(self.course, report)
         before = {o.name for o in self.report.everything if o.state == "passing"} if self.report else None
-        passing = [o.name for o in report.everything if o.state == "passing"]
+        passing = [o.name for o in report.outcomes if o.state == "passing"]
         self.solved = [name for name in passing if before is not None and name not in before]
         self.report = report
         if self.hints and (self.at_hand is None or self.at_hand.name != self.hints.exercise):
@@ -204,7 +206,10 @@ class Watch:
         """The chapter's tests; then, where they pass, with those of tests/name."""
         course = Course(self.course.root)
         module = Module(course.root, self.module.directory)
-        listener = Listener(gives_up=lambda: self.current != number)
+        listener = Listener(
+            slow=lambda test, seconds: self.events.put(Event("slow", (test, seconds), number)),
+            gives_up=lambda: self.current != number,
+        )
         report = run(course, module, extra=False, listener=listener)
         if report.passed:
             self.events.put(Event("cells", report, number))

@@ -151,11 +151,12 @@ def test_a_save_gives_up_the_run_that_is_going(begun, terminal):
         f"import time, pathlib\n    while True: pathlib.Path({str(marker)!r}).touch(); time.sleep(0.05)",
     )
     wait_for(marker.exists)
+    terminal.expect("test_double is still running (stops after 30 s)")
     saved = time.monotonic()
     begun.tito("solution", "first", "double")
     terminal.expect("1 of 3 exercises")
     assert time.monotonic() - saved < 15  # the loop's own limit is 30 seconds
-    assert "still running" not in terminal.text
+    assert "gave" not in terminal.text
     marker.unlink()
     time.sleep(0.3)
     assert not marker.exists()
@@ -259,14 +260,13 @@ def test_interrupted_in_a_pipe(begun):
 def test_tests_beside_the_chapter_count(begun):
     begun.write("tests/first/test_more.py", "def test_no():\n    assert 1 == 2\n")
     begun.tito("solution", "first")
-    before = begun.read(CORE)
     with piped(begun) as process:
         said = until(process, "tested again when")
         assert "tests/first is running" in said and "test_no" in said
         begun.write("tests/first/test_more.py", "def test_yes():\n    assert 1 == 1\n")
         begun.file(FIRST).touch()
         process.stdout.read()
-        assert process.wait(60) == 0 and begun.read(CORE) == before or "return x + x" in begun.read(CORE)
+        assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize("arguments", [("--all",), ("first", "-k", "x"), ("first", "--json")])
