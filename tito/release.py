@@ -210,7 +210,7 @@ def _derived(edition: Edition, course: Course) -> None:
     text, found = re.subn(r"^modules[ \t]*[=:].*\n", listed, read(settings), flags=re.M)
     write_atomically(settings, text if found else text.replace("[course]\n", f"[course]\n{listed}"))
     for page in sorted(course.root.rglob("*.md")):
-        write_atomically(page, STUDENTS_PART.sub(r"\1", OWNERS_PART.sub("", read(page))))
+        write_atomically(page, _for_students(edition, read(page)))
     texts = derived.generate(Course(course.root), [], set())
     for module in Course(course.root).every_module:
         readme = module.directory / "README.md"
@@ -220,6 +220,13 @@ def _derived(edition: Edition, course: Course) -> None:
             )
     for path, text in texts.items():
         write_atomically(path, text)
+
+
+def _for_students(edition: Edition, page: str) -> str:
+    """A page without what is not for students, whose first commands are about the first chapter handed out."""
+    page = STUDENTS_PART.sub(r"\1", OWNERS_PART.sub("", page))
+    first, begin = edition.course.every_module[0].id, edition.listed[0].id
+    return re.sub(rf"^(    tito .*){first}$", rf"\g<1>{begin}", page, flags=re.M)
 
 
 def _place(root: Path, target: Path) -> None:

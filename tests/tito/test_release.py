@@ -312,6 +312,12 @@ def test_parts_of_a_page_for_one_of_the_two(toy):
     assert edition(toy).read("README.md") == "a\nc\nd\n"
 
 
+def test_the_first_commands_are_about_the_first_chapter_handed_out(toy):
+    toy.write("README.md", "01_first\n\n    tito start 01_first\n    tito test --module 01_first\n")
+    page = edition(toy, "--modules", "second").read("README.md")
+    assert page == "01_first\n\n    tito start 02_second\n    tito test --module 02_second\n"
+
+
 @pytest.mark.parametrize("place", ["full", "file", "modules/x", "tinytorch", "nowhere/x"])
 def test_places_that_are_refused(toy, place):
     toy.write("full/file", "kept")
