@@ -79,18 +79,21 @@ def apply(course: Course, planned: Plan) -> None:
             raise CourseError("somebody else is at work in this course. Nothing was changed: try again.")
         for module, name in planned.saved:
             new = Module(module.root, module.directory.with_name(f"{module.number:02d}_{name}"))
-            attempts.save(course, new, "before-update", attempts.stands_there(module))
+            why = "before-undo-of-update" if planned.change.undoes else "before-update"
+            attempts.save(course, new, why, attempts.stands_there(module))
         transaction.decide(course, planned.change)
 
 
 def finish(course: Course) -> list[str]:
-    """Carry out what was decided, test what was in the package again; what there is to say."""
+    """Carry out what was decided, test what was in the package again; what there is to say at the end."""
     with workspace.alone(course):
         texts = json.loads(read(transaction.stage(course) / "plan.json"))["texts"]
         plan = transaction.carry_out(course, lambda path: _keep(course, path, texts))
     said = [_test_again(course, name) for name in plan["retest"]]
     transaction.close(course)
-    return said
+    if plan["undoes"]:
+        return [*said, "Done: the course is as it was before that update."]
+    return [*said, "Done. As it was before: tito update --undo   (a chapter alone: tito undo MODULE)"]
 
 
 def undo(course: Course) -> Plan:

@@ -208,7 +208,7 @@ def without_notes(chapter: Chapter) -> str:
 
 def _note_lines(chapter: Chapter) -> list[tuple[int, int, str]]:
     ends = [cell.line for cell in chapter.cells[1:]] + [len(chapter.text.splitlines()) + 1]
-    return [(c.line - 1, end - 1, "") for c, end in zip(chapter.cells, ends, strict=True) if c.is_notes]
+    return [(c.line - 1, end - 1, "") for c, end in zip(chapter.cells, ends) if c.is_notes]
 
 
 def _cut(chapter: Chapter, cuts: list[tuple[int, int, str]]) -> str:

@@ -1,6 +1,7 @@
 """Whatever replaces a chapter's text keeps it first, and `tito undo` brings it back."""
 
 import concurrent.futures
+import re
 import shutil
 from pathlib import Path
 
@@ -207,10 +208,13 @@ STEPS = st.lists(
                 ("undo", "1"),
                 ("undo", "2"),
                 ("undo", "Box_text", "2"),
+                ("notebook", "--force"),
+                ("notebook", "--import", "--take", "notebook"),
+                ("notebook", "--import", "--take", "chapter"),
             ]
         ),
         st.integers(0, 9),  # typed into double
-        st.sampled_from(["a cell", "no markers", "nothing", "saved on another system"]),
+        st.sampled_from(["a cell", "no markers", "nothing", "saved on another system", "in the notebook"]),
     ),
     max_size=12,
 )
@@ -226,6 +230,11 @@ def type_(checkout, what):
         text += "\n# %%\nmine = 1\n"
     elif what == "no markers":
         text = text.replace("### BEGIN SOLUTION double", "# gone")
+    elif what == "in the notebook":
+        if checkout.file("first.ipynb").exists():
+            answer = "return 'of the notebook'"
+            checkout.write("first.ipynb", re.sub(r"raise Not\w+|return \d", answer, checkout.read("first.ipynb")))
+        return
     elif what == "nothing":
         text = ""
     else:
@@ -238,13 +247,13 @@ def newlines(text):
     return text.replace(b"\r\n", b"\n")
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings().max_examples // 5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_no_text_is_ever_lost(toy, steps):
     """Whatever is done in whatever order: each text that a command replaced is there to the end."""
     handed_out = HANDED_OUT.read_bytes()
     for name in toy.files():
-        if name.startswith((".tito/attempts", ".tito/reference")):
+        if name.startswith((".tito/attempts", ".tito/reference", "first.ipynb")):
             toy.file(name).unlink()
     toy.file(FIRST).write_bytes(handed_out)
     replaced = set()

@@ -358,6 +358,18 @@ def test_git_without_a_remote(fork):
     assert "git remote add upstream" in fork.tito("update", status=1)
 
 
+def test_a_full_disk(toy, release):
+    """Nothing is decided, so nothing is changed; with room the same command goes through."""
+    pytest.importorskip("resource")
+    work(toy)
+    before = without_private(toy)
+    done = toy.run("update", release.root, largest_file=3000)
+    assert done.returncode == 1 and "Nothing was changed" in done.stderr and "Traceback" not in done.stderr
+    assert without_private(toy) == before
+    toy.tito("update", release.root)
+    assert "Doubling, of course" in toy.read(FIRST)
+
+
 def test_log(toy, release):
     work(toy)
     toy.tito("update", release.root)

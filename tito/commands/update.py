@@ -70,6 +70,5 @@ RECORD = """To record it in git, so that later pulls know of it:
 def _finish(course, update):
     for line in update.finish(course):
         click.echo(line)
-    click.echo("Done. As it was before: tito update --undo   (a chapter alone: tito undo MODULE)")
     click.echo("  a notebook that is open: File > Reload Notebook from Disk")
     return 0
