@@ -202,6 +202,8 @@ def test_harmful_archives(sandboxed, class_):
     archive("bomb", ("first_dev.py", class_.solved + "\n" * 300_000_000))
     archive("bombs", *((f"{n}/first_dev.py", bytes(6_000_000)) for n in range(60)))
     archive("many", *((f"{n}.py", "") for n in range(5000)))
+    archive("list", *((str(n), "") for n in range(25_000)))
+    archive("packed otherwise", ("first_dev.py", class_.solved), level=zipfile.ZIP_LZMA)
     archive("in another", ("inner.zip", (class_.folder / "good.zip").read_bytes()))
     (class_.folder / "broken.zip").write_bytes((class_.folder / "good.zip").read_bytes()[:-30])
     (class_.folder / "text.zip").write_text("this is no archive")
@@ -209,7 +211,7 @@ def test_harmful_archives(sandboxed, class_):
     class_.grade(status=1)
     points = class_.points()
     assert {n: p for n, p in points.items() if p} == {"honest": WHOLE, "partly": WHOLE - LAST, "good": WHOLE}
-    assert len(points) == 12 and class_.everything() == before
+    assert len(points) == 14 and class_.everything() == before
     assert "leads out of its archive" in (class_.results / "feedback" / "traversal.html").read_text(encoding="utf-8")
 
 

@@ -144,7 +144,7 @@ FORBIDDEN = {
     "perf_event_open": (298, 241), "userfaultfd": (323, 282), "unshare": (272, 97), "setns": (308, 268),
     "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51),
     "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430), "mount_setattr": (442, 442),
-    "personality": (135, 92),
+    "personality": (135, 92), "syslog": (103, 116), "process_madvise": (440, 440), "process_mrelease": (448, 448),
 }  # fmt: skip
 # What Landlock does not see, and a read-only view makes harmless.
 CHANGES_OWNER_OR_MODE = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
@@ -17,6 +18,7 @@ LARGEST_FILE = 5_000_000
 LARGEST_ARCHIVE = 50_000_000
 LARGEST_SUBMISSION = 50_000_000
 MOST_FILES, DEEPEST = 2_000, 12
+MEMBER, MOST_MEMBERS = b"PK\x01\x02", 20_000  # what each entry of an archive's list begins with
 SUFFIXES = (".py", ".ipynb")
 PASSED_OVER = re.compile(r"\..*|__pycache__|__MACOSX|node_modules|site-packages|venv|handed_out")
 
@@ -148,30 +150,26 @@ def _read_file(file: Path, path: str, handed: Handed) -> None:
             if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
                 handed.remark(f"{path} is no plain file")
                 return
-            if archive:
-                _read_archive(opened, path, handed)
-                return
             content = opened.read(largest + 1)
     except OSError as error:
         handed.remark(f"{path} could not be read: {error.strerror}")
         return
     if len(content) > largest:
         handed.remark(f"{path} is larger than {largest // 1_000_000} MB, and was not read")
+    elif archive:
+        _read_archive(content, path, handed)
     else:
         handed.take(path, content)
 
 
-def _read_archive(opened, path: str, handed: Handed) -> None:
+def _read_archive(content: bytes, path: str, handed: Handed) -> None:
     """The members of an archive that may be chapters, read in memory: nothing is ever unpacked."""
-    if os.fstat(opened.fileno()).st_size > LARGEST_ARCHIVE:
-        handed.remark(f"{path} is larger than {LARGEST_ARCHIVE // 1_000_000} MB, and was not opened")
+    if content.count(MEMBER) > MOST_MEMBERS:
+        handed.remark(f"{path} holds too many files, and was not opened")
         return
     try:
-        with zipfile.ZipFile(opened) as archive:
-            members = archive.infolist()
-            if len(members) > MOST_FILES:
-                handed.remark(f"{path} holds {len(members)} files: the first {MOST_FILES} were looked at")
-            for member in members[:MOST_FILES]:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for member in archive.infolist():
                 if handed.full:
                     return
                 _read_member(archive, member, f"{path}/{member.filename}", handed)
@@ -186,6 +184,8 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str, h
         handed.remark(f"{path} leads out of its archive, and was not read")
     elif stat.S_ISLNK(member.external_attr >> 16):
         handed.remark(f"{path} is a link, and was not followed")
+    elif member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        handed.remark(f"{path} is packed in a way that was not read")
     elif member.is_dir() or not _wanted(parts[-1]) or any(map(_passed_over, parts)):
         return
     else:
