@@ -81,7 +81,7 @@ def progress(course: Course, module: Module) -> Progress:
         changed_exercises=stale,
         needs={e["name"]: e["needs"] for e in kept.get("exercises", ()) if e.get("needs") and e["name"] not in stale},
         chapter_tests={name: t["state"] for name, t in tests.items()},
-        problems=[] if changed else kept.get("problems", []),
+        problems=_problems(module, kept, changed),
         tests_directory=bool(kept.get("tests_directory")),
         installed=bool(kept.get("installed")) and kept["installed"] == _package(course, module),
     )
@@ -106,6 +106,12 @@ def _states(chapter: Chapter, handed_out: Chapter, kept: dict) -> tuple[dict[str
     return states, stale
 
 
+def _problems(module: Module, kept: dict, changed: bool) -> list[str]:
+    if not module.dev.exists():
+        return [f"{module.dev_path} is missing."]
+    return [] if changed else kept.get("problems", [])
+
+
 def _package(course: Course, module: Module) -> str:
     file = course.package / "core" / f"{module.name}.py"
     return workspace.fingerprint(read(file)) if file.exists() else ""
@@ -121,9 +127,9 @@ def to_keep(course: Course, module: Module, data: dict) -> dict:
 
 
 def latest(course: Course) -> Module | None:
-    """The chapter in progress that was edited last."""
-    begun = [m for m in course.modules if workspace.is_begun(course, m) and m.dev.exists()]
-    return max(begun, key=lambda m: m.dev.stat().st_mtime, default=None)
+    """The chapter in progress that was edited last; one whose file is gone comes before all."""
+    begun = [m for m in course.modules if workspace.is_begun(course, m)]
+    return max(begun, key=lambda m: m.dev.stat().st_mtime if m.dev.exists() else float("inf"), default=None)
 
 
 def after(course: Course, module: Module) -> Progress | None:

@@ -174,6 +174,8 @@ def test_completion_of_exercises(toy, monkeypatch):
     context.params["module"] = "first"
     assert complete_exercise(context, None, "Box") == ["Box_doubled", "Box_text"]
     assert complete_module(context, None, "0") == ["01_first", "02_second"]
+    done = toy.run(_TITO_COMPLETE="bash_complete", COMP_WORDS="tito hint first Box_t", COMP_CWORD="3")
+    assert done.stdout == "plain,Box_text\n"
     context.params["module"] = "nothing"
     assert complete_exercise(context, None, "") == []
 

@@ -95,6 +95,16 @@ def test_a_package_that_lost_what_passed(begun):
     assert "next: tito start 02_second" in begun.tito()
 
 
+def test_a_chapter_whose_file_is_gone(begun):
+    begun.tito("start", "second")
+    begun.file(FIRST).unlink()
+    output = begun.tito()
+    assert f"{FIRST} is missing" in output and "next: tito doctor --fix" in output
+    assert f"{FIRST} is missing" in begun.tito("status", "first") and "the tests could not be run" in begun.tito("status")
+    begun.tito("doctor", "--fix", status=None)
+    assert "next: double" in begun.tito()
+
+
 def test_a_chapter_in_progress_comes_before_one_that_is_not_begun(begun):
     begun.tito("start", "second")
     begun.tito("solution", "first")

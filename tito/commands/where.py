@@ -18,7 +18,11 @@ def show() -> None:
         return
     row = progress(course, module)
     click.echo(f"You are in {row.module}, {row.title}: {row.state}.")
-    if row.state == "passed" and row.installed:
+    if not module.dev.exists():
+        click.echo(f"  {row.problems[0]}")
+        click.echo("  next: tito doctor --fix")
+        click.echo(f"        tito reset {module.id}   to begin it anew")
+    elif row.state == "passed" and row.installed:
         go_on(course, module)
     elif row.state == "passed":
         package = f"{course.package.name}/core/{module.name}.py"
