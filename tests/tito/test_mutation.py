@@ -106,6 +106,14 @@ def test_a_sample_is_the_seed_s(toy):
     assert result(toy, "--sample", "8")["mutants"] == 8
 
 
+def test_one_exercise_alone(toy):
+    weaken(toy)
+    toy.write("tests/mutants/first.yaml", EXPLAINED + "double:\n  - why: Not asked.\n    changes: [gone]\n")
+    data = result(toy, "--exercise", "Box_text")
+    assert data["mutants"] == sum(exercise == "Box_text" for exercise, _ in changes(toy)) and data["stale"] == []
+    assert "There are: double, Box_doubled, Box_text" in mutation(toy, "first", "--exercise", "box", status=2)
+
+
 def test_solutions_that_fail_are_no_measure(toy):
     toy.edit(FIRST, "check(double(3), 6)", "check(double(3), 7)")
     assert "the own cells of double fail on the solution itself" in mutation(toy, status=1)

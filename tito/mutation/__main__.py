@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import click
@@ -25,6 +25,7 @@ from tito.mutation.mutants import Mutant, mutants
 from tito.mutation.trials import LAYERS, Trials
 
 ENOUGH = 0.9  # of a chapter's mutants have to be killed
+Choice = Callable[[list[Mutant]], list[Mutant]]
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Result:
 
     module: Module
     tried: list[Tried]
-    complete: bool  # False for a sample
+    complete: bool  # False for a sample and for one exercise
     stale: list[str] = field(default_factory=list)  # explanations that explain nothing
 
     def killed(self, layer: str = "") -> int:
@@ -67,26 +68,28 @@ class Result:
 
     @property
     def good(self) -> bool:
-        """A sample is too small for its share to mean much; its survivors have to be explained all the same."""
+        """A sample's share means little; its survivors have to be explained all the same."""
         enough = self.score >= ENOUGH or not self.complete
         return enough and not self.stale and all(t.why for t in self.survivors)
 
 
-def tried_mutants(course: Course, module: Module, sample: int | None, seed: int, processes: int) -> Result:
-    """Try a chapter's mutants, or a sample of them."""
+def tried_mutants(course: Course, module: Module, exercise: str, choose: Choice, processes: int) -> Result:
+    """Try a chapter's mutants, those of one exercise, or a sample of them."""
     chapter = workspace.reference_chapter(course, module)
     if missing := workspace.unsolved(chapter):
         raise CourseError(f"{chapter.path} holds no solution of {', '.join(sorted(missing))}: nothing to change.")
-    every = mutants(chapter)
-    tried = [Tried(mutant) for mutant in chosen(every, sample, seed)]
+    if exercise and exercise not in chapter.exercises:
+        raise UsageError(f"{module.id} has no exercise {exercise!r}. There are: {', '.join(chapter.exercises)}.")
+    every = [mutant for mutant in mutants(chapter) if exercise in ("", mutant.exercise)]
+    tried = [Tried(mutant) for mutant in choose(every)]
     trials = Trials(course, module, chapter, processes)
     for layer in LAYERS:
         left = [t for t in tried if not t.killed_by]
         for one, end in zip(left, trials.run(layer, [t.mutant for t in left]), strict=True):
             if end != "passed":
                 one.killed_by, one.timed_out = layer, end == "timed out"
-    reasons = explanations(course, module)
-    result = Result(module, tried, complete=len(tried) == len(every))
+    reasons = {key: why for key, why in explanations(course, module).items() if exercise in ("", key[0])}
+    result = Result(module, tried, complete=len(tried) == len(every) and not exercise)
     for one in result.survivors:
         one.why = reasons.get(one.mutant.key, "")
     existing, killed = {m.key for m in every}, {t.mutant.key for t in tried if t.killed_by}
@@ -172,21 +175,25 @@ def as_data(result: Result) -> dict:
 
 @click.command()
 @click.argument("names", nargs=-1)
+@click.option("--exercise", default="", metavar="NAME", help="Of one chapter, this exercise alone.")
 @click.option("--sample", type=click.IntRange(1), metavar="N", help="Try N mutants of each chapter.")
 @click.option("--seed", default=0, help="Which sample.")
 @click.option("--processes", type=click.IntRange(1), default=min(2, os.cpu_count() or 1), show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="For a script.")
-def main(names, sample, seed, processes, as_json):
+def main(names, exercise, sample, seed, processes, as_json):
     """Change the solutions in small ways, and see whether the tests notice.
 
     \b
-      python -m tito.mutation                every chapter
-      python -m tito.mutation 07_autograd    one chapter
-      python -m tito.mutation --sample 10    ten mutants of each
+      python -m tito.mutation                            every chapter
+      python -m tito.mutation 07_autograd                one chapter
+      python -m tito.mutation 07 --exercise unbroadcast  one exercise
+      python -m tito.mutation --sample 10                ten mutants of each chapter, always the same
 
     Exit status: 0 where 90% of each chapter's mutants are killed and every survivor is explained, else 1.
     """
     results = []
+    if exercise and len(names) != 1:
+        raise click.UsageError("--exercise goes with one chapter.")
     try:
         if not hasattr(os, "fork"):
             raise UsageError("mutation testing starts a process for each mutant with fork, which this system lacks.")
@@ -195,7 +202,7 @@ def main(names, sample, seed, processes, as_json):
         wanted = {course.module(name) for name in names}
         for module in (m for m in course.modules if m in wanted or not names):
             began = time.monotonic()
-            results.append(tried_mutants(course, module, sample, seed, processes))
+            results.append(tried_mutants(course, module, exercise, lambda m: chosen(m, sample, seed), processes))
             click.echo(f"{module.id}: {len(results[-1].tried)} mutants, {time.monotonic() - began:.0f} s", err=True)
     except CourseError as error:
         click.echo(f"tito.mutation: {error}", err=True)
