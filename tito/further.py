@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import linecache
+import re
 import sys
 import textwrap
 import traceback
@@ -18,6 +19,10 @@ import pytest
 
 from tito import inside
 from tito.process import untold
+
+ARRAYS = re.compile(  # as NumPy shows two that differ
+    r"^ *(?:ACTUAL|x): (.*?)^ *(?:DESIRED|y): (array\(.*?\)|.*?)\s*(?:^\S|\Z)", re.S | re.M
+)
 
 
 class Plugin(inside.Events):
@@ -64,14 +69,18 @@ class Plugin(inside.Events):
 
     def describe(self, item, call):
         error = call.excinfo.value
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(item.path)]
-        asked = statement(str(item.path), frames[-1].lineno) if frames else {}
-        place = {"path": str(item.path), "line": frames[-1].lineno, "name": item.name} if frames else None
+        while isinstance(error, BaseExceptionGroup):  # Hypothesis found several: one at a time
+            error, self.compared = error.exceptions[0], None
+        path = str(item.path)
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
+        named = [f for f in frames if f.name == getattr(item, "originalname", item.name)] or frames
+        asked = statement(path, named[-1].lineno) if named else {}
         own = inside.chapter_frames(error, self.job)
-        said = inside.told(error, self.job)
-        failure = untold(inside.kind(error), said, inside.whole_text(error, self.job))
+        text = inside.whole_text(error, self.job, path)
+        failure = untold(inside.kind(error), inside.told(error, self.job), text)
         failure |= {"type": type(error).__name__, "message": inside.cut(str(error))} | inside.blank_met(error, self.job)
-        failure |= {"test": place, "where": own[-1] if own else None, "frames": own[-8:]} | asked
+        failure |= {"test": {"path": path, "line": named[-1].lineno, "name": item.name} if named else None}
+        failure |= {"where": own[-1] if own else None, "frames": own[-8:]} | asked
         failure["reason"] = "; ".join(getattr(error, "__notes__", ()))
         if hasattr(error, "call"):
             failure |= {key: getattr(error, key) for key in ("call", "actual", "expected", "reason")}
@@ -80,15 +89,14 @@ class Plugin(inside.Events):
         return failure
 
     def assertion(self, error):
-        """What an `assert` of pytest or NumPy found."""
+        """What an `assert` of pytest, or one of NumPy's, found."""
+        if arrays := ARRAYS.search(str(error)):
+            return {"kind": "check", "actual": arrays[1].strip(), "expected": arrays[2].strip()}
         if self.compared:
             op, left, right = self.compared
             return {"kind": "check", "actual": left, "expected": right if op == "==" else f"{op} {right}"}
         said = [line.strip() for line in str(error).splitlines() if line.strip()]
-        values = [line for line in said if line.split(":")[0] in ("ACTUAL", "x")]
-        told = [line for line in said if line.startswith(("Mismatched", "Max absolute", "(shapes"))]
-        actual = values[0].partition(":")[2].strip() if values else "; ".join(told) or " ".join(said[:2])
-        return {"kind": "check", "actual": actual} | ({"reason": "; ".join(told)} if values and told else {})
+        return {"kind": "check", "actual": " ".join(said[:3])}
 
 
 def statement(path, line):

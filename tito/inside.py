@@ -224,9 +224,10 @@ def describe(error, cell, job, cells=()):
     return failure
 
 
-def whole_text(error, job):
-    """The whole traceback, as the chapters have the lines."""
-    return cut("".join(in_chapters(traceback.TracebackException.from_exception(error), job).format()), 10 * MOST_TEXT)
+def whole_text(error, job, first=""):
+    """The whole traceback, as the chapters have the lines, from the `first` file on where one is named."""
+    trace = in_chapters(traceback.TracebackException.from_exception(error), job, first)
+    return cut("".join(trace.format()), 10 * MOST_TEXT)
 
 
 def cut(text, most=MOST_TEXT):
@@ -279,16 +280,17 @@ def chapter_frames(error, job, cells=()):
     return [f for f in frames if f["path"].endswith("_dev.py") or f["path"] in cells]
 
 
-def in_chapters(trace, job):
+def in_chapters(trace, job, first=""):
     """The traceback with the package's lines named as the chapters', and without our own machinery."""
     frames = list(trace.stack)
     last = max((i for i, f in enumerate(frames) if f.filename == __file__), default=-1)
+    last = next((i - 1 for i, f in enumerate(frames) if f.filename == first), last)
     shown = [(f, frame(f.filename, f.lineno or 0, f.name, job)) for f in frames[last + 1 :]]
     listed = [traceback.FrameSummary(p["path"], p["line"], f.name, line=f.line) for f, p in shown]
     trace.stack = traceback.StackSummary.from_list(listed)
     for other in (trace.__cause__, trace.__context__):
         if other is not None:
-            in_chapters(other, job)
+            in_chapters(other, job, first)
     return trace
 
 

@@ -94,7 +94,8 @@ def test_a_blank_of_an_earlier_chapter_is_named(toy):
     toy.tito("start", "first")
     toy.tito("export", "first")
     output = toy.tito("test", "second", status=1)
-    assert "test_rules" not in output and "rules: needs 01_first double first" in output and "next: solve double in 01_first, then tito test 02_second" in output
+    assert "waiting   rules: needs 01_first double first" in output
+    assert "next: solve double in 01_first, then tito test 02_second" in output
     assert "failing" not in output
 
 
@@ -125,6 +126,22 @@ def test_failures_of_further_tests(toy):
     failed = json.loads(toy.tito("test", "first", "--json", status=1))["tests_directory"]
     names = ["test_equal", "test_close", "test_raises", "test_other", "test_loops", "test_ends"]
     assert sorted(f["name"].rpartition("::")[2] for f in failed) == sorted(names)
+
+
+def test_a_further_test_with_drawn_examples(toy):
+    """Hypothesis's group of failures: the first, with its example, from the test's line on."""
+    toy.write(
+        "tests/first/test_more.py",
+        "import numpy as np\nfrom hypothesis import given, strategies as st\n"
+        "from tinytorch.core.first import double\n\n"
+        "def same(x, expected):\n    np.testing.assert_allclose(x, expected)\n\n"
+        "@given(st.integers(0, 9))\ndef test_drawn(n):\n    same(double(np.array([n, 2 * n])), [2 * n, 4 * n])\n",
+    )
+    solved(toy, ("return x + x", "return x + x + np.any(x > 6)"))
+    output = toy.tito("test", "first", status=1)
+    assert "    tried     same(double(np.array([n, 2 * n])), [2 * n, 4 * n])\n    gave      array([ 9, 17])" in output
+    assert "    expected  array([ 8, 16])\n" in output and "n=4" in output
+    assert "pluggy" not in toy.tito("test", "first", "--traceback", status=1)
 
 
 def test_all_installs_nothing_that_fails_further_tests(toy):
