@@ -7,6 +7,7 @@ import builtins
 import difflib
 import dis
 import functools
+import re
 from collections.abc import Iterator
 from types import CodeType
 
@@ -16,7 +17,7 @@ from tito.errors import Problem
 
 LOADS = {"LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"}
 STORES = {"STORE_NAME", "STORE_GLOBAL"}
-ALWAYS = {*dir(builtins), "__file__", "__annotations__", "__builtins__", "__all__", "__path__", "__class__"}
+ALWAYS = set(dir(builtins))
 EVERYTHING = "*"
 
 
@@ -47,7 +48,7 @@ def _undefined(chapter: Chapter, code: CodeType, tree: ast.Module) -> Iterator[P
     defined = {name for inner in _codes(code) for name, _ in _names(inner, STORES)}
     for inner in _codes(code):
         for name, line in _names(inner, LOADS):
-            if name not in defined | ALWAYS:
+            if name not in defined | ALWAYS and not re.fullmatch(r"__\w+__", name):  # the compiler's own names
                 close = difflib.get_close_matches(name, defined, n=1)
                 hint = f" Did you mean {close[0]}?" if close else ""
                 message = f"the name {name} is defined in no exported cell.{hint}"
