@@ -60,6 +60,8 @@ def _lock(file, waiting: str) -> None:
     except BlockingIOError:
         print(waiting, file=sys.stderr, flush=True)
         fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError:
+        return  # a file system without locks: whoever works there is alone
 
 
 def _write_beside(path: Path, text: str | bytes) -> str:

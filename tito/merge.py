@@ -62,11 +62,11 @@ def merge(
         sides = [textwrap.dedent(Chapter("", text).exercises[name].text) for text in texts]
         picked = pick(name, *sides)
         chosen[name] = settle(name, *sides) if picked is None else picked
-    frames = [_with_regions(text, dict.fromkeys(names, "")) for text in texts]
+    frames = [with_regions(text, dict.fromkeys(names, "")) for text in texts]
     frame = _merge_cells(*(CELL.split(text) for text in frames), settle)
     if any(count[name] != 1 for count in [_count(frame)] for name in names):
         return settle(REST, *texts), conflicts  # exercises were moved about: the chapter as a whole
-    return _with_regions(frame, chosen), conflicts
+    return with_regions(frame, chosen), conflicts
 
 
 def _count(text: str) -> Counter:
@@ -79,7 +79,7 @@ def _in_all(texts: tuple[str, ...]) -> list[str]:
     return [name for name in counts[0] if all(count[name] == 1 for count in counts)]
 
 
-def _with_regions(text: str, regions: dict[str, str]) -> str:
+def with_regions(text: str, regions: dict[str, str]) -> str:
     """The text with what stands in some exercises replaced."""
     lines = text.splitlines(keepends=True)
     for region in reversed(Chapter("", text).regions):

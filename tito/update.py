@@ -21,7 +21,7 @@ from tito.course import Course, Module
 from tito.derived import GENERATED, current
 from tito.errors import CourseError, UsageError
 from tito.files import read, write_atomically
-from tito.merge import Conflict, merge
+from tito.merge import Conflict, merge, with_regions
 from tito.transaction import Change
 
 MANIFEST = "release.json"
@@ -56,20 +56,25 @@ def plan(course: Course, release: Course, source: str, take) -> Plan:
     return planned
 
 
-def known(course: Course) -> dict[str, str]:
-    """Fingerprints of the files of the release that is here, as far as that was written down."""
+def known(course: Course) -> tuple[dict[str, str], bool]:
+    """Fingerprints of the files of the release that is here, and whether all of them are known to be the release's."""
     try:
         found = json.loads(read(course.private / MANIFEST))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return found["files"], found["all released"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}, False
 
 
 def remember(course: Course) -> None:
-    """Write down what the files of this release are, before anything in them is changed."""
+    """Write down what stands in the course's files before work on the first chapter begins."""
     if not (course.private / MANIFEST).exists():
-        found = {path: _sha(file.read_bytes()) for path, file in sources.files(course).items()}
-        write_atomically(course.private / MANIFEST, json.dumps(found, indent=0))
+        files = {path: file.read_bytes() for path, file in sources.files(course).items()}
+        write_atomically(course.private / MANIFEST, _manifest(files, False))
+
+
+def _manifest(files: dict[str, bytes], released: bool) -> str:
+    prints = {path: _sha(data) for path, data in files.items() if not path.startswith(".tito/")}
+    return json.dumps({"all released": released, "files": prints}, indent=0)
 
 
 def apply(course: Course, planned: Plan) -> None:
@@ -132,12 +137,16 @@ def _chapter(course, release, module: Module, new: Module, files: dict[str, byte
             return theirs
         return solutions[name] if ours == solved.get(name) and name in solutions else ours
 
+    base, theirs = workspace.blanked(old_reference), workspace.blanked(reference)
     mine = workspace.without_notes(module.chapter)
-    text, conflicts = merge(
-        workspace.blanked(old_reference), mine, workspace.blanked(reference), lambda name: take(module, name), pick
-    )
+    text, conflicts = merge(base, mine, theirs, lambda name: take(module, name), pick)
     planned.conflicts += [(module, conflict) for conflict in conflicts]
     files.pop(new.dev_path)
+    unlocked = {n: solved[n] for n in workspace.unsolved(reference) - workspace.unsolved(old_reference) if n in solved}
+    if unlocked:  # solutions that a students' edition was sent: they stay, also in the package
+        reference = Chapter(reference.path, with_regions(reference.text, unlocked))
+        package = export.target(release, new).relative_to(release.root).as_posix()
+        files[package] = export.generate(release, new, reference.text).encode()
     kept = f".tito/reference/{new.name}/{new.name}_dev.py"
     if workspace.reference(course, module).exists() or not workspace.handed_out_file(release, new).exists():
         files[kept] = reference.text.encode()
@@ -160,7 +169,8 @@ def _chapter(course, release, module: Module, new: Module, files: dict[str, byte
 
 def _files(course: Course, files: dict[str, bytes], successors: dict[str, Module], planned: Plan) -> None:
     """Everything else: the release's, and what the student changed in it is named."""
-    change, before, aside = planned.change, known(course), []
+    change, aside = planned.change, []
+    before, released = known(course)
     for path, data in files.items():
         here = course.root / path
         if here.exists() and here.read_bytes() == data:
@@ -172,14 +182,12 @@ def _files(course: Course, files: dict[str, bytes], successors: dict[str, Module
             continue  # changed here, and not by the release
         change.write[path] = data
         aside += [path] if mine else []
-    gone = [p for p in before if p not in files and (course.root / p).is_file()]
+    gone = [p for p in before if released and p not in files and (course.root / p).is_file()]
     gone += [p for p in _left_over(course, files, successors) if p not in gone]
     moved = {m.dev_path for m in course.every_module if _moved(m, successors)}
     change.remove = [p for p in gone if p in moved or not _changed(course, before, p)]
     if change.write or change.remove:
-        change.write[f".tito/{MANIFEST}"] = json.dumps(
-            {p: _sha(data) for p, data in files.items() if not p.startswith(".tito/")}, indent=0
-        ).encode()
+        change.write[f".tito/{MANIFEST}"] = _manifest(files, True).encode()
     replaced = len([p for p in change.write if not p.startswith(".tito/") and p not in change.texts])
     planned.said.append(f"{'the course':<16} {replaced} files written, {len(change.remove)} removed")
     left = [p for p in gone if p not in change.remove]

@@ -132,14 +132,16 @@ def test_a_chapter_in_the_package_is_tested_again(toy, release):
 
 def test_files_that_the_student_changed(toy, release):
     """Those the release changed too are kept aside and named; the others stay."""
-    release.write("tests/test_a.py", "new = 1\n")
-    release.write("tests/test_b.py", "old = 1\n")
     for name in ("test_a", "test_b", "test_c", "test_d"):
-        toy.write(f"tests/{name}.py", "old = 1\n")
+        release.write(f"tests/{name}.py", "old = 1\n")
+    toy.write("notes.txt", "my own\n")
     toy.tito("start", "first")
+    toy.tito("update", release.root)
     for name in ("test_a", "test_b", "test_c"):
         toy.write(f"tests/{name}.py", "mine = 1\n")
-    toy.write("notes.txt", "my own\n")
+    release.write("tests/test_a.py", "new = 1\n")
+    for name in ("test_c", "test_d"):
+        release.file(f"tests/{name}.py").unlink()
     output = toy.tito("update", release.root)
     assert "tests/test_a.py: you had changed it; yours is kept" in output
     assert "tests/test_c.py: not in the release any more; you had changed it, so it stays" in output
@@ -375,3 +377,36 @@ def test_log(toy, release):
     toy.tito("update", release.root)
     events = [json.loads(line)["event"] for line in toy.read(".tito/log.jsonl").splitlines()]
     assert events == ["start", "solution", "update"]
+
+
+def edition(toy, release, tmp_path):
+    """The students' editions of both releases."""
+    made = [Checkout(tmp_path / name) for name in ("edition one", "edition two")]
+    for course, students in zip((toy, release), made):
+        course.tito("release", students.root)
+    return made
+
+
+def test_a_students_edition(toy, release, tmp_path):
+    """Handed out blank, without solutions: the next edition is merged in the same way."""
+    student, new = edition(toy, release, tmp_path)
+    solve(student)
+    before = without_private(student)
+    student.tito("update", new.root)
+    assert student.read(FIRST) == new.read(FIRST).replace(BLANK, "    return 2 * x\n")
+    handed_out = "modules/handed_out/first/first_dev.py"
+    assert student.read(handed_out) == new.read(handed_out) != before[handed_out].decode()
+    assert "double: to do" not in student.tito("test", "first", status=1)
+    student.tito("update", "--undo")
+    assert without_private(student) == before
+
+
+def test_an_edition_whose_solutions_were_unlocked(toy, release, tmp_path):
+    """The solutions stay, and so does what later chapters need of them."""
+    student, new = edition(toy, release, tmp_path)
+    student.tito("solution", "first", "--from", toy.file(FIRST))
+    assert "return x + x" in student.read(CORE)
+    student.tito("update", new.root)
+    assert "return x + x" in student.read(".tito/reference/first/first_dev.py")
+    assert "check(double(4), 8)" in student.read(".tito/reference/first/first_dev.py")
+    assert "return x + x" in student.read(CORE)
