@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tito.course import Course
+from tito.errors import CourseError
 from tito.files import read, write_atomically
 from tito.merge import merge
 
@@ -47,6 +48,9 @@ def decide(course: Course, change: Change) -> None:
     directory = stage(course)
     shutil.rmtree(directory, ignore_errors=True)  # left by a change that was never decided
     paths = [*change.write, *change.remove]
+    if closed := sorted({d for d in (_directory(course.root / path) for path in paths) if not os.access(d, os.W_OK)}):
+        names = ", ".join(d.relative_to(course.root).as_posix() for d in closed)
+        raise CourseError(f"{names} cannot be written: read-only for you. Nothing was changed.")
     fresh = [path for path in paths if not (course.root / path).exists()]
     for path in set(paths) - set(fresh):
         _copy(course.root / path, directory / "old" / path)
@@ -85,6 +89,11 @@ def last(course: Course) -> Path | None:
     done = sorted((course.private / "updates").glob("*/plan.json"), reverse=True)
     undone = {json.loads(read(file))["undoes"] for file in done}
     return next((f.parent for f in done if f.parent.name not in undone and not json.loads(read(f))["undoes"]), None)
+
+
+def _directory(file: Path) -> Path:
+    """The innermost directory around a file that is there already."""
+    return next(d for d in file.parents if d.exists())
 
 
 def _put(course: Course, directory: Path, path: str, keep) -> None:

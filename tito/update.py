@@ -93,7 +93,11 @@ def finish(course: Course) -> list[str]:
     """Carry out what was decided, test what was in the package again; what there is to say at the end."""
     with workspace.alone(course):
         texts = json.loads(read(transaction.stage(course) / "plan.json"))["texts"]
-        plan = transaction.carry_out(course, lambda path: _keep(course, path, texts))
+        try:
+            plan = transaction.carry_out(course, lambda path: _keep(course, path, texts))
+        except OSError as error:
+            said = f"{error.strerror} ({error.filename}). The same command carries on, once that is mended."
+            raise CourseError(f"the update stopped half-way: {said}") from error
     said = [_test_again(course, name) for name in plan["retest"]]
     transaction.close(course)
     if plan["undoes"]:

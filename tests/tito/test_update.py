@@ -353,6 +353,18 @@ def test_git_with_work_that_is_not_committed(fork):
     assert fork.read(FIRST) == solve_now
 
 
+def test_a_new_clone_of_a_fork(fork, tmp_path):
+    """.tito is not in git: the reference comes from the commit that the student began with."""
+    git(tmp_path, "clone", "--quiet", fork.root, tmp_path / "second")
+    second = Checkout(tmp_path / "second")
+    mine = second.read(FIRST)
+    begun = git(second.root, "rev-list", "--max-parents=0", "HEAD").strip()
+    second.edit(FIRST, "return 2 * x", 'raise NotImplementedError("exercise double")')
+    second.tito("start", "first", "--from", begun)
+    assert second.read(FIRST) == mine.replace("return 2 * x", 'raise NotImplementedError("exercise double")')
+    assert second.read(".tito/reference/first/first_dev.py") == (ROOT / "tests" / "toy" / FIRST).read_text()
+
+
 def test_git_without_a_remote(fork):
     git(fork.root, "remote", "set-url", "origin", "file:///nowhere/at/all")
     assert "Nothing was changed. Git says" in fork.tito("update", status=1)

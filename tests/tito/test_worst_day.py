@@ -131,6 +131,20 @@ def test_a_read_only_checkout(well):
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs rights as Unix has them")
+def test_a_read_only_package(well, tmp_path):
+    """A part that cannot be written keeps an update from beginning."""
+    release = Checkout(shutil.copytree(well.root, tmp_path / "release"))
+    release.edit(CORE, "return x + x", "return 2 * x")
+    release.write("book/new.md", "")
+    well.file("tinytorch/core").chmod(0o555)
+    before = well.files()
+    done = humbly(well, "update", str(release.root))
+    assert done.returncode == 1 and "tinytorch/core cannot be written" in done.stderr and well.files() == before
+    well.file("tinytorch/core").chmod(0o755)
+    assert humbly(well, "update", str(release.root)).returncode == 0 and well.file("book/new.md").exists()
+
+
 def test_without_git_on_the_path(well):
     """No command needs it but the one that would fetch with it."""
     shutil.copytree(ROOT / "tests" / "toy", well.root / ".git")
