@@ -109,7 +109,7 @@ def dense(x, w, b, /):
     return rows.reshape(*x.shape[:-1], w.shape[1])
     ### END SOLUTION
 
-# %% ../../modules/source/04_layers/layers_dev.py #L315
+# %% ../../modules/source/04_layers/layers_dev.py #L316
 class Parameter(Tensor):
     """A Tensor of floats that training adjusts.
 
@@ -144,7 +144,7 @@ class Parameter(Tensor):
         """Forget the gradient."""
         self.grad = None
 
-# %% ../../modules/source/04_layers/layers_dev.py #L378
+# %% ../../modules/source/04_layers/layers_dev.py #L379
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Inputs of a unit, and units that an input reaches, for weights of `shape` (..., inputs, outputs)."""
     if not isinstance(shape, (tuple, list)) or len(shape) < 2:
@@ -154,7 +154,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     window = int(np.prod(shape[:-2]))
     return window * shape[-2], window * shape[-1]
 
-# %% ../../modules/source/04_layers/layers_dev.py #L390
+# %% ../../modules/source/04_layers/layers_dev.py #L391
 def glorot_uniform(shape: tuple[int, ...], rng=None) -> np.ndarray:
     """Uniform weights of variance 2 / (fan_in + fan_out), as float32 (Glorot & Bengio 2010).
 
@@ -202,7 +202,7 @@ def he_normal(shape: tuple[int, ...], rng=None) -> np.ndarray:
     return rng.normal(0, np.sqrt(2 / fan_in), shape).astype(np.float32)
     ### END SOLUTION
 
-# %% ../../modules/source/04_layers/layers_dev.py #L582
+# %% ../../modules/source/04_layers/layers_dev.py #L583
 def is_parameter(value) -> bool:
     """Whether `value` is a Parameter, or another Tensor that requires a gradient and was not computed."""
     if isinstance(value, Parameter):
@@ -218,7 +218,7 @@ def contents(value):
         return value.items()
     return enumerate(value) if isinstance(value, (list, tuple)) else ()
 
-# %% ../../modules/source/04_layers/layers_dev.py #L600
+# %% ../../modules/source/04_layers/layers_dev.py #L601
 def parts(value, name: str = "", seen: set | None = None):
     """Every Module and parameter in `value`, itself included, from the outside in.
 
@@ -255,7 +255,7 @@ def parts(value, name: str = "", seen: set | None = None):
         yield from parts(inner, f"{name}.{key}" if name else str(key), seen)
     ### END SOLUTION
 
-# %% ../../modules/source/04_layers/layers_dev.py #L704
+# %% ../../modules/source/04_layers/layers_dev.py #L705
 class Module:
     """A function with parameters inside. Write `forward`; the rest is here.
 
@@ -395,7 +395,7 @@ def misfits(own: dict, state: dict) -> list[str]:
             found.append(f"{name}: the shape is {shape}, this model has {tensor.shape}")
     return found
 
-# %% ../../modules/source/04_layers/layers_dev.py #L977
+# %% ../../modules/source/04_layers/layers_dev.py #L978
 def checked_size(value, layer: str, name: str) -> int:
     """`value` as an int, once it is seen to be an integer of at least 1."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
@@ -405,7 +405,7 @@ def checked_size(value, layer: str, name: str) -> int:
         raise ValueError(f"{layer}: {name} is {value!r:.60}, expected an integer of at least 1.{hint}")
     return int(value)
 
-# %% ../../modules/source/04_layers/layers_dev.py #L989
+# %% ../../modules/source/04_layers/layers_dev.py #L990
 class Dense(Module):
     """x @ weights + bias: every input reaches every unit.
 
@@ -472,7 +472,7 @@ def checked_features(x, size: int, layer: str):
         raise ValueError(f"{layer} got {got}: the input is {x.shape}, expected (..., {size}).")
     return x if x.dtype.kind == "f" else x.astype(np.float32)
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1202
+# %% ../../modules/source/04_layers/layers_dev.py #L1203
 class Dropout(Module):
     """Sets entries to zero at random while training, and scales the others up (Srivastava et al. 2014).
 
@@ -516,13 +516,13 @@ class Dropout(Module):
     def __repr__(self):
         return f"Dropout(rate={self.rate})"
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1319
+# %% ../../modules/source/04_layers/layers_dev.py #L1320
 def layer_norm_composed(x, gain, bias, epsilon=1e-5):
     """What `layer_norm` equals, written with operations."""
     distance = x - mean(x, axis=-1, keepdims=True)
     return distance / sqrt(var(x, axis=-1, keepdims=True) + epsilon) * gain + bias
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1332
+# %% ../../modules/source/04_layers/layers_dev.py #L1333
 def explain_layer_norm(x: tuple, gain: tuple, bias: tuple, epsilon=None) -> str:
     """Why the shapes of a layer normalisation do not fit; empty where they do."""
     if len(gain) != 1 or bias != gain:

@@ -146,7 +146,7 @@ class SGD(Optimizer):
         return self.learning_rate * g
         ### END SOLUTION
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L374
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L375
 class RMSProp(Optimizer):
     """Steps measured by the gradients' usual size (Tieleman & Hinton 2012).
 
@@ -189,7 +189,7 @@ class RMSProp(Optimizer):
         return step
         ### END SOLUTION
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L502
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L503
 class Adam(Optimizer):
     """Averaged gradients, divided by their usual size (Kingma & Ba 2015).
 
@@ -240,7 +240,7 @@ class Adam(Optimizer):
         """What to subtract from a parameter."""
         return self.adam_step(g + self.weight_decay * p if self.weight_decay else g, memory)
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L648
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L650
 class AdamW(Adam):
     """Adam with weight decay apart from the gradient (Loshchilov & Hutter 2019).
 
@@ -267,7 +267,7 @@ class AdamW(Adam):
         return self.adam_step(g, memory) + self.learning_rate * self.weight_decay * p
         ### END SOLUTION
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L826
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L832
 def check_optimizer(name: str, optimizer) -> None:
     """Raise where something is no optimizer."""
     if not all(hasattr(optimizer, part) for part in ("learning_rate", "parameters", "step")):
@@ -321,7 +321,7 @@ def checked_length(name: str, option: str, value) -> int:
         raise ValueError(f"{name}: {option} is {value!r}, but it has to be a whole number of at least 1.")
     return int(value)
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L888
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L894
 class StepLR(Schedule):
     """Multiplies the learning rate by `gamma` every `step_size` steps."""
 
@@ -378,7 +378,7 @@ class WarmupLR(Schedule):
         return self.base if self.after is None else self.after.rate(count - self.steps)
         ### END SOLUTION
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L1078
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L1084
 @contextmanager
 def put_back(model, optimizer, dataloader):
     """Afterwards the weights, the optimizer, random generators, modes and the loader are as they were."""
@@ -461,7 +461,7 @@ def smoothed(values: np.ndarray, keep: float = 0.8) -> np.ndarray:
         out[i] = average / (1 - keep ** (i + 1))
     return out
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L1163
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L1169
 def find_learning_rate(model, optimizer, loss_function, dataloader, low: float = 1e-6, high: float = 10.0, steps: int = 100) -> RateSearch:
     """Try learning rates from `low` to `high` in one run, a batch for each (Smith 2017).
 

@@ -478,7 +478,7 @@ def train_step(model, optimizer, loss_function, x, y, max_norm: float | None = N
     return loss.item(), y_pred.detach()
     ### END SOLUTION
 
-# %% ../../modules/source/08_training/training_dev.py #L1169
+# %% ../../modules/source/08_training/training_dev.py #L1170
 def parts_of(model) -> list:
     """The modules in a model and the random generators that they own, each once, in a fixed order."""
     found, waiting = {}, [model]
@@ -512,7 +512,7 @@ def number(value) -> float:
     """A Python float from a number or a Tensor of one entry."""
     return value.item() if isinstance(value, Tensor) else float(value)
 
-# %% ../../modules/source/08_training/training_dev.py #L1205
+# %% ../../modules/source/08_training/training_dev.py #L1206
 def evaluate(model, dataloader, functions: dict) -> dict[str, float]:
     """Mean of each function over all samples of a dataloader.
 
@@ -547,12 +547,12 @@ def evaluate(model, dataloader, functions: dict) -> dict[str, float]:
         raise ValueError("evaluate: the dataloader gave no samples. A generator is used up after one round; use a DataLoader.")
     return {name: total / count for name, total in totals.items()}
 
-# %% ../../modules/source/08_training/training_dev.py #L1330
+# %% ../../modules/source/08_training/training_dev.py #L1332
 def snapshot(model) -> dict[str, np.ndarray]:
     """A copy of everything that `model.state_dict()` names."""
     return {name: np.array(plain(value)) for name, value in model.state_dict().items()}
 
-# %% ../../modules/source/08_training/training_dev.py #L1337
+# %% ../../modules/source/08_training/training_dev.py #L1339
 class EarlyStopping:
     """Says when a number has not become smaller for some time, and keeps the weights from its best epoch.
 
@@ -615,7 +615,7 @@ class EarlyStopping:
         """Take over what `state_dict` gave."""
         self.best, self.best_epoch, self.best_state = state["best"], state["best_epoch"], state["best_state"]
 
-# %% ../../modules/source/08_training/training_dev.py #L1481
+# %% ../../modules/source/08_training/training_dev.py #L1483
 class History:
     """The numbers of every epoch of a training run.
 
@@ -671,7 +671,7 @@ class History:
         ax.set(xlabel="epoch", ylabel="loss", yscale="log", xlim=(0, 1.25 * len(self)))
         return ax
 
-# %% ../../modules/source/08_training/training_dev.py #L1544
+# %% ../../modules/source/08_training/training_dev.py #L1546
 def pyplot(name: str):
     """matplotlib.pyplot, for the function called `name`."""
     try:
@@ -744,7 +744,7 @@ class Progress:
             self.stream.write("\r" + text[:width].ljust(width) + ("" if text else "\r"))
             self.stream.flush()
 
-# %% ../../modules/source/08_training/training_dev.py #L1637
+# %% ../../modules/source/08_training/training_dev.py #L1639
 CHECKPOINT = "TinyTorch checkpoint, version 1"
 
 
@@ -816,7 +816,7 @@ def restored(described, arrays: dict):
         return [restored(v, arrays) for v in described]
     return described
 
-# %% ../../modules/source/08_training/training_dev.py #L1718
+# %% ../../modules/source/08_training/training_dev.py #L1720
 def check_loader(name: str, loader) -> None:
     """Raise where something gives no batches; None is no loader and passes."""
     if loader is not None and (isinstance(loader, (Tensor, np.ndarray, str)) or not hasattr(loader, "__iter__")):
@@ -1074,7 +1074,7 @@ def batch_count(dataloader) -> int | None:
     """Number of batches, where it is known."""
     return len(dataloader) if hasattr(dataloader, "__len__") else None
 
-# %% ../../modules/source/08_training/training_dev.py #L2088
+# %% ../../modules/source/08_training/training_dev.py #L2090
 def loss_gradients(model, loss_function, x, y) -> dict[str, np.ndarray]:
     """The gradient of the loss on a batch for every parameter, by name, computed afresh; `.grad` is left alone."""
     names, parameters = zip(*model.named_parameters())

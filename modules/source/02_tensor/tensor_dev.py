@@ -376,6 +376,7 @@ def test_to_array():
     check(str(to_array([1.0, 2.5]).dtype), "float32")
     check(str(to_array(np.array([1.0, 2.0])).dtype), "float64")
     check(str(to_array([1.0, 2.0], dtype=np.float64).dtype), "float64")
+    check(str(to_array([1, 2], dtype=np.float32).dtype), "float32")
     check(str(to_array([1, 2, 3]).dtype), "int64")
     check(str(to_array([np.float32(2.0), 1.0]).dtype), "float32")
     check(str(to_array([1.0, np.float64(2.0)]).dtype), "float64")
@@ -603,6 +604,7 @@ def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
 def test_broadcast_shape():
     check(broadcast_shape((2, 3), (2, 3)), (2, 3))
     check(broadcast_shape((2, 3), (3,)), (2, 3))
+    check(broadcast_shape((3,), (4, 3)), (4, 3))
     check(broadcast_shape((4, 1, 3), (5, 3)), (4, 5, 3))
     check(broadcast_shape((), (2,)), (2,))
     check(broadcast_shape((1, 2), (0, 1)), (0, 2))
@@ -915,6 +917,7 @@ def test_lift_two():
     check(difference(Tensor([5.0, 7.0]), 1), [4.0, 6.0])
     check(difference(10.0, Tensor([1.0, 2.0])), [9.0, 8.0])
     check(difference(7, 3), 4)
+    check(isinstance(difference(Tensor([5.0]), 1), Tensor), True)
     check(str(difference(Tensor([1.0]), Tensor(np.float64(0.5))).dtype), "float32")
     check(str(difference(Tensor([1, 2]), 0.5).dtype), "float32")
     check_raises(ValueError, lambda: difference(Tensor([1.0, 2.0]), Tensor([1.0, 2.0, 3.0])), "axis -1 has 2 and 3")

@@ -292,6 +292,7 @@ def test_dense():
     check(dense(x, w, b)[1], [[3.5, 30.25, 300.125], [0.5, 0.25, 0.125]])
     check(dense(Tensor([1.0, 1.0]), w, b), [3.5, 30.25, 300.125])
     check(dense(Tensor(np.zeros((0, 2))), w, b).shape, (0, 3))
+    check(dense(Tensor(np.zeros((3, 1, 2))), w, b).shape, (3, 1, 3))
     check(b, [0.5, 0.25, 0.125])
     check(str(dense(Tensor([[1, 2]]), w, b).dtype), "float32")
     check_raises(ValueError, lambda: dense(Tensor([[1.0, 2.0, 3.0]]), w, b), "Dense(2, 3) got 3 features")

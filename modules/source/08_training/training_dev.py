@@ -1127,7 +1127,8 @@ def test_train_step():
     check(w, [0.8])
     check(steps()[0], -1.4)
     check(w, [0.6])
-    _, y_pred = steps()
+    loss, y_pred = steps()
+    check(isinstance(loss, float), True)
     check(y_pred, [1.2])
     check(y_pred.requires_grad, False)
     w = Variable([1.0])
@@ -1291,21 +1292,22 @@ def evaluate(model, dataloader, functions: dict) -> dict[str, float]:
 # %% nbgrader={"grade": true, "grade_id": "test_evaluate", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 class Scripted(Module):
     def forward(self, x):
-        return x * (100.0 if self.training else 1.0)
+        return x * (100.0 if self.training else 2.0)
 
 def test_evaluate():
     model = Scripted()
     batches = [(Tensor([1.0, 1.0, 1.0]), Tensor([0.0, 0.0, 0.0])), (Tensor([5.0]), Tensor([0.0]))]
     means = {"mean": lambda y_pred, y_true: (y_pred - y_true).data.mean()}
-    check(evaluate(model, batches, means), {"mean": 2.0})
+    check(evaluate(model, batches, means), {"mean": 4.0})
     check(model.training, True)
     model.eval()
     evaluate(model, batches, means)
     check(model.training, False)
     w = Variable([3.0])
     seen = []
-    evaluate(lambda x: x * w, batches, {"loss": lambda y_pred, y_true: seen.append(y_pred.requires_grad) or y_pred.sum()})
+    found = evaluate(lambda x: x * w, batches, {"loss": lambda y_pred, y_true: seen.append(y_pred.requires_grad) or y_pred.sum()})
     check(seen, [False, False])
+    check(isinstance(found["loss"], float), True)
     check_raises(ValueError, lambda: evaluate(model, [], means), "no samples")
 
 test_evaluate()
