@@ -76,6 +76,9 @@ class TestCell(pytest.Item):
     def reportinfo(self):
         return self.path, None, self.name
 
+    def repr_failure(self, excinfo, style=None):
+        return ""  # pytest's own reads the whole chapter for each line of a traceback; `Events` writes another
+
 
 class Events:
     """Writes down which test begins and what came of it, for `process` to read."""
@@ -323,7 +326,7 @@ def limit_resources(job):
 
 def run(plugin, arguments):
     """Run pytest, say that it came to its end, and end: no thread and no `atexit` of the code's keeps us."""
-    keep = ["-q", "-p", "no:cacheprovider", "--show-capture=no"]
+    keep = ["-q", "-p", "no:cacheprovider", "--show-capture=no", "--tb=native"]
     status = int(pytest.main([*keep, *arguments], plugins=[plugin]))
     with contextlib.suppress(OSError):
         sys.stdout.flush()

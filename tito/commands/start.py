@@ -46,7 +46,7 @@ def command(module, source, verbose):
     else:
         click.echo(f"{chosen.id} is in progress, {len(todo)} exercises to do; nothing was changed.")
     click.echo(f"  write them:  tito jupyter --module {chosen.id}   (or in any editor)")
-    click.echo(f"  test them:   tito test --module {chosen.id}")
+    click.echo(f"  test them:   tito test --module {chosen.id}   (with --watch: again on every save)")
     if begun:
         click.echo(f"  as it was:   tito undo {chosen.id}   (what stood there is the reference now, in .tito/)")
 
