@@ -23,6 +23,19 @@ def explain(shell, error: Exception) -> list[str] | None:
     return None
 
 
+def passed(source: str) -> str:
+    """The line on a test cell that ran to its end; empty for any other cell, and for a test that was changed."""
+    if "def test_" not in source:
+        return ""
+    course = Course.find()
+    found = _test(course, source)
+    if not found or found[1].cell.source.strip() != source.strip():
+        return ""
+    module, test = found
+    title = notes.title(course, module, test.exercise)
+    return f"passing: {test.exercise or test.name}{f', {title}' if title else ''}\n"
+
+
 def _cell(shell, file: str) -> str:
     """What the notebook calls a cell, `In[5]`; empty where the file is none."""
     label = shell.compile.format_code_name(file)
