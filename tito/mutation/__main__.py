@@ -21,8 +21,14 @@ import click
 from tito import workspace
 from tito.course import Course, Module
 from tito.errors import CourseError, UsageError
-from tito.mutation.mutants import Mutant, mutants
-from tito.mutation.trials import LAYERS, Trials
+
+try:
+    from tito.mutation.mutants import Mutant, mutants
+    from tito.mutation.trials import LAYERS, Trials
+except ModuleNotFoundError as error:
+    raise SystemExit(
+        f"tito.mutation: {error.name} is missing. It comes with the extra dev: python -m pip install -e '.[dev]'"
+    ) from error
 
 ENOUGH = 0.9  # of a chapter's mutants have to be killed
 Choice = Callable[[list[Mutant]], list[Mutant]]
