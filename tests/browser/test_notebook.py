@@ -184,4 +184,4 @@ def run_above(page, notebook):
     page.locator(".lm-MenuBar-item", has_text="Run").first.click()
     page.locator(".lm-Menu-item", has_text="Run All Above Selected Cell").click()
     prompt = notebook.cell("import numpy as np").locator(".jp-InputPrompt")
-    sync_api.expect(prompt).to_have_text(re.compile(r"\[\d+\]:"), timeout=60_000)
+    sync_api.expect(prompt).to_have_text(re.compile(r"\[\d+\]:"), timeout=120_000)
