@@ -54,9 +54,10 @@ class Optimizer:
     def step(self) -> None:
         """Move every parameter that has a gradient."""
         for p, memory in zip(self.parameters, self.memory):
-            if p.grad is not None:
+            g = p.grad
+            if g is not None:
                 memory["steps"] += 1
-                p.data -= self.update(p.data, p.grad.data, memory)
+                p.data -= self.update(p.data, g.data, memory)
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -101,7 +102,7 @@ def checked_positive(name: str, option: str, value) -> float:
         raise ValueError(f"{name}: {option} is {value!r}, but it has to be a number of at least 0.")
     return float(value)
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L202
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L203
 class SGD(Optimizer):
     """Gradient descent on batches, with momentum (Polyak 1964; Sutskever et al. 2013).
 
@@ -146,7 +147,7 @@ class SGD(Optimizer):
         return self.learning_rate * g
         ### END SOLUTION
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L375
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L376
 class RMSProp(Optimizer):
     """Steps measured by the gradients' usual size (Tieleman & Hinton 2012).
 
@@ -189,7 +190,7 @@ class RMSProp(Optimizer):
         return step
         ### END SOLUTION
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L503
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L504
 class Adam(Optimizer):
     """Averaged gradients, divided by their usual size (Kingma & Ba 2015).
 
@@ -240,7 +241,7 @@ class Adam(Optimizer):
         """What to subtract from a parameter."""
         return self.adam_step(g + self.weight_decay * p if self.weight_decay else g, memory)
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L650
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L651
 class AdamW(Adam):
     """Adam with weight decay apart from the gradient (Loshchilov & Hutter 2019).
 
@@ -267,7 +268,7 @@ class AdamW(Adam):
         return self.adam_step(g, memory) + self.learning_rate * self.weight_decay * p
         ### END SOLUTION
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L832
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L833
 def check_optimizer(name: str, optimizer) -> None:
     """Raise where something is no optimizer."""
     if not all(hasattr(optimizer, part) for part in ("learning_rate", "parameters", "step")):
@@ -321,7 +322,7 @@ def checked_length(name: str, option: str, value) -> int:
         raise ValueError(f"{name}: {option} is {value!r}, but it has to be a whole number of at least 1.")
     return int(value)
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L894
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L895
 class StepLR(Schedule):
     """Multiplies the learning rate by `gamma` every `step_size` steps."""
 
@@ -378,7 +379,7 @@ class WarmupLR(Schedule):
         return self.base if self.after is None else self.after.rate(count - self.steps)
         ### END SOLUTION
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L1084
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L1085
 @contextmanager
 def put_back(model, optimizer, dataloader):
     """Afterwards the weights, the optimizer, random generators, modes and the loader are as they were."""
@@ -461,7 +462,7 @@ def smoothed(values: np.ndarray, keep: float = 0.8) -> np.ndarray:
         out[i] = average / (1 - keep ** (i + 1))
     return out
 
-# %% ../../modules/source/09_optimizers/optimizers_dev.py #L1169
+# %% ../../modules/source/09_optimizers/optimizers_dev.py #L1170
 def find_learning_rate(model, optimizer, loss_function, dataloader, low: float = 1e-6, high: float = 10.0, steps: int = 100) -> RateSearch:
     """Try learning rates from `low` to `high` in one run, a batch for each (Smith 2017).
 

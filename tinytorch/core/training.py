@@ -139,7 +139,7 @@ gradient(
     softmax_cross_entropy,
     composition=softmax_cross_entropy_composed,
     broadcasts=False,
-    logits=lambda g, kept, targets: cross_entropy_slope(kept, targets) * g,
+    logits=lambda g, kept, targets: g * cross_entropy_slope(kept, targets),
 )
 
 # %% ../../modules/source/08_training/training_dev.py #L478
@@ -228,7 +228,7 @@ def are_classes(y_true: np.ndarray, shape: tuple[int, ...]) -> bool:
     if not shape or y_true.shape != shape[:-1] or y_true.dtype.kind not in "iu" or y_true.size == 0:
         return False
     unsigned = y_true.view(UNSIGNED[y_true.itemsize])  # -1 read without a sign is larger than any class
-    return bool(np.maximum.reduce(unsigned, axis=None) < shape[-1])
+    return unsigned.item(unsigned.argmax()) < shape[-1]
 
 
 UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}

@@ -731,6 +731,8 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} needs a method forward(self, x).")
 
     def __call__(self, *inputs, **options):
+        if len(inputs) == 1 and not options:  # the usual call; spelled out, Python makes it faster
+            return self.forward(inputs[0])
         return self.forward(*inputs, **options)
 
     def named_modules(self):

@@ -1036,15 +1036,13 @@ def first_gradient(self, gradient, create_graph=False):
 def owned(collected, edge, like):
     """The gradient collected for `edge`, in the shape and dtype of the array `like`, held by nobody else."""
     g = collected[edge]
-    if type(g) is type(like) and type(g) is not ndarray:
-        return g
     if g.shape != like.shape:
         raise ValueError(f"backward: a rule gave a gradient of shape {g.shape} for an input of shape {like.shape}.")
     if type(like) is not ndarray:
-        return like.dtype.type(g)
-    if g.base is not None or g.dtype != like.dtype or sys.getrefcount(g) > ALONE:
-        return np.array(g, dtype=like.dtype)
-    return g
+        return g if type(g) is type(like) else like.dtype.type(g)
+    if g.base is None and g.dtype is like.dtype and sys.getrefcount(g) <= ALONE:
+        return g
+    return np.array(g, dtype=like.dtype)
 
 
 def count_alone() -> int:
@@ -1537,8 +1535,8 @@ gradient(softplus,    x=lambda g, x: g * sigmoid(x))
 gradient(gelu,        x=lambda g, x: g * gelu_slope(x))
 gradient(softmax,     x=lambda g, out, axis: out * (g - (g * out).sum(axis=axis, keepdims=True)))
 gradient(log_softmax, x=lambda g, out, axis: g - np.exp(out) * g.sum(axis=axis, keepdims=True))
-gradient(dense,       x=lambda g, w: g @ mT(w),
-                      w=lambda g, x: mT(flat(x)) @ flat(g),
+gradient(dense,       x=lambda g, w: g @ w.mT,
+                      w=lambda g, x: flat(x).mT @ flat(g),
                       b=lambda g: flat(g).sum(axis=0),
                       broadcasts=False)
 gradient(layer_norm,  x=lambda g, kept, gain: layer_norm_slope(g, kept, gain),

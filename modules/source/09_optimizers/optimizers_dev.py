@@ -133,9 +133,10 @@ class Optimizer:
     def step(self) -> None:
         """Move every parameter that has a gradient."""
         for p, memory in zip(self.parameters, self.memory):
-            if p.grad is not None:
+            g = p.grad
+            if g is not None:
                 memory["steps"] += 1
-                p.data -= self.update(p.data, p.grad.data, memory)
+                p.data -= self.update(p.data, g.data, memory)
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
