@@ -65,6 +65,8 @@ def address(course):
     finally:
         server.terminate()
         server.wait(20)
+        with pytest.raises(OSError):  # the server has gone with the command that started it
+            urllib.request.urlopen(f"{address}/api/status?token={TOKEN}", timeout=2)
 
 
 def wait_for(url, server, log):

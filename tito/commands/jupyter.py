@@ -25,6 +25,7 @@ def command(module, option, no_browser, port, verbose):
 
     Installs JupyterLab on first use. Ctrl-C ends it.
     """
+    import os
     import subprocess
     import sys
 
@@ -36,7 +37,11 @@ def command(module, option, no_browser, port, verbose):
     address = jupyter.free_port(port or course.number("jupyter", "port"), exact=port is not None)
     line = jupyter.command_line(course, chosen, address, no_browser)
     click.echo(f"JupyterLab starts on port {address}; Ctrl-C ends it.", err=True)
+    command, environment = [sys.executable, *line], jupyter.environment(course)
+    if os.name == "posix":  # the server takes this process's place, so that who ends this one ends the server
+        os.chdir(course.root)
+        os.execve(sys.executable, command, environment)
     try:
-        return subprocess.call([sys.executable, *line], cwd=course.root, env=jupyter.environment(course))
+        return subprocess.call(command, cwd=course.root, env=environment)
     except KeyboardInterrupt:
         return 0
