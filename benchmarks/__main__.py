@@ -28,7 +28,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-PREPARATIONS = 4  # where arrays happen to lie in memory makes some per cent of difference: each contestant's best counts
+PREPARATIONS = 4  # where arrays happen to lie in memory makes some per cent of difference; the best counts
 
 
 def measure(workload, seconds: float) -> dict:

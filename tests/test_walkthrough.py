@@ -39,13 +39,11 @@ def run(course, command):
     """What a command prints; `tito` is this checkout's, as it is after activating the environment."""
     folder = course.parent / "bin"
     folder.mkdir(exist_ok=True)
-    (folder / "tito").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tito "$@"\n', encoding="utf-8")
-    (folder / "tito").chmod(0o755)
-    (folder / "python").unlink(missing_ok=True)
-    (folder / "python").symlink_to(sys.executable)
+    for name, module in (("tito", "-m tito "), ("python", "")):
+        (folder / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module}"$@"\n', encoding="utf-8")
+        (folder / name).chmod(0o755)
     path = os.pathsep.join([str(folder), os.environ["PATH"]])
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(course), "NO_COLOR": "1", "COLUMNS": "118"}
-    environment.pop("TITO_ROOT", None)
     done = subprocess.run(command, shell=True, cwd=course, env=environment, capture_output=True, text=True)
     return done.stdout + done.stderr
 
