@@ -15,9 +15,9 @@ class Workload:
         (for kind "import": the module's name). For kind "command" the contestants are `base` and `tito`.
     gate, aim : float or None
         TinyTorch's largest ratio to NumPy (megabytes for kind "memory") that is accepted, and hoped for.
-    allowance : float
-        Seconds that are accepted beyond `gate` times what the base takes.
     kind : "time", "memory", "import" or "command"
+    allowance : float
+        Seconds that a command may take beyond `gate` times what the base takes.
     """
 
     name: str
@@ -25,5 +25,5 @@ class Workload:
     runs: dict
     gate: float | None = None
     aim: float | None = None
-    allowance: float = 0.0
     kind: str = "time"
+    allowance: float = 0.0
