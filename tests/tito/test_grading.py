@@ -14,7 +14,7 @@ from pathlib import Path
 import jupytext
 import pytest
 
-from tito import workspace
+from tito import feedback, workspace
 from tito.chapter import Chapter
 from tito.course import Course
 from tito.grading import cells, wire
@@ -406,7 +406,8 @@ def wrong_chapters(course, module):
     for name, note in chapter.notes().items():
         for wrong in note.get("misconceptions") or ():
             region = plain.exercises[name]
-            yield workspace.with_region(plain, region, textwrap.indent(wrong["code"].rstrip() + "\n", region.indent))
+            code = textwrap.indent(wrong["code"].rstrip() + "\n", region.indent)
+            yield name, workspace.with_region(plain, region, code)
 
 
 @pytest.mark.parametrize("name", ["setup", "tensor", "activations", "layers", "networks", "dataloader", "autograd",
@@ -417,14 +418,17 @@ def test_the_grader_and_the_plain_tests_agree(name, tmp_path, request):
     course = Course(ROOT)
     module = course.module(name)
     exam = Exam.prepare(course, module, tmp_path)
-    texts = [exam.chapter.text, *wrong_chapters(course, module)]
+    wrong = list(wrong_chapters(course, module))
+    texts = [exam.chapter.text, *(text for _, text in wrong)]
     tests = [{"name": t.name, "source": t.cell.source} for t in exam.chapter.tests]
     job = {"contents": texts, "tests": tests, "imports": exam._imports(), "module": f"tinytorch.core.{name}"}
     command, paths = [sys.executable, "-c", PLAIN], {**os.environ, "PYTHONPATH": str(exam.stage), "PYTHONHASHSEED": "0"}
     done = subprocess.run(command, input=json.dumps(job), env=paths, capture_output=True, text=True, timeout=300)
     plain = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
     assert len(plain) == len(texts), done.stderr
-    for text, passed in zip(texts, plain):
+    for exercise, text, passed in zip(["", *(exercise for exercise, _ in wrong)], texts, plain):
         verdicts = exam.mark(text.encode(), f"{name}_dev.py")["verdicts"]
         assert [test for test, verdict in verdicts.items() if verdict["passed"]] == passed
+        failures = [verdicts[t.name]["failure"] for t in exam.chapter.tests if t.exercise == exercise]
+        assert not exercise or feedback.diagnose(course, module, exercise, next(filter(None, failures)))
     assert plain[0] == [t["name"] for t in tests] and all(len(p) < len(tests) for p in plain[1:])

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import importlib.util
 import json
@@ -38,6 +39,17 @@ class Question:
     points: float
     split: cells.Split
     answers: list[dict] = field(default_factory=list)  # the reference's messages, decoded
+
+    def call_in(self, line: int) -> tuple[str, str]:
+        """What a line of the student's edition calls, and what a check there expects."""
+        for node in ast.walk(ast.parse(self.split.student)):
+            if isinstance(node, ast.stmt) and not hasattr(node, "body") and node.lineno <= line <= node.end_lineno:
+                call = getattr(node, "value", None)
+                if getattr(getattr(call, "func", None), "id", "") not in cells.CHECKS:
+                    return ast.unparse(node), ""
+                check = self.split.checks[call.args[0].value]
+                return check.call, check.expected
+        return "", ""
 
 
 @dataclass
@@ -137,8 +149,6 @@ class Exam:
 
     def _imports(self) -> list[str]:
         """The chapter's import cells, of whose lines those alone that a test uses."""
-        import ast
-
         used = set().union(*(cells.names(ast.parse(q.split.reference)) for q in self.questions))
         lines = [node for cell in self.chapter.import_cells for node in ast.parse(cell.source).body]
         bound = [({a.asname or a.name.partition(".")[0] for a in node.names}, node) for node in lines]
@@ -248,18 +258,10 @@ class Exam:
         return None if match in given["message"] else failed(check.call, actual, wanted, "the message differs")
 
     def _raised(self, question: Question, run: TestRun) -> dict:
-        """The failure of a test that an exception ended: which line of it that was."""
-        import ast
-
-        line = run.failure["test_line"]
-        for node in ast.walk(ast.parse(question.split.student)):
-            if isinstance(node, ast.stmt) and not hasattr(node, "body") and node.lineno <= line <= node.end_lineno:
-                call = getattr(node, "value", None)
-                if getattr(getattr(call, "func", None), "id", "") in cells.CHECKS:
-                    check = question.split.checks[call.args[0].value]
-                    return raised(run.failure, check.call, check.expected)
-                return raised(run.failure, ast.unparse(node), "")
-        return raised(run.failure, "", "")
+        """The failure of a test that an exception ended: in the first check on its way, or else in the last line."""
+        calls = [question.call_in(line) for line in run.failure["test_lines"]]
+        checks = [(call, expected) for call, expected in calls if expected]
+        return raised(run.failure, *next(iter(checks + calls[::-1]), ("", "")))
 
 
 def steady(text: str) -> str:

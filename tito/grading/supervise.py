@@ -194,9 +194,15 @@ def told(failure: object) -> dict:
     """What a worker says of an exception, as texts and numbers of bounded size."""
     failure = failure if isinstance(failure, dict) else {}
     texts = {key: str(failure.get(key, ""))[:2000] for key in ("type", "message", "needs")}
-    lines = {key: failure.get(key, 0) for key in ("line", "test_line")}
-    lines = {key: n if type(n) is int and 0 <= n < 1_000_000 else 0 for key, n in lines.items()}
+    listed = failure.get("test_lines")
+    lines = {"line": line_number(failure.get("line")), "test_lines": []}
+    if isinstance(listed, list):
+        lines["test_lines"] = list(map(line_number, listed[:20]))
     return texts | lines | {"memory": failure.get("memory") is True}
+
+
+def line_number(value: object) -> int:
+    return value if type(value) is int and 0 <= value < 1_000_000 else 0
 
 
 def how_it_ended(status: int) -> str:

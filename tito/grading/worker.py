@@ -170,10 +170,10 @@ def parsed(cell: Cell, path: str) -> ast.Module:
 
 def told(error: BaseException, path: str, test: str) -> dict:
     """What the judge wants to know of an exception."""
-    line = test_line = 0
+    line, test_lines = 0, []
     for frame in traceback.extract_tb(error.__traceback__):
         line = frame.lineno or 0 if frame.filename == path else line
-        test_line = frame.lineno or 0 if frame.filename == test else test_line
+        test_lines += [frame.lineno or 0] if frame.filename == test else []
     if isinstance(error, SyntaxError) and error.filename == path:
         line = error.lineno or 0
     message = str(error)[:LONGEST_MESSAGE]
@@ -181,7 +181,7 @@ def told(error: BaseException, path: str, test: str) -> dict:
         "type": type(error).__name__,
         "message": message,
         "line": line,
-        "test_line": test_line,
+        "test_lines": test_lines[:20],
         "needs": unsolved(error),
         "memory": isinstance(error, MemoryError),
     }
