@@ -903,8 +903,10 @@ def needed_for(targets, order) -> set[Node]:
     """The nodes of `order` that lie on the way to a target; what comes before a target stays as it is."""
     needed = set()
     for node in reversed(order):
-        if any(edge in targets or edge in needed for edge in node.edges if edge is not None):
-            needed.add(node)
+        for edge in node.edges:
+            if edge in targets or edge in needed:
+                needed.add(node)
+                break
     return needed
 
 
