@@ -47,7 +47,7 @@ class Watch:
         self.current = 0  # number of the run that counts
         self.running = self.listing = False
         self.leaving = self.left = False  # after the run that is going; at once
-        self.text = None  # what the current run tests
+        self.text = self.stamp = None  # what the current run tests
         self.report: Report | None = None
         self.error = self.remark = ""
         self.chosen = ""  # the exercise that was asked for
@@ -88,7 +88,8 @@ class Watch:
             try:
                 return self.events.get(timeout=TURN)
             except queue.Empty:
-                continue
+                if not self.running and _stamp(self.module) != self.stamp:
+                    return Event("save")  # before the watcher began, or in the same moment as the save before
 
     def _take(self, event: Event) -> None:
         if event.kind == "key":
@@ -101,14 +102,14 @@ class Watch:
             self._told(event)
 
     def _saved(self) -> None:
-        text = _text(self.module)
+        self.stamp, text = _stamp(self.module), _text(self.module)
         if text is not None and not (self.running and text == self.text):
             self._test()
 
     def _test(self) -> None:
         """Begin a run; the one that is going is given up."""
         self.current += 1
-        self.running, self.text = True, _text(self.module)
+        self.running, self.stamp, self.text = True, _stamp(self.module), _text(self.module)
         self.requests.put(self.current)
         screen.testing(self)
 
@@ -241,6 +242,15 @@ def _cannot_watch(module: Module, error: Exception) -> str:
         f"{module.dev_path} cannot be watched: {error}.\n"
         f"  tito test {module.id} --watch --poll looks at the file again and again instead."
     )
+
+
+def _stamp(module: Module) -> tuple[int, int] | None:
+    """When the chapter's file was written, and how long it is."""
+    try:
+        found = module.dev.stat()
+        return found.st_mtime_ns, found.st_size
+    except OSError:
+        return None
 
 
 def _text(module: Module) -> str | None:
