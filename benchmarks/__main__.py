@@ -43,10 +43,12 @@ def measure(workload, seconds: float) -> dict:
     if workload.kind == "import":
         times = {name: import_seconds(module) for name, module in workload.runs.items() if name in names}
     else:
-        times = side_by_side({name: workload.runs[name]() for name in names}, seconds)
+        prepared = [{name: workload.runs[name]() for name in names}]
+        times = side_by_side(prepared[0], seconds)
         quick = [name for name, t in times.items() if t < QUICK]
         for _ in range(MORE_PREPARATIONS):
-            again = side_by_side({name: workload.runs[name]() for name in quick}, seconds / MORE_PREPARATIONS)
+            prepared.append({name: workload.runs[name]() for name in quick})  # beside the earlier ones, so elsewhere
+            again = side_by_side(prepared[-1], seconds / MORE_PREPARATIONS)
             times |= {name: min(t, times[name]) for name, t in again.items()}
     ratios = {name: t / times["numpy"] for name, t in times.items()}
     return {"figures": ratios, "unit": "x", "numpy_seconds": times["numpy"], "gate": workload.gate, "aim": workload.aim}

@@ -336,7 +336,9 @@ def record(operation, out, inputs, arrays, options=(), kept=None):
         for x in inputs:
             if x.requires_grad:
                 wanted += bit
-            edges.append((x._node or x) if x.requires_grad else None)
+                edges.append(x._node or x)
+            else:
+                edges.append(None)
             bit += bit
         node.edges = edges
         if operation.broadcasts:
@@ -366,7 +368,7 @@ def stretched_shapes(arrays, shape):
 new, ndarray = object.__new__, np.ndarray
 set_recorder(record)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L612
+# %% ../../modules/source/07_autograd/autograd_dev.py #L614
 def topological_order(root: Node) -> list[Node]:
     """All nodes that `root` came from, and itself, each after every node that used its result.
 
@@ -411,7 +413,7 @@ def freed_error(node) -> RuntimeError:
         "  Compute the forward pass again, or keep the graph: backward(retain_graph=True)."
     )
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L739
+# %% ../../modules/source/07_autograd/autograd_dev.py #L741
 def unbroadcast(g, shape: tuple[int, ...]):
     """Sum `g` over the axes along which an input of shape `shape` was broadcast.
 
@@ -438,7 +440,7 @@ def unbroadcast(g, shape: tuple[int, ...]):
     return g.sum(axis=(*range(extra), *stretched)).reshape(shape)
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L828
+# %% ../../modules/source/07_autograd/autograd_dev.py #L830
 def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
     """Carry the gradient `g` of the root's result back through the graph.
 
@@ -523,7 +525,7 @@ def needed_for(targets, order) -> set[Node]:
                 break
     return needed
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L973
+# %% ../../modules/source/07_autograd/autograd_dev.py #L975
 def backward(self, gradient=None, retain_graph=None, create_graph=False):
     """Add to the `grad` of every leaf its gradient of this Tensor.
 
@@ -630,7 +632,7 @@ def zero_grad(self):
 Tensor.backward = backward
 Tensor.zero_grad = zero_grad
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1085
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1087
 def again(node, g):
     """The gradients of a node's inputs as Variables, recorded by the rules as they compute."""
     plan, edges = node.plan, node.edges
@@ -692,7 +694,7 @@ def identity(x, /):
 
 gradient(identity, x=lambda g: g)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1201
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1203
 # fmt: off
 ### BEGIN SOLUTION elementary_rows
 gradient(exp,          x=lambda g, out: g * out)
@@ -705,7 +707,7 @@ gradient(power_number, x=lambda g, x, exponent: g * exponent * x ** (exponent - 
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1304
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1306
 def share(x, y):
     """1 where x > y, a half where they are equal, 0 elsewhere, in x's dtype. A constant of the derivative."""
     x, y = plain(x), plain(y)
@@ -744,7 +746,7 @@ gradient(clip,         x=lambda g, x, low, high: g * between(x, low, high))
 gradient(power_tensor, x=lambda g, x, y: g * power_slope(x, y), y=lambda g, x, y, out: g * out * log_or_zero(x, y))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1352
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1354
 @operation
 def put(g, /, index, shape):
     """Zeros of `shape` with g added at `index`: what indexing is undone by."""
@@ -831,7 +833,7 @@ gradient(join,         xs=lambda g, xs_shape, axis: split(g, xs_shape, axis))
 gradient(contract,     xs=lambda g, xs, subscripts: contract_pieces(g, xs, subscripts))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1447
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1449
 def mT(x):
     """The last two axes exchanged."""
     return x.mT
@@ -841,7 +843,7 @@ def mT(x):
 gradient(matrix_product, x=lambda g, y: g @ mT(y), y=lambda g, x: mT(x) @ g)
 ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1512
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1514
 def flat(x):
     """x as a matrix: all axes but the last in one."""
     return x if x.ndim == 2 else x.reshape((-1, x.shape[-1]))
@@ -880,7 +882,7 @@ gradient(layer_norm,  x=lambda g, kept, gain: layer_norm_slope(g, kept, gain),
                       composition=layer_norm_composed, broadcasts=False)
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1590
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1592
 def no_grad():
     """A context in which nothing is recorded.
 
@@ -893,7 +895,7 @@ def no_grad():
     """
     return recording(False)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1617
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1619
 def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None) -> list:
     """Gradients of `out` with respect to each of `inputs`, as a list; no `.grad` is touched.
 
@@ -954,7 +956,7 @@ def single_result(out, name: str) -> Tensor:
         raise TypeError(f"{name}: the function returned {type(out).__name__}, expected a Tensor. Is a return missing?")
     return out
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1692
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1694
 class Step:
     """One traced operation: its `operation`, `inputs`, `arrays`, `options`, `out`, `site`, and from backward `gradient`, `pieces`."""
 
@@ -1031,7 +1033,7 @@ def call_site() -> list[tuple[str, int]]:
         frame = frame.f_back
     return site
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1775
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1777
 def traced_run(f, *inputs, backward=True) -> tuple[Trace, list[Variable], Tensor]:
     """Run f, and backward from its result, on copies of the inputs."""
     copies = [Variable(x.detach() if isinstance(x, Tensor) else x) for x in inputs]
@@ -1101,7 +1103,7 @@ def explain_backward(f, *inputs) -> str:
     t, copies, out = traced_run(checked_function("explain_backward", f), *inputs)
     return "\n".join(backward_lines(t, dict(zip(input_names(f, inputs), copies)), out))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1863
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1865
 def first_nonfinite(f, *inputs) -> str | None:
     """The first operation of f, forward or backward, that made a NaN or an infinity out of finite numbers.
 
@@ -1135,7 +1137,7 @@ def describe(step, where, bad, given) -> str:
         lines.append(f"  {name}: shape {value.shape}, {span}")
     return "\n".join(lines)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1910
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1912
 def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-6) -> float:
     """Slope of f along one entry of one of its inputs.
 
@@ -1166,7 +1168,7 @@ def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-
     return float((above - below) / (2 * step))
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2000
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2002
 class GradientError(AssertionError):
     """A gradient that differs from the measured slope."""
 
@@ -1277,7 +1279,7 @@ def blame(t: Trace, rtol, h, rng) -> str:
                     )
     return "Each operation's row is right by itself: does the function leave the graph (detach, .data) or draw at random?"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2163
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2165
 def grad(f, argument: int | tuple[int, ...] = 0):
     """The function that computes the gradient of f.
 
@@ -1347,7 +1349,7 @@ def zeros_like(x) -> Tensor:
     """Zeros of x's shape and dtype: the gradient of something that does not depend on x."""
     return wrap(np.zeros_like(x.data)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2245
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2247
 def hvp(f, x, v) -> Tensor:
     """The product of the Hessian of f at x with v, without building the Hessian.
 
@@ -1381,7 +1383,7 @@ def hvp(f, x, v) -> Tensor:
         return zeros_like(x) if product is None else product
         ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2345
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2347
 def jacobian(f, x) -> Tensor:
     """All derivatives of f at x.
 
@@ -1432,7 +1434,7 @@ def rows_of_derivatives(out, x) -> Tensor:
                 rows[i] = row.data.reshape(-1)
     return wrap(rows.reshape(out.shape + x.shape)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2413
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2415
 def checkpoint(f, *inputs):
     """f(*inputs), saving only the inputs: backward runs f again.
 
@@ -1487,7 +1489,7 @@ def checkpoint(f, *inputs):
 
 PLACEHOLDER = make_node(checkpoint, (), Plan(None, None, None), None)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2530
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2532
 def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | None = None) -> float:
     """Limit the gradients of `variables`, in place.
 

@@ -478,10 +478,10 @@ def lift_many(function, keeps=False):
     whole, optional = count + len(defaults), REQUIRED not in usual
 
     def lifted(*args, **named):
-        if not named and not any_number and len(args) == whole:
-            xs, options = args[:count], args[count:]
-        elif not named and optional and (any_number or len(args) == count):
+        if not named and optional and (any_number or len(args) == count):
             xs, options = args, usual
+        elif not named and not any_number and len(args) == whole:
+            xs, options = args[:count], args[count:]
         else:
             xs, options = split(function, inputs, defaults, any_number, args, named)
         arrays, recorded, alike = [], False, True

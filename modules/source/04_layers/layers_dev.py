@@ -341,11 +341,25 @@ class Parameter(Tensor):
                     "  Use data.astype(np.float32)."
                 )
             array = array.astype(np.float32)
-        self.data, self.requires_grad, self.grad = array, True, None
+        self.data, self.requires_grad, self.grad = aligned(array), True, None
 
     def zero_grad(self):
         """Forget the gradient."""
         self.grad = None
+
+
+CACHE_LINE = 64  # bytes
+
+
+def aligned(array: np.ndarray | np.generic) -> np.ndarray | np.generic:
+    """A copy of `array` that begins where a cache line begins; a NumPy scalar as it is."""
+    if not array.ndim:
+        return array
+    room = np.empty(array.nbytes + CACHE_LINE, np.uint8)
+    begin = -room.ctypes.data % CACHE_LINE
+    copy = room[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 # %%
@@ -358,7 +372,25 @@ except TypeError as error:
     print(error)
 
 # %% [markdown]
-# ## Where weights begin
+# What is `aligned` for? Memory comes to a processor in *cache lines*, of 64 bytes as a rule. The routines behind `@` and
+# `-=` take up to 64 bytes at a time, and what lies across two lines has to be fetched from both. NumPy begins an
+# array at any multiple of 16, wherever there is room. Most arrays live for a moment and are not worth a thought.
+# Weights are made once, and read and written in every step of a training, so they get a place that begins a line. What that
+# saves is for your machine to say: below, the same product and the same step, with weights that begin at a line or
+# some bytes behind one.
+
+# %%
+rng = np.random.default_rng(0)
+x, weights = rng.standard_normal((32, 784)).astype(np.float32), rng.standard_normal((784, 128)).astype(np.float32)
+room = aligned(np.zeros(weights.size + 12, np.float32))
+for k in (0, 4, 8, 12):
+    w = room[k : k + weights.size].reshape(weights.shape)
+    w[...] = weights
+    product, step = seconds(lambda w=w: x @ w, repeat=20, number=20), seconds(lambda w=w: np.subtract(w, weights, out=w), repeat=20, number=20)
+    print(f"{4 * k:2d} bytes behind a line: product {1e6 * product:6.1f} us, step {1e6 * step:5.1f} us")
+
+# %% [markdown]
+# ## The first numbers
 #
 # What numbers should a layer start with? Not zeros: all units of the layer would compute the same, get the same
 # gradient, and stay the same for ever. So random ones, but of which size? A unit adds D products. With independent
@@ -822,7 +854,7 @@ def callables(value, name: str = ""):
 
 def fresh_copy(value, dtype) -> np.ndarray | np.generic:
     """The entries of `value`, an array or a Tensor, in an array of their own."""
-    return to_array(value.data if isinstance(value, Tensor) else value).astype(dtype)[()]
+    return aligned(to_array(value.data if isinstance(value, Tensor) else value).astype(dtype)[()])
 
 
 def misfits(own: dict, state: dict) -> list[str]:

@@ -561,7 +561,9 @@ def record(operation, out, inputs, arrays, options=(), kept=None):
         for x in inputs:
             if x.requires_grad:
                 wanted += bit
-            edges.append((x._node or x) if x.requires_grad else None)
+                edges.append(x._node or x)
+            else:
+                edges.append(None)
             bit += bit
         node.edges = edges
         if operation.broadcasts:

@@ -652,10 +652,10 @@ class CrossEntropyLoss:
 
     def __call__(self, y_pred, y_true) -> Tensor:
         y_pred, y_true = as_tensor(y_pred), as_tensor(y_true)
-        if not are_classes(y_true.data, y_pred.shape):
+        if not are_classes(y_true.data, y_pred.data.shape):
             raise explain_classes(y_pred, y_true.data)
         scores, classes = y_pred, y_true
-        if y_pred.ndim != 2:  # one sample is a batch of one; of more axes, each row of scores is a sample
+        if y_pred.data.ndim != 2:  # one sample is a batch of one; of more axes, each row of scores is a sample
             scores, classes = y_pred.reshape(-1, y_pred.shape[-1]), y_true.reshape(-1)
         return checked_loss("CrossEntropyLoss", softmax_cross_entropy(scores, classes), y_pred, y_true)
 
