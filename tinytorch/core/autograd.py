@@ -594,10 +594,12 @@ def first_gradient(self, gradient, create_graph=False):
 def owned(collected, edge, like):
     """The gradient collected for `edge`, in the shape and dtype of the array `like`, held by nobody else."""
     g = collected[edge]
+    if type(g) is type(like) and type(g) is not ndarray:
+        return g
     if g.shape != like.shape:
         raise ValueError(f"backward: a rule gave a gradient of shape {g.shape} for an input of shape {like.shape}.")
     if type(like) is not ndarray:
-        return g if type(g) is type(like) else like.dtype.type(g)
+        return like.dtype.type(g)
     if g.base is None and g.dtype is like.dtype and sys.getrefcount(g) <= ALONE:
         return g
     return np.array(g, dtype=like.dtype)
@@ -632,7 +634,7 @@ def zero_grad(self):
 Tensor.backward = backward
 Tensor.zero_grad = zero_grad
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1087
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1089
 def again(node, g):
     """The gradients of a node's inputs as Variables, recorded by the rules as they compute."""
     plan, edges = node.plan, node.edges
@@ -694,7 +696,7 @@ def identity(x, /):
 
 gradient(identity, x=lambda g: g)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1203
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1205
 # fmt: off
 ### BEGIN SOLUTION elementary_rows
 gradient(exp,          x=lambda g, out: g * out)
@@ -707,7 +709,7 @@ gradient(power_number, x=lambda g, x, exponent: g * exponent * x ** (exponent - 
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1306
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1308
 def share(x, y):
     """1 where x > y, a half where they are equal, 0 elsewhere, in x's dtype. A constant of the derivative."""
     x, y = plain(x), plain(y)
@@ -746,7 +748,7 @@ gradient(clip,         x=lambda g, x, low, high: g * between(x, low, high))
 gradient(power_tensor, x=lambda g, x, y: g * power_slope(x, y), y=lambda g, x, y, out: g * out * log_or_zero(x, y))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1354
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1356
 @operation
 def put(g, /, index, shape):
     """Zeros of `shape` with g added at `index`: what indexing is undone by."""
@@ -833,7 +835,7 @@ gradient(join,         xs=lambda g, xs_shape, axis: split(g, xs_shape, axis))
 gradient(contract,     xs=lambda g, xs, subscripts: contract_pieces(g, xs, subscripts))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1449
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1451
 def mT(x):
     """The last two axes exchanged."""
     return x.mT
@@ -843,7 +845,7 @@ def mT(x):
 gradient(matrix_product, x=lambda g, y: g @ mT(y), y=lambda g, x: mT(x) @ g)
 ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1514
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1516
 def flat(x):
     """x as a matrix: all axes but the last in one."""
     return x if x.ndim == 2 else x.reshape((-1, x.shape[-1]))
@@ -882,7 +884,7 @@ gradient(layer_norm,  x=lambda g, kept, gain: layer_norm_slope(g, kept, gain),
                       composition=layer_norm_composed, broadcasts=False)
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1592
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1594
 def no_grad():
     """A context in which nothing is recorded.
 
@@ -895,7 +897,7 @@ def no_grad():
     """
     return recording(False)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1619
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1621
 def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None) -> list:
     """Gradients of `out` with respect to each of `inputs`, as a list; no `.grad` is touched.
 
@@ -956,7 +958,7 @@ def single_result(out, name: str) -> Tensor:
         raise TypeError(f"{name}: the function returned {type(out).__name__}, expected a Tensor. Is a return missing?")
     return out
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1694
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1696
 class Step:
     """One traced operation: its `operation`, `inputs`, `arrays`, `options`, `out`, `site`, and from backward `gradient`, `pieces`."""
 
@@ -1033,7 +1035,7 @@ def call_site() -> list[tuple[str, int]]:
         frame = frame.f_back
     return site
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1777
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1779
 def traced_run(f, *inputs, backward=True) -> tuple[Trace, list[Variable], Tensor]:
     """Run f, and backward from its result, on copies of the inputs."""
     copies = [Variable(x.detach() if isinstance(x, Tensor) else x) for x in inputs]
@@ -1103,7 +1105,7 @@ def explain_backward(f, *inputs) -> str:
     t, copies, out = traced_run(checked_function("explain_backward", f), *inputs)
     return "\n".join(backward_lines(t, dict(zip(input_names(f, inputs), copies)), out))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1865
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1867
 def first_nonfinite(f, *inputs) -> str | None:
     """The first operation of f, forward or backward, that made a NaN or an infinity out of finite numbers.
 
@@ -1137,7 +1139,7 @@ def describe(step, where, bad, given) -> str:
         lines.append(f"  {name}: shape {value.shape}, {span}")
     return "\n".join(lines)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1912
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1914
 def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-6) -> float:
     """Slope of f along one entry of one of its inputs.
 
@@ -1168,7 +1170,7 @@ def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-
     return float((above - below) / (2 * step))
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2002
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2004
 class GradientError(AssertionError):
     """A gradient that differs from the measured slope."""
 
@@ -1279,7 +1281,7 @@ def blame(t: Trace, rtol, h, rng) -> str:
                     )
     return "Each operation's row is right by itself: does the function leave the graph (detach, .data) or draw at random?"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2165
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2167
 def grad(f, argument: int | tuple[int, ...] = 0):
     """The function that computes the gradient of f.
 
@@ -1349,7 +1351,7 @@ def zeros_like(x) -> Tensor:
     """Zeros of x's shape and dtype: the gradient of something that does not depend on x."""
     return wrap(np.zeros_like(x.data)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2247
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2249
 def hvp(f, x, v) -> Tensor:
     """The product of the Hessian of f at x with v, without building the Hessian.
 
@@ -1383,7 +1385,7 @@ def hvp(f, x, v) -> Tensor:
         return zeros_like(x) if product is None else product
         ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2347
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2349
 def jacobian(f, x) -> Tensor:
     """All derivatives of f at x.
 
@@ -1434,7 +1436,7 @@ def rows_of_derivatives(out, x) -> Tensor:
                 rows[i] = row.data.reshape(-1)
     return wrap(rows.reshape(out.shape + x.shape)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2415
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2417
 def checkpoint(f, *inputs):
     """f(*inputs), saving only the inputs: backward runs f again.
 
@@ -1489,7 +1491,7 @@ def checkpoint(f, *inputs):
 
 PLACEHOLDER = make_node(checkpoint, (), Plan(None, None, None), None)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2532
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2534
 def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | None = None) -> float:
     """Limit the gradients of `variables`, in place.
 

@@ -1040,10 +1040,12 @@ def first_gradient(self, gradient, create_graph=False):
 def owned(collected, edge, like):
     """The gradient collected for `edge`, in the shape and dtype of the array `like`, held by nobody else."""
     g = collected[edge]
+    if type(g) is type(like) and type(g) is not ndarray:
+        return g
     if g.shape != like.shape:
         raise ValueError(f"backward: a rule gave a gradient of shape {g.shape} for an input of shape {like.shape}.")
     if type(like) is not ndarray:
-        return g if type(g) is type(like) else like.dtype.type(g)
+        return like.dtype.type(g)
     if g.base is None and g.dtype is like.dtype and sys.getrefcount(g) <= ALONE:
         return g
     return np.array(g, dtype=like.dtype)
