@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tito import checks, feedback, notes, workspace
+from tito import checks, feedback, lost, notes, workspace
 from tito.chapter import Cell, Chapter
 from tito.course import Course, Module
 from tito.errors import UsageError
@@ -59,6 +59,7 @@ class Report:
     partial: bool = False  # True under -k
     changed_tests: list[str] = field(default_factory=list)
     lost_marks: list[str] = field(default_factory=list)  # exercises whose marks are gone or doubled
+    go_on: str = ""  # the command that finds the reference, where it is lost: the file's own tests were run
     put_back: list[str] = field(default_factory=list)  # files of the course that the code removed
     further: dict[str, dict] = field(default_factory=dict)  # failures in tests/name
     installed: bool = False
@@ -87,6 +88,7 @@ def run(course: Course, module: Module, select: str = "", extra: bool = True, li
     report.broken = list(map(str, checks.export_problems(course, module, report.started)))
     if report.broken:
         return report
+    report.go_on = lost.command(course, module) if lost.is_lost(course, module) else ""
     report.export = workspace.cached_export(course, module, module.chapter)
     reference = workspace.reference_chapter(course, module)
     report.lost_marks = _lost_marks(module.chapter, reference)

@@ -44,6 +44,8 @@ def remarks(report: Report) -> None:
     if report.lost_marks:
         names = ", ".join(report.lost_marks)
         click.echo(f"  marks of an exercise (### BEGIN SOLUTION, ### END SOLUTION) are missing or doubled: {names}")
+    if report.go_on:
+        click.echo(f"  the reference is not in .tito, so the tests in your file were run: {report.go_on}")
     for path in report.put_back:
         click.echo(f"  your code removed {path}; it is there again, as it was")
 

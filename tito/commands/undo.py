@@ -39,6 +39,8 @@ def command(module, what, listed, verbose):
         return
     log.record(course, "undo", module=chosen.id, exercise=exercise)
     click.echo(f"{chosen.id}: {exercise or chosen.dev_path} is as it was {undone}.")
+    if not workspace.is_started(course, chosen):
+        click.echo("  it is not in progress any more, and holds the course's own solutions")
     say_kept(course, chosen, kept, exercise)
 
 

@@ -52,6 +52,15 @@ def _in_progress(module, row) -> None:
 
 
 def _welcome(course: Course) -> None:
+    from tito import lost
+
+    if found := [m for m in course.modules if lost.is_lost(course, m)]:
+        one = len(found) == 1
+        names = ", ".join(m.id for m in found)
+        click.echo(f"{names} {'holds' if one else 'hold'} work, but {'its' if one else 'their'} reference is not in .tito.")
+        for module in found:
+            click.echo(f"  {'next:' if module is found[0] else '     '} {lost.command(course, module)}")
+        return
     click.echo(f"{course.settings['course']['title']}: {len(course.modules)} chapters, none in progress.")
     if course.modules:
         click.echo(f"  begin:  tito start {course.modules[0].id}")
@@ -65,6 +74,8 @@ def go_on(course: Course, module) -> None:
     row = after(course, module)
     if row is None:
         click.echo("  every chapter is passed: tito status shows them.")
+    elif row.go_on:
+        click.echo(f"  next: {row.go_on}   ({row.title} holds work, but its reference is not in .tito)")
     elif row.state == "not started":
         click.echo(f"  next: tito start {row.module}")
     else:
