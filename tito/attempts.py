@@ -39,7 +39,7 @@ def is_work(attempt: Path) -> bool:
 def save(course: Course, module: Module, reason: str, text: bytes | None = None) -> Path:
     """Keep what stands in the chapter's file, or another text of it.
 
-    A text that is kept already becomes the newest one; it is not kept twice, but for one as work and as the course's own.
+    A text that is kept already becomes the newest one; only as work and as the course's own is one kept twice.
     """
     if text is None:
         text = stands_there(module)

@@ -12,7 +12,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from tito import derived, lost, sources, transaction, update, workspace
+from tito import derived, lost, marks, sources, transaction, update, workspace
 from tito.course import Course, Module
 from tito.environment import Environment, requirements
 from tito.errors import CourseError
@@ -176,9 +176,9 @@ def _work_on(course: Course, module: Module) -> Iterator[Finding]:
     elif not chapter.text.strip():
         bring_back = functools.partial(workspace.restore, course, module)
         yield Finding("wrong", "work", f"{module.dev_path} is missing or empty", bring_back)
-    elif gone := [name for name in known if name not in chapter.exercises]:
-        said = f"{module.dev_path} has lost the markers of {', '.join(gone)}: tito undo {module.id}, or put them back"
-        yield Finding("wrong", "work", said)
+    else:
+        for mark in marks.lost(chapter, workspace.reference_chapter(course, module)):
+            yield Finding("wrong", "work", mark.sentence(module.dev_path))
 
 
 def _find_reference(course: Course, module: Module) -> Callable[[], object] | None:

@@ -41,9 +41,8 @@ def remarks(report: Report) -> None:
     if report.changed_tests:
         names = ", ".join(report.changed_tests)
         click.echo(f"  some tests in your file differ from the course's; the course's were run: {names}")
-    if report.lost_marks:
-        names = ", ".join(report.lost_marks)
-        click.echo(f"  marks of an exercise (### BEGIN SOLUTION, ### END SOLUTION) are missing or doubled: {names}")
+    for mark in report.lost_marks:
+        click.echo(f"  {mark.sentence(report.module.dev_path)}")
     if report.go_on:
         click.echo(f"  the reference is not in .tito, so the tests in your file were run: {report.go_on}")
     for path in report.put_back:
@@ -203,7 +202,7 @@ def as_data(report: Report) -> dict:
         "exercises": [_outcome_data(report, o) for o in report.outcomes],
         "chapter_tests": [_outcome_data(report, o) for o in report.chapter_tests],
         "changed_tests": report.changed_tests,
-        "lost_marks": report.lost_marks,
+        "lost_marks": [mark.exercise for mark in report.lost_marks],
         "tests_directory": [{"name": name} | _failure_data(report, f) for name, f in report.further.items()],
     }
 

@@ -12,7 +12,7 @@ import json
 import textwrap
 from pathlib import Path
 
-from tito import attempts
+from tito import attempts, marks
 from tito.chapter import Chapter, Region
 from tito.course import Course, Module
 from tito.errors import CourseError, UsageError
@@ -172,8 +172,8 @@ def _go_on(course: Course, module: Module, work: bytes) -> Path | None:
     kept = kept_reference(course, module)
     if kept is None:
         raise CourseError(
-            f"the reference of {module.id} is not in .tito any more, so nothing was changed: what is kept of the chapter\n"
-            f"  is of no use without it. tito start {module.id} begins the chapter, then tito undo."
+            f"{module.id} is not in progress, and the reference of that work is not kept, so nothing was changed.\n"
+            f"  tito start {module.id} begins the chapter; then tito undo {module.id} --list, and undo with a number."
         )
     own = kept.read_bytes()
     why = attempts.BEFORE_START if attempts.stands_there(module) == own else "before-undo"
@@ -220,7 +220,7 @@ def restore(course: Course, module: Module) -> None:
 
 
 def is_own(chapter: Chapter) -> bool:
-    """Whether a chapter is the course's own, with its notes and every exercise solved: `tito` leaves no notes in work."""
+    """Whether a chapter is the course's own: solved, and with its notes, which `tito` leaves in no work."""
     return any(cell.is_notes for cell in chapter.cells) and not unsolved(chapter)
 
 
@@ -322,14 +322,13 @@ def _exercise(module: Module, handed_out: Chapter, name: str) -> Region:
         close = difflib.get_close_matches(name, handed_out.exercises, n=2, cutoff=0.5)
         hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(handed_out.exercises)}."
         raise UsageError(f"{module.id} has no exercise {name!r}. {hint}")
-    found = [r for r in module.chapter.regions if r.name == name]
-    if len(found) != 1:
-        raise CourseError(
-            f"{module.dev_path} holds the markers of {name} {len(found)} times instead of once.\n"
-            f"  Put back `### BEGIN SOLUTION {name}` and `### END SOLUTION`, or begin the whole chapter anew:\n"
-            f"  tito reset {module.id}   (what you wrote is kept)"
-        )
-    return found[0]
+    for mark in marks.lost(module.chapter, handed_out):
+        if mark.exercise == name:
+            raise CourseError(
+                f"{mark.sentence(module.dev_path)}\n"
+                f"  Or begin the whole chapter anew: tito reset {module.id}   (what you wrote is kept)"
+            )
+    return module.chapter.exercises[name]
 
 
 def _replace(course: Course, module: Module, text: str | bytes, why: str) -> Path | None:

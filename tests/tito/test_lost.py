@@ -63,7 +63,7 @@ def test_doctor_repairs_no_package_with_blanks(lost, solved):
 
 def test_tito_tells_the_truth(cloned):
     go_on = f"tito start 01_first --from {cloned.course}"
-    assert f"01_first holds work, but its reference is not in .tito.\n  next: {go_on}" in cloned.tito()
+    assert f"Work whose reference is not in .tito: 01_first.\n  next: {go_on}" in cloned.tito()
     assert f"in progress   its reference is not in .tito: {go_on}" in cloned.tito("status")
     assert go_on in cloned.tito("status", "first") and go_on in cloned.tito("test", "first", status=1)
     assert json.loads(cloned.tito("status", "--json"))["modules"][0]["go_on"] == go_on
@@ -80,7 +80,7 @@ def test_doctor_finds_it_in_git(cloned):
 
 def test_a_commit_that_holds_work(cloned):
     said = cloned.tito("start", "first", "--from", "HEAD", status=1)
-    assert f"HEAD holds work on 01_first too, and not the course's own version. Nothing was changed.\n" in said
+    assert "HEAD holds work on 01_first too, and not the course's own version. Nothing was changed.\n" in said
     assert f"tito start 01_first --from {cloned.course}" in said
 
 

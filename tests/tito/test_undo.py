@@ -70,7 +70,8 @@ def test_list_and_choose(toy):
     two = solve(toy, "return 2")
     toy.tito("reset", "first")
     listed = toy.tito("undo", "first", "--list").splitlines()
-    assert len(listed) == 4 and "before start" in listed[2] and "before reset  lines that differ from now: 2" in listed[1]
+    assert "before reset  lines that differ from now: 2" in listed[1]
+    assert "before start" in listed[2] and len(listed) == 4
     toy.tito("undo", "first", "2")
     assert toy.read(FIRST) == one
     name = next(n for n, text in toy.files().items() if n.startswith(".tito/attempts") and text.decode() == two)

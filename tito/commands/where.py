@@ -55,9 +55,7 @@ def _welcome(course: Course) -> None:
     from tito import lost
 
     if found := [m for m in course.modules if lost.is_lost(course, m)]:
-        one = len(found) == 1
-        names = ", ".join(m.id for m in found)
-        click.echo(f"{names} {'holds' if one else 'hold'} work, but {'its' if one else 'their'} reference is not in .tito.")
+        click.echo(f"Work whose reference is not in .tito: {', '.join(m.id for m in found)}.")
         for module in found:
             click.echo(f"  {'next:' if module is found[0] else '     '} {lost.command(course, module)}")
         return
