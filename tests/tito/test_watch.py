@@ -105,7 +105,8 @@ def test_what_a_save_breaks(begun):
 def test_a_chapter_that_passes_already(begun):
     begun.tito("solution", "first")
     done = begun.run("test", "first", "--watch")
-    assert done.returncode == 0 and "  it passes as it is, so there is nothing to watch.\n  next: tito start" in done.stdout
+    assert "  it passes as it is, so there is nothing to watch.\n  next: tito start" in done.stdout
+    assert done.returncode == 0
     begun.edit(FIRST, "return x + x", "return x * x")
     with Terminal(begun, ROOT, "test", "first", "--watch") as terminal:
         terminal.expect("q quit")
