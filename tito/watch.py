@@ -275,5 +275,4 @@ def _text(module: Module) -> str | None:
 
 def _warm() -> None:
     """Import what an export needs, while the student reads: the next save is tested at once."""
-    import jupytext  # noqa: F401
     import nbdev.export  # noqa: F401
