@@ -347,3 +347,31 @@ def test_failing_tests_directory_fails_all(toy):
     toy.write("tests/test_bad.py", "import nothing_like_this\n")
     toy.edit(FIRST, "return x + x", "return x * x")
     assert "failed: 1 of 2 chapters, tests/ failed" in toy.tito("test", "--all", status=1)
+
+
+def test_the_course_s_own_version_in_the_place_of_work(toy):
+    """As `git checkout FILE` or `git stash` leave it: said, since everything passes."""
+    own = toy.read(FIRST)
+    toy.tito("start", "first")
+    assert "own version" not in toy.tito("test", "first", status=1)
+    toy.tito("solution", "first")
+    assert "own version" not in toy.tito("test", "first")
+    toy.write(FIRST, own)
+    said = "own version, which tito did not put there: tito undo 01_first --list, or tito reset 01_first"
+    assert said in toy.tito("test", "first") and said in toy.tito("start", "first")
+
+
+def test_the_next_step_is_what_the_chosen_test_needs(toy):
+    toy.tito("start", "first")
+    toy.tito("solution", "first", "Box_doubled")
+    output = toy.tito("test", "first", "-k", "Box_doubled", status=1)
+    assert f"next: edit {FIRST}:{line_of(toy, 'BEGIN SOLUTION double')}, then tito test 01_first -k double" in output
+
+
+def test_started_again(toy):
+    toy.tito("start", "first")
+    solve(toy, "return 5")
+    toy.tito("undo", "first")
+    assert "earlier work on it is kept:  tito undo 01_first --list" in toy.tito("start", "first")
+    toy.tito("undo", "first")
+    assert "it is in progress again" in toy.tito("undo", "first")

@@ -26,7 +26,7 @@ def command(module, source, verbose):
     --from takes the reference from a release (a folder, a zip file or a git revision) or
     from a chapter's file, and leaves your file as it is.
     """
-    from tito import log, lost, update, workspace
+    from tito import attempts, log, lost, show, update, workspace
 
     course = Course.find()
     chosen = course.module(module)
@@ -46,10 +46,14 @@ def command(module, source, verbose):
         click.echo(f"{chosen.id}: {len(todo)} exercises are blank now, in {chosen.dev_path}")
     else:
         click.echo(f"{chosen.id} is in progress, {len(todo)} exercises to do; nothing was changed.")
+        if workspace.is_own(chapter):
+            click.echo(f"  it holds the course's own version, which tito did not put there: {show.ways_back(chosen)}")
     click.echo(f"  write them:  tito jupyter --module {chosen.id}   (or in any editor)")
     click.echo(f"  test them:   tito test --module {chosen.id}   (with --watch: again on every save)")
     if chapter.text != before:
         click.echo(f"  as it was:   tito undo {chosen.id}   (what stood there is the reference now, in .tito/)")
+    if begun and any(map(attempts.is_work, attempts.kept(course, chosen))):
+        click.echo(f"  earlier work on it is kept:  tito undo {chosen.id} --list")
 
 
 def _check(course, module):

@@ -33,6 +33,7 @@ def command(module, what, listed, verbose):
         _list(course, chosen)
         return
     version, exercise = _parse(course, chosen, what)
+    begun = workspace.is_started(course, chosen)
     undone, kept = workspace.undo(course, chosen, version, exercise)
     if kept is None:
         click.echo(f"{chosen.id}: that is what stands there; nothing was changed.")
@@ -41,6 +42,8 @@ def command(module, what, listed, verbose):
     click.echo(f"{chosen.id}: {exercise or chosen.dev_path} is as it was {undone}.")
     if not workspace.is_started(course, chosen):
         click.echo("  it is not in progress any more, and holds the course's own solutions")
+    elif not begun:
+        click.echo("  it is in progress again")
     say_kept(course, chosen, kept, exercise)
 
 
