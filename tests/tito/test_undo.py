@@ -205,6 +205,27 @@ def test_killed_at_any_write(toy, command):
     assert moments >= 4
 
 
+@pytest.mark.parametrize("undone", [False, True])
+def test_killed_while_a_start_is_undone_or_that_is(toy, undone):
+    """Work never stands there without its reference, and nothing is lost."""
+    own = toy.read(FIRST)
+    toy.tito("start", "first")
+    mine = solve(toy)
+    if undone:
+        toy.tito("undo", "first")
+    files, moment, moments = toy.files(), 1, 0
+    while moment:
+        for name in set(toy.files()) - set(files):
+            toy.file(name).unlink()
+        for name, text in files.items():
+            toy.write(name, text.decode())
+        dead = toy.killed(moment, "undo", "first")
+        assert toy.read(FIRST) == own or toy.read(FIRST) == mine and toy.file(REFERENCE).exists()
+        assert {own, mine} <= {text.decode(errors="replace") for name, text in toy.files().items() if "/." not in name}
+        moments, moment = moments + dead, moment + 1 if dead else 0
+    assert moments >= 4
+
+
 def test_tito_s_directory_is_lost(toy, tmp_path):
     """A half-done chapter is never taken for the reference; a release gives that back, and the work goes on."""
     release = shutil.copytree(toy.root, tmp_path / "release")
