@@ -92,11 +92,12 @@ def _commits(course: Course, module: Module) -> Iterator[str]:
     """The commits that hold the course's own version: those that led to what is checked out first, the newest first."""
     if not (course.root / ".git").exists() or shutil.which("git") is None:
         return
+    handed_out = workspace.handed_out_file(course, module).relative_to(course.root).as_posix()
     for branches in ("HEAD", "--remotes"):
-        listed = _git(course, "log", f"-{MOST_COMMITS}", "--format=%h", branches, "--", module.dev_path)
-        for commit in listed.split():
-            text = _git(course, "show", f"{commit}:./{module.dev_path}")
-            if workspace.is_own(Chapter(module.dev_path, text)):
+        paths = (module.dev_path, handed_out)
+        for commit in _git(course, "log", f"-{MOST_COMMITS}", "--format=%h", branches, "--", *paths).split():
+            own, blank = (_git(course, "show", f"{commit}:./{path}") for path in paths)
+            if blank or workspace.is_own(Chapter(module.dev_path, own)):
                 yield commit
 
 

@@ -139,7 +139,7 @@ def undo(course: Course, module: Module, version: Path | None = None, exercise: 
         return _undo_exercise(course, module, version, exercise)
     found = version or next(iter(attempts.different(course, module)), None)
     by_start = reference(course, module).exists() and not handed_out_file(course, module).exists()
-    if by_start and (found is None or not attempts.is_work(found)):
+    if by_start and (is_own(reference_chapter(course, module)) if found is None else not attempts.is_work(found)):
         return "before start", _undo_start(course, module)
     if found is None:
         raise UsageError(

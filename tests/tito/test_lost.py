@@ -1,11 +1,12 @@
 """Blank exercises, and work without its reference, are never taken for the course's own version."""
 
 import json
+import re
 import shutil
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Checkout
 from tests.tito.test_update import git
 
 FIRST = "modules/source/01_first/first_dev.py"
@@ -82,6 +83,24 @@ def test_a_commit_that_holds_work(cloned):
     said = cloned.tito("start", "first", "--from", "HEAD", status=1)
     assert "HEAD holds work on 01_first too, and not the course's own version. Nothing was changed.\n" in said
     assert f"tito start 01_first --from {cloned.course}" in said
+
+
+def test_a_students_edition_without_its_copies(toy, tmp_path):
+    """Blank throughout, as it was handed out, and all the same no reference."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    edition = Checkout(tmp_path / "edition")
+    toy.tito("release", edition.root)
+    git(edition.root, "init")
+    git(edition.root, "add", "--all")
+    git(edition.root, "commit", "-m", "the edition")
+    commit = git(edition.root, "rev-parse", "--short", "HEAD").strip()
+    shutil.rmtree(edition.file("modules/handed_out"))
+    assert f"tito start 01_first --from {commit}" in edition.tito("start", "first", status=1)
+    edition.tito("start", "first", "--from", commit)
+    assert "holds no solution" in edition.tito("solution", "first", status=1)
+    assert "nothing is kept" in edition.tito("undo", "first", status=2)
+    assert not re.search("work .*01_first", edition.tito("doctor", status=None))
 
 
 def test_among_the_earlier_versions(toy):

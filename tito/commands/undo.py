@@ -23,7 +23,8 @@ def command(module, what, listed, verbose):
       tito undo 02_tensor 3         the third of that list
       tito undo 02_tensor matmul 3  one exercise, as it stands in the third
 
-    What undo replaces is kept too: a second `tito undo` brings it back.
+    What undo replaces is kept too: a second `tito undo` brings it back. Back to before
+    `tito start`, the chapter is not in progress any more; the work on it is kept.
     """
     from tito import log, workspace
 
