@@ -48,6 +48,13 @@ def command(course: Course, module: Module) -> str:
     return f"tito start {module.id} --from {found(course, module) or UNKNOWN}"
 
 
+def way_back(course: Course, module: Module) -> str:
+    """The same, where it is sure that the file holds a student's work, and is no new chapter without notes; else ""."""
+    if is_lost(course, module) and (workspace.unsolved(module.chapter) or found(course, module)):
+        return command(course, module)
+    return ""
+
+
 def explanation(course: Course, module: Module) -> str:
     """What is wrong, and what to type."""
     where = found(course, module)

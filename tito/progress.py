@@ -70,7 +70,7 @@ def progress(course: Course, module: Module) -> Progress:
     reached = sum(points[name] for name, state in states.items() if state == "passing")
     reached += sum(t["points"] for t in tests.values() if t["state"] == "passing")
     passed = kept.get("passed") is True and not changed
-    go_on = lost.command(course, module) if lost.is_lost(course, module) else ""
+    go_on = lost.way_back(course, module)
     return Progress(
         module=module.id,
         title=module.title,

@@ -88,7 +88,7 @@ def run(course: Course, module: Module, select: str = "", extra: bool = True, li
     report.broken = list(map(str, checks.export_problems(course, module, report.started)))
     if report.broken:
         return report
-    report.go_on = lost.command(course, module) if lost.is_lost(course, module) else ""
+    report.go_on = lost.way_back(course, module)
     report.export = workspace.cached_export(course, module, module.chapter)
     reference = workspace.reference_chapter(course, module)
     report.lost_marks = marks.lost(module.chapter, reference)

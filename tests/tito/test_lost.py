@@ -123,6 +123,15 @@ def test_a_blank_reference(toy):
     assert toy.read(REFERENCE) == own
 
 
+def test_a_new_chapter_without_notes_is_no_student_s_work(toy):
+    text = toy.read(FIRST)
+    begin = text.index("# %% [raw]")
+    toy.write(FIRST, text[:begin] + text[text.index("# %%", begin + 4) :])
+    toy.tito("export", "first")
+    assert "not in .tito" not in toy.tito() + toy.tito("status") + toy.tito("test", "first")
+    assert "not in .tito" in toy.tito("start", "first", status=1)
+
+
 def test_an_update_waits_for_the_reference(cloned, tmp_path):
     release = shutil.copytree(cloned.root, tmp_path / "release", ignore=shutil.ignore_patterns(".git"))
     git(cloned.root, "--work-tree", release, "checkout", cloned.course, "--", ".")

@@ -58,13 +58,11 @@ def command(module, source, verbose):
 
 def _check(course, module):
     """Only the course's own version can serve as the reference."""
-    from tito import export, lost, transaction, workspace
+    from tito import export, lost, transaction
     from tito.derived import current
 
     transaction.refuse(course)
-    if not module.dev.exists() or not module.chapter.exercises:
-        export.check(course, [module])
-    if not workspace.is_own(module.chapter):
+    if lost.is_lost(course, module):
         raise CourseError(lost.explanation(course, module))
     export.check(course, [module])
     if current(export.target(course, module)) != export.generate(course, module):

@@ -42,7 +42,7 @@ def command(module, what, listed, verbose):
     log.record(course, "undo", module=chosen.id, exercise=exercise)
     click.echo(f"{chosen.id}: {exercise or chosen.dev_path} is as it was {undone}.")
     if not workspace.is_started(course, chosen):
-        click.echo("  it is not in progress any more, and holds the course's own solutions")
+        click.echo("  it is not in progress any more: it and the package hold the course's own solutions")
     elif not begun:
         click.echo("  it is in progress again")
     say_kept(course, chosen, kept, exercise)

@@ -54,10 +54,9 @@ def _in_progress(module, row) -> None:
 def _welcome(course: Course) -> None:
     from tito import lost
 
-    if found := [m for m in course.modules if lost.is_lost(course, m)]:
-        click.echo(f"Work whose reference is not in .tito: {', '.join(m.id for m in found)}.")
-        for module in found:
-            click.echo(f"  {'next:' if module is found[0] else '     '} {lost.command(course, module)}")
+    if found := {m.id: back for m in course.modules if (back := lost.way_back(course, m))}:
+        click.echo(f"Work whose reference is not in .tito: {', '.join(found)}.")
+        click.echo("  next: " + "\n        ".join(found.values()))
         return
     click.echo(f"{course.settings['course']['title']}: {len(course.modules)} chapters, none in progress.")
     if course.modules:
