@@ -6,7 +6,6 @@ that one is: among the earlier versions, or in a commit of git's.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,8 +20,9 @@ MOST_COMMITS = 50
 
 def is_lost(course: Course, module: Module) -> bool:
     """Whether the chapter's file holds work, and nothing here is the reference."""
-    chapter = module.chapter
-    return bool(chapter.exercises) and not workspace.is_started(course, module) and not workspace.is_own(chapter)
+    if workspace.is_started(course, module):
+        return False
+    return bool(module.chapter.exercises) and not workspace.is_own(module.chapter)
 
 
 def is_damaged(course: Course, module: Module) -> bool:
@@ -97,7 +97,7 @@ def refuse(course: Course, modules: list[Module]) -> None:
 
 def _commits(course: Course, module: Module) -> Iterator[str]:
     """The commits that hold the course's own version: those that led to what is checked out first, the newest first."""
-    if not (course.root / ".git").exists() or shutil.which("git") is None:
+    if not (course.root / ".git").exists():
         return
     handed_out = workspace.handed_out_file(course, module).relative_to(course.root).as_posix()
     for branches in ("HEAD", "--remotes"):
@@ -109,7 +109,7 @@ def _commits(course: Course, module: Module) -> Iterator[str]:
 
 
 def _git(course: Course, *arguments: str) -> str:
-    """What git answers; nothing where there is no commit yet, or no such file in it."""
+    """What git answers; nothing where there is no git, no commit yet, or no such file in it."""
     from tito import sources
 
     try:
