@@ -131,7 +131,7 @@ def bare_toy(tmp_path):
     shutil.copytree(ROOT / "tests" / "toy", root)
     for name in ("pyproject.toml", "settings.ini"):
         shutil.copy(ROOT / name, root)
-    for name in ("__init__.py", "_lines.py", "_notebook.py", "testing.py", "core/__init__.py"):
+    for name in ("__init__.py", "_habits.py", "_lines.py", "_notebook.py", "testing.py", "core/__init__.py"):
         (root / "tinytorch" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "tinytorch" / name, root / "tinytorch" / name)
     shutil.copy(ROOT / "_toc.yml", root)

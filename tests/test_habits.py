@@ -1,5 +1,9 @@
 """What a reader brings along from PyTorch and NumPy means here what it means there."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +13,8 @@ from tinytorch.core.networks import create_mlp
 from tinytorch.core.optimizers import SGD
 from tinytorch.core.tensor import Tensor
 from tinytorch.core.training import CrossEntropyLoss
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_no_grad_decorates_a_function_that_is_called_twice():
@@ -93,3 +99,24 @@ def test_a_module_written_as_in_pytorch():
     net = Net()
     assert net(np.ones((2, 3), np.float32)).shape == (2, 1) and len(list(net.parameters())) == 6
     assert next(name for name, _ in net.named_parameters()) == "first.weights"
+
+
+WORDS = [
+    ("SGD([], lr=0.1)", "What is lr elsewhere is learning_rate here."),
+    ("Adam([], betas=(0.9, 0.99))", "What is betas elsewhere is beta1 and beta2 here."),
+    ("Tensor([[1.0]]).mean(dim=0)", "What is dim elsewhere is axis here."),
+    ("concatenate([Tensor([1.0])], dim=0)", "What is dim elsewhere is axis here."),
+    ("Dense(3, 2, bias=False)", "What is bias elsewhere is use_bias here."),
+    ("Dense(3, 2, rng='a')", "rng is a seed, an integer of at least 0; or a generator"),
+    ("Dense(3, 2, mode='fast')", ""),
+    ("dict(**{1: 2})", ""),
+]
+
+
+@pytest.mark.parametrize("call, said", WORDS)
+def test_a_word_from_elsewhere_is_explained_where_nobody_catches_it(call, said):
+    names = {"layers": "Dense", "optimizers": "SGD, Adam", "tensor": "Tensor, concatenate"}
+    code = "".join(f"from tinytorch.core.{module} import {name}\n" for module, name in names.items()) + call
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "TypeError: " in done.stderr and said in done.stderr
+    assert said or "elsewhere" not in done.stderr

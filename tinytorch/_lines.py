@@ -97,6 +97,7 @@ def name_chapters_in_tracebacks():
 
 
 def _excepthook(kind, error, trace):
+    _explain(error, trace)
     sys.__excepthook__(kind, error, trace)
     _print_places(trace)
 
@@ -104,6 +105,7 @@ def _excepthook(kind, error, trace):
 def _in_notebook(shell, kind, error, trace, tb_offset=None):
     from tinytorch._notebook import explained
 
+    _explain(error, trace)
     if lines := explained(shell, error):
         error._render_traceback_ = lambda: lines
         shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
@@ -111,6 +113,12 @@ def _in_notebook(shell, kind, error, trace, tb_offset=None):
         return
     shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
     _print_places(trace)
+
+
+def _explain(error, trace):
+    from tinytorch._habits import explain
+
+    explain(error, bool(places(trace)))
 
 
 def _print_places(trace):

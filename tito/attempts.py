@@ -11,6 +11,7 @@ from tito.course import Course, Module
 from tito.errors import UsageError
 from tito.files import write_atomically
 
+BEFORE_START = "before-start"  # the reason of the one kind that is not work, but the course's own text
 STAMP = "%Y-%m-%d-%H%M%S-%f"
 NAME = re.compile(r"(\d{4}-\d\d-\d\d-\d{6}-\d{6})-(.+)")
 
@@ -30,10 +31,15 @@ def why(attempt: Path) -> str:
     return NAME.fullmatch(attempt.stem)[2].replace("-", " ")
 
 
+def is_work(attempt: Path) -> bool:
+    """Whether it was in progress, and not the chapter as it was before `tito start`."""
+    return NAME.fullmatch(attempt.stem)[2] != BEFORE_START
+
+
 def save(course: Course, module: Module, reason: str, text: bytes | None = None) -> Path:
     """Keep what stands in the chapter's file, or another text of it.
 
-    A text that is kept already becomes the newest one; it is not kept twice.
+    A text that is kept already becomes the newest one; only as work and as the course's own is one kept twice.
     """
     if text is None:
         text = stands_there(module)
@@ -42,7 +48,8 @@ def save(course: Course, module: Module, reason: str, text: bytes | None = None)
     if earlier:
         now = max(now, when(earlier[0]) + timedelta(microseconds=1))  # whatever a clock does in autumn
     file = course.private / "attempts" / module.name / f"{now.strftime(STAMP)}-{reason}.py"
-    same = [f for f in earlier if f.stat().st_size == len(text) and f.read_bytes() == text]
+    alike = [f for f in earlier if is_work(f) == is_work(file)]
+    same = [f for f in alike if f.stat().st_size == len(text) and f.read_bytes() == text]
     if same:
         os.replace(same[0], file)
     else:

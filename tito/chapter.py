@@ -1,7 +1,7 @@
 """A chapter's file, read into cells, exercises, notes and tests.
 
-This reader knows the percent format as the course writes it, and no more; jupytext, which takes over a
-second to import, reads chapters where they are exported, and a test proves that both see the same cells.
+This reader knows the percent format as the course writes it, and no more; jupytext, which takes long to import,
+reads what is written in another way (`tito.percent`), and a test proves that both see the same cells.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from tito import export as exporter
-from tito import workspace
+from tito import lost, transaction, workspace
 from tito.course import Course, Module
 from tito.files import replace_all
 
@@ -22,6 +22,8 @@ def export(course: Course, named: list[Module]) -> int:
     """Write what the chapters make, and say which files changed."""
     started = workspace.started(course)
     modules = named or [m for m in course.modules if m.name not in started]
+    transaction.refuse(course)
+    lost.refuse(course, modules)
     texts = generate(course, modules, started)
     changed = {path: text for path, text in texts.items() if current(path) != text}
     replace_all(changed)
@@ -40,6 +42,7 @@ def check(course: Course, named: list[Module]) -> int:
     """Compare what is there with what the chapters make; 1 where they differ."""
     started = workspace.started(course)
     modules = [m for m in named or course.modules if m.name not in started]
+    lost.refuse(course, modules)
     texts = generate(course, modules, started)
     wrong = [
         f"{relative(course, path)} is not what the chapter says"

@@ -12,7 +12,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from tito import derived, sources, transaction, update, workspace
+from tito import derived, lost, marks, sources, transaction, update, workspace
 from tito.course import Course, Module
 from tito.environment import Environment, requirements
 from tito.errors import CourseError
@@ -163,21 +163,28 @@ def _work_on(course: Course, module: Module) -> Iterator[Finding]:
         said = f"{module.dev_path} holds git's conflict markers: git merge --abort, then tito update"
         yield Finding("wrong", "work", said)
         return
+    if lost.is_lost(course, module):
+        said = f"{module.id} holds work, but its reference is not in .tito: {lost.command(course, module)}"
+        yield Finding("wrong", "work", said, _find_reference(course, module))
     if not workspace.is_started(course, module):
-        if chapter.exercises and not workspace.is_handed_out(chapter):
-            said = f"{module.id} holds work, but its reference is not in .tito: tito start {module.id} --from WHERE"
-            yield Finding("wrong", "work", said)
         return
     known = workspace.reference_chapter(course, module).exercises
-    if not known:
-        said = f"the reference of {module.id} in .tito is damaged: delete it, then tito start {module.id} --from WHERE"
-        yield Finding("wrong", "work", said)
+    if lost.is_damaged(course, module):
+        what = "holds blank exercises" if known else "is damaged"
+        said = f"the reference of {module.id} in .tito {what}: {lost.command(course, module)}"
+        yield Finding("wrong", "work", said, _find_reference(course, module))
     elif not chapter.text.strip():
         bring_back = functools.partial(workspace.restore, course, module)
         yield Finding("wrong", "work", f"{module.dev_path} is missing or empty", bring_back)
-    elif lost := [name for name in known if name not in chapter.exercises]:
-        said = f"{module.dev_path} has lost the markers of {', '.join(lost)}: tito undo {module.id}, or put them back"
-        yield Finding("wrong", "work", said)
+    else:
+        for mark in marks.lost(chapter, workspace.reference_chapter(course, module)):
+            yield Finding("wrong", "work", mark.sentence(module.dev_path))
+
+
+def _find_reference(course: Course, module: Module) -> Callable[[], object] | None:
+    """Take the reference from where it was found; your own file stays as it is."""
+    where = lost.found(course, module)
+    return (lambda: workspace.start(course, module, lost.reference(course, module, where))) if where else None
 
 
 def _update(course: Course) -> Iterator[Finding]:
@@ -205,6 +212,7 @@ def _executable(course: Course) -> Iterator[Finding]:
 def _package(course: Course) -> Iterator[Finding]:
     try:
         begun = workspace.started(course)
+        lost.refuse(course, course.modules)
         texts = derived.generate(course, [m for m in course.modules if m.name not in begun], begun)
     except (CourseError, ImportError):
         yield Finding("note", "package", "not compared with the chapters while they cannot be exported")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from tito import checks, names
+from tito import checks, names, percent
 from tito.chapter import split_cells
 from tito.course import Course, Module
 from tito.errors import ChapterError, Problem
@@ -31,18 +31,17 @@ def generate(course: Course, module: Module, text: str | None = None) -> str:
 
 
 def _generate(course: Course, module: Module, text: str, scratch: Path) -> str:
-    import jupytext
     from fastcore.nbio import dict2nb
     from nbdev.export import ExportModuleProc
     from nbdev.maker import ModuleMaker
     from nbdev.process import NBProcessor
 
-    notebook = jupytext.reads(text, fmt="py:percent")
     cells = split_cells(text)
-    _same_cells(module, notebook.cells, cells)
-    for cell, own in zip(notebook.cells, cells, strict=True):
+    notebook = percent.notebook(text, cells)
+    _same_cells(module, notebook["cells"], cells)
+    for cell, own in zip(notebook["cells"], cells, strict=True):
         cell["id"] = f"L{own.code_line}"
-    notebook.cells = [cell for cell, own in zip(notebook.cells, cells, strict=True) if not own.is_notes]
+    notebook["cells"] = [cell for cell, own in zip(notebook["cells"], cells, strict=True) if not own.is_notes]
     exporter = ExportModuleProc()
     NBProcessor(nb=dict2nb(notebook), procs=[exporter]).process()
     name = f"core.{module.name}"

@@ -2,7 +2,7 @@
 
 The process writes down, line by line, which test begins and what came of it. What it may take is bounded twice:
 by itself, where the system has such bounds, and from here, where a clock runs for each test and everything that
-the process started is ended with it.
+the process started is ended with it: its group, and on Linux also what has left that for a session of its own.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from pathlib import Path
 GRACE = 2  # seconds that a test has to end by itself after its time is up
 SILENCE = 5  # seconds of one test before somebody waiting is told
 MOST_PROCESSES = 200
+MARK = "TITO_RUN"  # in the environment of everything that a run starts
+ROUNDS = 5  # of looking for what was left running: it may start more while we look
 POLL = 0.02
 
 
@@ -74,13 +76,14 @@ def watch(
     cwd.mkdir(parents=True, exist_ok=True)
     with open(folder / "output.txt", "w+b") as output:
         process = subprocess.Popen(
-            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            start_new_session=True,
+            command, cwd=cwd, env=env | {MARK: str(folder)}, stdin=subprocess.DEVNULL, stdout=output,
+            stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
             run.stopped = _until_the_end(process, run, job, Path(job["results"]), listener)
         finally:
             _end_all(process)
+            _end_strays(f"{MARK}={folder}".encode())
         run.status = run.status if run.finished else process.returncode
         output.seek(0)
         run.output = output.read(100_000).decode("utf-8", "replace")
@@ -97,7 +100,7 @@ def untold(kind: str, said: str, text: str = "") -> dict:
 def _until_the_end(process: subprocess.Popen, run: Run, job: dict, results: Path, listener: Listener) -> str:
     """Follow the process; why it has to be stopped, or "" where it came to its end."""
     begun = test_begun = time.monotonic()
-    others, read, told, running = _processes(), 0, False, None
+    others, read, told, running = len(_pids()), 0, False, None
     while True:
         over = process.poll() is not None
         read = _listen(results, read, run)
@@ -115,7 +118,7 @@ def _until_the_end(process: subprocess.Popen, run: Run, job: dict, results: Path
         if running and not told and now - test_begun > SILENCE:
             listener.slow(running, job["seconds"])
             told = True
-        if _processes() > others + MOST_PROCESSES and _of_group(process.pid) > MOST_PROCESSES:
+        if len(_pids()) > others + MOST_PROCESSES and _of_group(process.pid) > MOST_PROCESSES:
             return f"it was stopped: it started more than {MOST_PROCESSES} processes"
         time.sleep(POLL if now - begun < SILENCE else 5 * POLL)  # of a long run, seldom enough to cost nothing
 
@@ -145,17 +148,34 @@ def _end_all(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def _processes() -> int:
-    """How many processes there are, where the system lists them as files."""
+def _end_strays(mark: bytes) -> None:
+    """End what has left the process's group for a session of its own, where the system shows environments as files."""
+    for _ in range(ROUNDS):
+        if not (found := [pid for pid in _pids() if mark in _environment(pid)]):
+            return
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _environment(pid: int) -> list[bytes]:
     try:
-        return sum(name.isdigit() for name in os.listdir("/proc"))
+        return Path("/proc", str(pid), "environ").read_bytes().split(b"\0")
     except OSError:
-        return 0
+        return []  # it has ended, or is somebody else's
+
+
+def _pids() -> list[int]:
+    """The processes that there are, where the system lists them as files."""
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return []
 
 
 def _of_group(group: int) -> int:
     count = 0
-    for name in os.listdir("/proc"):
-        with contextlib.suppress(OSError, ValueError):
-            count += os.getpgid(int(name)) == group
+    for pid in _pids():
+        with contextlib.suppress(OSError):
+            count += os.getpgid(pid) == group
     return count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from tito import workspace
+from tito import lost, workspace
 from tito.chapter import Chapter
 from tito.course import Course, Module
 from tito.files import read
@@ -30,6 +30,7 @@ class Progress:
     problems: list[str]  # what kept the last test from running
     tests_directory: bool  # whether tests/name failed
     installed: bool  # whether the package holds what passed
+    go_on: str  # the command that finds the lost reference of a chapter that holds work
 
     def count(self, state: str) -> int:
         return sum(s == state for s in self.exercises.values())
@@ -69,10 +70,11 @@ def progress(course: Course, module: Module) -> Progress:
     reached = sum(points[name] for name, state in states.items() if state == "passing")
     reached += sum(t["points"] for t in tests.values() if t["state"] == "passing")
     passed = kept.get("passed") is True and not changed
+    go_on = lost.way_back(course, module)
     return Progress(
         module=module.id,
         title=module.title,
-        state=("passed" if passed else "in progress") if begun else "not started",
+        state=("passed" if passed else "in progress") if begun else "in progress" if go_on else "not started",
         exercises=states,
         points=reached if begun else 0,
         points_possible=sum(t.points for t in handed_out.tests),
@@ -83,6 +85,7 @@ def progress(course: Course, module: Module) -> Progress:
         chapter_tests={name: t["state"] for name, t in tests.items()},
         problems=_problems(module, kept, changed),
         tests_directory=bool(kept.get("tests_directory")),
+        go_on=go_on,
         installed=bool(kept.get("installed")) and kept["installed"] == _package(course, module),
     )
 

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tito import checks, feedback, notes, workspace
+from tito import checks, feedback, lost, marks, notes, workspace
 from tito.chapter import Cell, Chapter
 from tito.course import Course, Module
 from tito.errors import UsageError
@@ -58,7 +58,8 @@ class Report:
     selected: bool = True  # False where -k left nothing
     partial: bool = False  # True under -k
     changed_tests: list[str] = field(default_factory=list)
-    lost_marks: list[str] = field(default_factory=list)  # exercises whose marks are gone or doubled
+    lost_marks: list[marks.Lost] = field(default_factory=list)  # exercises whose marks are gone or doubled
+    go_on: str = ""  # the command that finds the reference, where it is lost: the file's own tests were run
     put_back: list[str] = field(default_factory=list)  # files of the course that the code removed
     further: dict[str, dict] = field(default_factory=dict)  # failures in tests/name
     installed: bool = False
@@ -87,9 +88,10 @@ def run(course: Course, module: Module, select: str = "", extra: bool = True, li
     report.broken = list(map(str, checks.export_problems(course, module, report.started)))
     if report.broken:
         return report
+    report.go_on = lost.way_back(course, module)
     report.export = workspace.cached_export(course, module, module.chapter)
     reference = workspace.reference_chapter(course, module)
-    report.lost_marks = _lost_marks(module.chapter, reference)
+    report.lost_marks = marks.lost(module.chapter, reference)
     with tempfile.TemporaryDirectory(prefix="tito-", ignore_cleanup_errors=True) as directory:
         scratch = Path(directory)
         copy_package(course, scratch)
@@ -111,11 +113,6 @@ def _explain(course: Course, report: Report) -> None:
         mistake = feedback.diagnose(course, report.module, outcome.name, outcome.failure)
         if mistake:
             outcome.failure |= {"mistake": mistake["name"], "says": mistake["says"]}
-
-
-def _lost_marks(chapter: Chapter, reference: Chapter) -> list[str]:
-    found = [region.name for region in chapter.regions]
-    return [name for name in reference.exercises if found.count(name) != 1]
 
 
 def _put_back(course: Course, texts: dict[str, str]) -> list[str]:
@@ -271,8 +268,7 @@ def _collect(report: Report, reference: Chapter, ended: dict[str, dict], partial
 
 
 def _outcome(report: Report, name: str, tests: list, ended: dict[str, dict], partial: bool) -> Outcome:
-    region = report.module.chapter.exercises.get(name)
-    line = region.begin if region else tests[0].cell.line if tests else 0
+    line = _line(report, name, tests)
     outcome = Outcome(name, "passing", sum(t.points for t in tests), line, [t.name for t in tests])
     outcome.failure = _first_failure([t.name for t in tests], ended, partial)
     if outcome.failure:
@@ -280,6 +276,15 @@ def _outcome(report: Report, name: str, tests: list, ended: dict[str, dict], par
         outcome.state = "to do" if outcome.needs == name else "failing"
         outcome.needs = "" if outcome.needs == name else outcome.needs
     return outcome
+
+
+def _line(report: Report, name: str, tests: list) -> int:
+    """Where to look in the student's file: at the exercise, at the marks it has lost, or at the test."""
+    chapter = report.module.chapter
+    places = {mark.exercise: mark.line for mark in report.lost_marks}
+    places |= {region.name: region.begin for region in chapter.regions}
+    own = {cell.grader.get("grade_id"): cell.line for cell in chapter.cells if cell.is_test}
+    return places.get(name) or (own.get(tests[0].name, 0) if tests else 0)
 
 
 def _blank_needed(module: Module, failure: dict) -> str:

@@ -35,6 +35,9 @@ def draw(watch: Watch) -> None:
         click.clear()
     if watch.solved:
         click.echo(f"{show.colour('passed', 'green')}  {', '.join(watch.solved)}")
+    if watch.failed:
+        names, fail = ", ".join(watch.failed), "fails" if len(watch.failed) == 1 else "fail"
+        click.echo(f"{show.colour('broken', 'red')}  {names} passed before this save, and {fail} now")
     if watch.error:
         click.echo(watch.error)
     elif report.passed:
@@ -49,6 +52,8 @@ def draw(watch: Watch) -> None:
 
 def _passed(watch: Watch, report: Report) -> None:
     show.report(watch.course, report)
+    if not watch.saves:
+        click.echo("  it passes as it is, so there is nothing to watch.")
     if not report.started:
         click.echo(f"  it holds the course's own solutions: tito start {report.module.id} blanks them.")
         return

@@ -7,7 +7,7 @@ import textwrap
 import click
 
 from tito import derived, export, feedback, notes, workspace
-from tito.course import Course
+from tito.course import Course, Module
 from tito.feedback import located
 from tito.runner import NOTHING_COLLECTED, Outcome, Report
 
@@ -41,11 +41,20 @@ def remarks(report: Report) -> None:
     if report.changed_tests:
         names = ", ".join(report.changed_tests)
         click.echo(f"  some tests in your file differ from the course's; the course's were run: {names}")
-    if report.lost_marks:
-        names = ", ".join(report.lost_marks)
-        click.echo(f"  marks of an exercise (### BEGIN SOLUTION, ### END SOLUTION) are missing or doubled: {names}")
+    for mark in report.lost_marks:
+        click.echo(f"  {mark.sentence(report.module.dev_path)}")
+    if report.started and workspace.is_own(report.module.chapter):
+        back = ways_back(report.module)
+        click.echo(f"  your file holds the course's own version, which tito did not put there: {back}")
+    if report.go_on:
+        click.echo(f"  the reference is not in .tito, so the tests in your file were run: {report.go_on}")
     for path in report.put_back:
         click.echo(f"  your code removed {path}; it is there again, as it was")
+
+
+def ways_back(module: Module) -> str:
+    """What to type where something else, git say, has put the course's own version in the place of work."""
+    return f"tito undo {module.id} --list, or tito reset {module.id}"
 
 
 def headline(report: Report) -> str:
@@ -167,10 +176,14 @@ def next_step(course: Course, report: Report) -> str:
     elsewhere = first.needs.partition(" ")[0] if " " in first.needs else ""
     if elsewhere:
         return f"solve {first.needs.partition(' ')[2]} in {elsewhere}, then {test}"
-    place = f"{report.module.dev_path}:{first.line}" if first.line else report.module.dev_path
-    step = f"edit {place}, then {test} -k {first.tests[0] if first.tests else first.name}"
-    hint = first.name in report.module.chapter.exercises and notes.notes(course, report.module).get(first.name)
-    return f"{step}\n        or tito hint {report.module.id} {first.name}" if hint and hint["hints"] else step
+    exercises = report.module.chapter.exercises
+    name, line, first_test = first.name, first.line, first.tests[0] if first.tests else first.name
+    if first.needs in exercises:
+        name, line, first_test = first.needs, exercises[first.needs].begin, first.needs
+    place = f"{report.module.dev_path}:{line}" if line else report.module.dev_path
+    step = f"edit {place}, then {test} -k {first_test}"
+    hint = name in exercises and notes.notes(course, report.module).get(name)
+    return f"{step}\n        or tito hint {report.module.id} {name}" if hint and hint["hints"] else step
 
 
 def summary(course: Course, reports: list[Report], status: int, passed: bool, seconds: float, select: str) -> None:
@@ -201,7 +214,7 @@ def as_data(report: Report) -> dict:
         "exercises": [_outcome_data(report, o) for o in report.outcomes],
         "chapter_tests": [_outcome_data(report, o) for o in report.chapter_tests],
         "changed_tests": report.changed_tests,
-        "lost_marks": report.lost_marks,
+        "lost_marks": [mark.exercise for mark in report.lost_marks],
         "tests_directory": [{"name": name} | _failure_data(report, f) for name, f in report.further.items()],
     }
 

@@ -43,6 +43,12 @@ def interrupted(course: Course) -> bool:
     return (stage(course) / "plan.json").exists()
 
 
+def refuse(course: Course) -> None:
+    """Raise where a change was decided and not carried out: one file may be the old one, and the next the new."""
+    if interrupted(course):
+        raise CourseError("an update of the course was interrupted: tito update carries it on. Nothing was changed.")
+
+
 def decide(course: Course, change: Change) -> None:
     """Put everything on disk that the change needs, and then decide it."""
     directory = stage(course)

@@ -15,7 +15,7 @@ import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tito import attempts, export, sources, transaction, workspace
+from tito import attempts, export, lost, sources, transaction, workspace
 from tito.chapter import Chapter
 from tito.course import Course, Module
 from tito.derived import GENERATED, current
@@ -45,6 +45,8 @@ def plan(course: Course, release: Course, source: str, take) -> Plan:
     planned.change.executable = [p for p, file in sources.files(release).items() if os.access(file, os.X_OK)]
     successors = _successors(course, release)
     for module in course.every_module:
+        if lost.is_lost(course, module):  # else the release's file would replace it
+            raise CourseError(lost.explanation(course, module))
         new = successors.get(module.name)
         if workspace.is_started(course, module):
             if new:

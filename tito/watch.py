@@ -52,7 +52,10 @@ class Watch:
         self.error = self.remark = ""
         self.chosen = ""  # the exercise that was asked for
         self.hints: Ladder | None = None
-        self.solved: list[str] = []
+        self.passing: set[str] | None = None  # what passed when the tests could last be run
+        self.solved: list[str] = []  # by the last save
+        self.failed: list[str] = []  # by the last save; those that wait for one of them are not listed
+        self.saves = 0
         self.drawn = on_a_terminal()
 
     def until_the_end(self, poll: bool) -> int:
@@ -104,6 +107,7 @@ class Watch:
     def _saved(self) -> None:
         self.stamp, text = _stamp(self.module), _text(self.module)
         if text is not None and not (self.running and text == self.text):
+            self.saves += 1
             self._test()
 
     def _test(self) -> None:
@@ -130,12 +134,20 @@ class Watch:
 
     def _remember(self, report: Report) -> None:
         suite.conclude(self.course, report)
-        before = {o.name for o in self.report.everything if o.state == "passing"} if self.report else None
-        passing = [o.name for o in report.outcomes if o.state == "passing"]
-        self.solved = [name for name in passing if before is not None and name not in before]
-        self.report = report
+        self.report, self.solved, self.failed = report, [], []
+        if not report.broken:
+            self._compare(report)
         if self.hints and (self.at_hand is None or self.at_hand.name != self.hints.exercise):
             self.hints = None
+
+    def _compare(self, report: Report) -> None:
+        """What passes now and did not before, and the other way round."""
+        passing = [o.name for o in report.outcomes if o.state == "passing"]
+        failing = [o.name for o in report.outcomes if o.state == "failing" and not o.needs]
+        if self.passing is not None:
+            self.solved = [name for name in passing if name not in self.passing]
+            self.failed = [name for name in failing if name in self.passing]
+        self.passing = set(passing)
 
     @property
     def waiting(self) -> list[Outcome]:
@@ -169,7 +181,7 @@ class Watch:
         elif key == "n" and self.at_hand:
             names = [o.name for o in self.waiting if not o.needs] or [o.name for o in self.waiting]
             self.chosen = names[(names.index(self.at_hand.name) + 1) % len(names)]
-            self.hints, self.solved = None, []
+            self.hints, self.solved, self.failed = None, [], []
         elif key == "h" and self.at_hand:
             self._hint(self.at_hand.name)
         elif not was_list:
@@ -263,5 +275,4 @@ def _text(module: Module) -> str | None:
 
 def _warm() -> None:
     """Import what an export needs, while the student reads: the next save is tested at once."""
-    import jupytext  # noqa: F401
     import nbdev.export  # noqa: F401

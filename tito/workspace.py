@@ -12,7 +12,7 @@ import json
 import textwrap
 from pathlib import Path
 
-from tito import attempts
+from tito import attempts, marks
 from tito.chapter import Chapter, Region
 from tito.course import Course, Module
 from tito.errors import CourseError, UsageError
@@ -78,18 +78,26 @@ def start(course: Course, module: Module, handed_out: str = "") -> bool:
     With the text that was `handed_out`, the chapter's file holds work already: it stays as it is.
     """
     kept, text = reference(course, module), module.chapter.text
-    if not kept.exists() and handed_out_file(course, module).exists():
+    if not handed_out and not kept.exists() and handed_out_file(course, module).exists():
         write_atomically(kept, read(handed_out_file(course, module)))
         return True
-    if handed_out and not is_started(course, module):
+    if handed_out:
+        if kept.exists():  # a damaged one
+            kept.replace(kept.with_name(f"{kept.name}.replaced"))
         write_atomically(kept, handed_out)
         return True
-    untouched = kept.exists() and read(kept) == text and not attempts.kept(course, module)
-    interrupted = untouched and has_solutions(course, module)
-    if is_started(course, module) and not interrupted:
+    if is_started(course, module) and not (kept.exists() and read(kept) == text and _interrupted(course, module)):
         return False
+    attempts.save(course, module, attempts.BEFORE_START)
     replace_all({kept: text, module.dev: blanked(module.chapter)})
     return True
+
+
+def _interrupted(course: Course, module: Module) -> bool:
+    """Whether it was `start`, or its undoing, that kept a text last; the chapter then holds its reference half-way."""
+    newest = next(iter(attempts.kept(course, module)), None)
+    begun = newest is None or attempts.why(newest) in ("before start", "before undo of start")
+    return begun and has_solutions(course, module)
 
 
 @_alone
@@ -113,7 +121,8 @@ def solution(course: Course, module: Module, exercise: str = "") -> Path | None:
             f"this edition of the course holds no solution of {exercise or module.id}: ask whoever gave it to you."
         )
     if not exercise:
-        return _replace(course, module, with_header(handed_out.text, module.chapter), "before-solution")
+        text = with_header(without_notes(handed_out), module.chapter)
+        return _replace(course, module, text, "before-solution")
     region, solved = _exercise(module, handed_out, exercise), handed_out.exercises[exercise]
     text = with_region(module.chapter, region, _indented(textwrap.dedent(solved.text), region.indent))
     return _replace(course, module, text, f"before-solution-of-{exercise}")
@@ -124,22 +133,59 @@ def undo(course: Course, module: Module, version: Path | None = None, exercise: 
     """Put an earlier version back; what was undone, and where what it replaced is kept.
 
     Without `version`, it is the newest one that differs from what stands there, in that exercise where one is named.
+    What was in progress is in progress again, with its reference; the chapter as it was before `start` is not.
     """
     if exercise:
         return _undo_exercise(course, module, version, exercise)
-    found = [version] if version else attempts.different(course, module)
-    if found:
-        name = attempts.why(found[0])
-        return name, _replace(course, module, found[0].read_bytes(), "before-undo")
-    kept = reference(course, module)
-    if kept.exists() and module.chapter.text == blanked(reference_chapter(course, module)):
-        saved = _replace(course, module, read(kept), "before-undo")
-        kept.unlink()
-        return "before start", saved
-    raise UsageError(
-        f"nothing is kept of {module.id} that differs from what stands there: no command has replaced it.\n"
-        f"  tito undo {module.id} --list shows what is kept."
-    )
+    found = version or next(iter(attempts.different(course, module)), None)
+    by_start = reference(course, module).exists() and not handed_out_file(course, module).exists()
+    if by_start and (is_own(reference_chapter(course, module)) if found is None else not attempts.is_work(found)):
+        return "before start", _undo_start(course, module)
+    if found is None:
+        raise UsageError(
+            f"nothing is kept of {module.id} that differs from what stands there: no command has replaced it.\n"
+            f"  tito undo {module.id} --list shows what is kept."
+        )
+    name = attempts.why(found)
+    if attempts.is_work(found) and not is_started(course, module):
+        return name, _go_on(course, module, found.read_bytes())
+    return name, _replace(course, module, found.read_bytes(), "before-undo")
+
+
+def _undo_start(course: Course, module: Module) -> Path:
+    """Hand the reference back, to the chapter and to the package."""
+    from tito import export
+
+    handed_out = reference_chapter(course, module)
+    if not is_own(handed_out):
+        raise CourseError(f"the reference of {module.id} in .tito is damaged. Nothing was changed: see tito doctor.")
+    attempts.save(course, module, attempts.BEFORE_START, handed_out.text.encode())
+    saved = attempts.save(course, module, "before-undo-of-start")
+    exported = cached_export(course, module, handed_out)
+    replace_all({module.dev: handed_out.text, export.target(course, module): exported})
+    reference(course, module).unlink()
+    return saved
+
+
+def _go_on(course: Course, module: Module, work: bytes) -> Path | None:
+    """Put work into a chapter that is not in progress, and its reference into `.tito`."""
+    kept = kept_reference(course, module)
+    if kept is None:
+        raise CourseError(
+            f"{module.id} is not in progress, and the reference of that work is not kept, so nothing was changed.\n"
+            f"  tito start {module.id} begins the chapter; then tito undo {module.id} --list, and undo with a number."
+        )
+    own = kept.read_bytes()
+    why = attempts.BEFORE_START if attempts.stands_there(module) == own else "before-undo"
+    saved = attempts.save(course, module, why)
+    replace_all({reference(course, module): own, module.dev: work})
+    return saved
+
+
+def kept_reference(course: Course, module: Module) -> Path | None:
+    """The chapter as it was before its last start, where it is kept among the earlier versions."""
+    found = (file for file in attempts.kept(course, module) if not attempts.is_work(file))
+    return next((file for file in found if is_own(Chapter.read(file))), None)
 
 
 @_alone
@@ -152,7 +198,7 @@ def replace(course: Course, module: Module, found: str, text: str, why: str) -> 
 
 def _undo_exercise(course: Course, module: Module, version: Path | None, name: str) -> tuple[str, Path | None]:
     region = _exercise(module, reference_chapter(course, module), name)
-    for attempt in [version] if version else attempts.kept(course, module):
+    for attempt in [version] if version else filter(attempts.is_work, attempts.kept(course, module)):
         try:
             earlier = Chapter.read(attempt).exercises.get(name)
         except CourseError:
@@ -169,16 +215,13 @@ def _undo_exercise(course: Course, module: Module, version: Path | None, name: s
 @_alone
 def restore(course: Course, module: Module) -> None:
     """Bring back a chapter's file that is gone or empty: what was kept last, or the blank chapter."""
-    found = [f for f in attempts.kept(course, module) if f.stat().st_size]
+    found = [f for f in attempts.kept(course, module) if f.stat().st_size and attempts.is_work(f)]
     write_atomically(module.dev, found[0].read_bytes() if found else blanked(reference_chapter(course, module)))
 
 
-def is_handed_out(chapter: Chapter) -> bool:
-    """Whether a chapter that is not in progress is as the course hands it out: with its notes, or blank.
-
-    Work on it, without its reference, is neither.
-    """
-    return any(cell.is_notes for cell in chapter.cells) or len(unsolved(chapter)) == len(chapter.exercises)
+def is_own(chapter: Chapter) -> bool:
+    """Whether a chapter is the course's own: solved, and with its notes, which `tito` leaves in no work."""
+    return any(cell.is_notes for cell in chapter.cells) and not unsolved(chapter)
 
 
 def with_header(text: str, chapter: Chapter) -> str:
@@ -260,6 +303,10 @@ def has_solutions(course: Course, module: Module) -> bool:
 
 
 def _in_progress(course: Course, module: Module) -> Chapter:
+    from tito import lost
+
+    if lost.is_lost(course, module):
+        raise CourseError(lost.explanation(course, module))
     if not is_started(course, module):
         raise CourseError(
             f"{module.id} is not in progress: it holds the course's own solutions. tito start {module.id} blanks them."
@@ -275,14 +322,13 @@ def _exercise(module: Module, handed_out: Chapter, name: str) -> Region:
         close = difflib.get_close_matches(name, handed_out.exercises, n=2, cutoff=0.5)
         hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(handed_out.exercises)}."
         raise UsageError(f"{module.id} has no exercise {name!r}. {hint}")
-    found = [r for r in module.chapter.regions if r.name == name]
-    if len(found) != 1:
-        raise CourseError(
-            f"{module.dev_path} holds the markers of {name} {len(found)} times instead of once.\n"
-            f"  Put back `### BEGIN SOLUTION {name}` and `### END SOLUTION`, or begin the whole chapter anew:\n"
-            f"  tito reset {module.id}   (what you wrote is kept)"
-        )
-    return found[0]
+    for mark in marks.lost(module.chapter, handed_out):
+        if mark.exercise == name:
+            raise CourseError(
+                f"{mark.sentence(module.dev_path)}\n"
+                f"  Or begin the whole chapter anew: tito reset {module.id}   (what you wrote is kept)"
+            )
+    return module.chapter.exercises[name]
 
 
 def _replace(course: Course, module: Module, text: str | bytes, why: str) -> Path | None:

@@ -1,9 +1,11 @@
 """Lines of the package, traced back to the chapters."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tinytorch._lines import chapter_line
-from tito import export, workspace
+from tito import export, percent, workspace
 from tito.chapter import Chapter, split_cells
 from tito.course import Course
 
@@ -88,6 +90,42 @@ def agree(text):
     assert [(c.cell_type, c.source) for c in theirs] == [(c.kind, c.source) for c in ours]
     assert [c.metadata.get("nbgrader", {}) for c in theirs] == [c.grader for c in ours]
     assert [list(c.metadata.get("tags", [])) for c in theirs] == [list(c.meta.get("tags", [])) for c in ours]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.id)
+def test_every_chapter_is_exported_without_jupytext(module):
+    for text in (module.chapter.text, workspace.blanked(module.chapter)):
+        assert percent.is_plain(text, split_cells(text))
+
+
+CELLS = [
+    "#| export\ndef f(x):\n    return x", "#| export\n\n\n\nx = 1", "\n#| export\nx = 1", "x = 1\n\n\n", "",
+    "#| export\n# %timeit f(1)\nx = 1", "#| export\n# !ls\n# ls -l\n# y = %who\nx = 1", "#| export\n# why?\nx = 1",
+    "#| export\n# cd is a command, and copy(x) a call\nx = copy(1)", "#| export\n#cat\n# x?\nx = 1", "# x: 1",
+    "%%time\nx = 1", '#| export\nx = """\n# a text\n"""', '#| export\nx = """',
+    "#| export\nx = \"f''' of x\"", '# """ in a comment',
+    "# # Prose\n#\n# and more", "# ```\n# %%\n# ```", '"""\nProse\n"""', "x = 1  # it's\ny = '\\'",
+]  # fmt: skip
+MARKS = [
+    "# %%", "# %% [markdown]", "# %% [md]", "# %% [raw]", '# %% [raw] tags=["exercise"]', "#%%", "  # %%", "# %%%",
+    '# %% nbgrader={"grade": true, "grade_id": "test_x"}', '# %% active="py"', '# %% tags=["x"] active="ipynb"',
+    '# %% language="bash"', "# %% a title", "# %% [sql]", "# %% tags=[x", "# In[3]:", "# <codecell>", "# %%x",
+    '# %% tags=["x"] z=1',
+]  # fmt: skip
+ENDS = ["\n", "\n\n", "\n\n\n"]
+
+
+@settings(max_examples=5 * settings().max_examples)
+@given(st.lists(st.tuples(st.sampled_from(MARKS), st.sampled_from(CELLS), st.sampled_from(ENDS)), max_size=5))
+def test_odd_files_are_read_as_jupytext_reads_them(parts):
+    """What we call plain, jupytext reads the same; all else it reads itself."""
+    import jupytext
+
+    text = "".join(f"{mark}\n{cell}{end}" for mark, cell, end in parts)
+    cells = split_cells(text)
+    if percent.is_plain(text, cells):
+        theirs = jupytext.reads(text, fmt="py:percent").cells
+        assert [(c.cell_type, c.source) for c in theirs] == [(c.kind, c.source) for c in cells]
 
 
 def test_jupyter_saves_what_it_read(toy):

@@ -114,10 +114,32 @@ def test_what_was_left_running_is_ended(solved, tmp_path):
     )
     found, _ = result(solved, code)
     assert found["Box_text"]["failure"]["actual"] == "'wrong'"
+    assert _ended([int(noted.read_text())])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what has left the process's group is found in /proc")
+@pytest.mark.parametrize("end", ["return 'wrong'", "os._exit(1)", "while True: pass"])
+def test_what_left_for_a_session_of_its_own_is_ended(solved, tmp_path, end):
+    noted = tmp_path / "pids"
+    code = (
+        "import os, subprocess\nchild = subprocess.Popen(['setsid', 'sleep', '300'])\n"
+        "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n"
+        f"        open({str(noted)!r}, 'a').write(f'{{os.getpid()}} ')\n        os.execvp('sleep', ['sleep', '300'])\n"
+        "    os._exit(0)\nos.wait()\n"
+        f"while not os.path.exists({str(noted)!r}): pass\n"
+        f"open({str(noted)!r}, 'a').write(f'{{child.pid}} ')\n{end}"
+    )
+    result(solved, code)
+    pids = list(map(int, noted.read_text().split()))
+    assert len(pids) >= 2 and _ended(pids)
+
+
+def _ended(pids):
+    """Whether all of them end, as who was killed does a moment later."""
     deadline = time.monotonic() + 5
-    while _alive(int(noted.read_text())) and time.monotonic() < deadline:
+    while any(map(_alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not _alive(int(noted.read_text()))
+    return not any(map(_alive, pids))
 
 
 def _alive(pid):

@@ -1,6 +1,7 @@
 """The loop of `start`, `test`, `reset` and `solution`: nothing is lost, and nothing passes that should not."""
 
 import json
+import shutil
 
 import pytest
 
@@ -238,6 +239,12 @@ def test_memory_runs_out(toy):
     assert wrong["kind"] == "memory" and "more than the 8192 MB" in wrong["actual"]
 
 
+def exercises(text):
+    from tito.chapter import Chapter
+
+    return {name: region.text for name, region in Chapter("", text).exercises.items()}
+
+
 def test_reset_and_solution_keep_the_attempt(toy):
     toy.tito("start", "first")
     blanked = toy.read(FIRST)
@@ -251,17 +258,19 @@ def test_reset_and_solution_keep_the_attempt(toy):
     toy.tito("solution", "first", "double")
     assert "return x + x" in toy.read(FIRST) and toy.read(FIRST).count("NotImplementedError") == 2
     toy.tito("solution", "first")
-    assert toy.read(FIRST) == toy.read(".tito/reference/first/first_dev.py")
+    assert exercises(toy.read(FIRST)) == exercises(toy.read(".tito/reference/first/first_dev.py"))
+    assert "title: Twice" not in toy.read(FIRST)
     toy.tito("reset", "first")
     assert toy.read(FIRST) == blanked
     attempts = [text.decode() for name, text in toy.files().items() if "attempts" in name]
-    assert len(attempts) == len(set(attempts)) == 3 and mine in attempts
+    assert len(attempts) == len(set(attempts)) == 4 and mine in attempts
 
 
 def test_a_reset_that_cannot_save_changes_nothing(toy):
     toy.tito("start", "first")
     solve(toy, "return x ** 3")
     mine = toy.read(FIRST)
+    shutil.rmtree(toy.file(".tito/attempts"))
     toy.write(".tito/attempts", "a file where the directory should be")
     output = toy.tito("reset", "first", status=1)
     assert toy.read(FIRST) == mine and "Traceback" not in output
@@ -271,7 +280,7 @@ def test_lost_markers(toy):
     toy.tito("start", "first")
     toy.edit(FIRST, "### BEGIN SOLUTION double\n", "")
     output = toy.tito("reset", "first", "double", status=1)
-    assert "holds the markers of double 0 times" in output
+    assert "double has lost its mark `### BEGIN SOLUTION double`: put it above the code that ends in" in output
     assert "no exercise 'doble'. Did you mean double" in toy.tito("reset", "first", "doble", status=2)
 
 
@@ -284,8 +293,8 @@ def test_reset_of_a_chapter_that_is_not_in_progress(toy):
 
 def test_an_edition_without_solutions(toy):
     toy.tito("start", "first")
+    toy.write("modules/handed_out/first/first_dev.py", toy.read(FIRST))
     toy.file(".tito/reference/first/first_dev.py").unlink()
-    toy.tito("export", "first")
     toy.tito("start", "first")
     assert "holds no solution of double" in toy.tito("solution", "first", "double", status=1)
     assert "test_double" in toy.read(FIRST)
@@ -338,3 +347,31 @@ def test_failing_tests_directory_fails_all(toy):
     toy.write("tests/test_bad.py", "import nothing_like_this\n")
     toy.edit(FIRST, "return x + x", "return x * x")
     assert "failed: 1 of 2 chapters, tests/ failed" in toy.tito("test", "--all", status=1)
+
+
+def test_the_course_s_own_version_in_the_place_of_work(toy):
+    """As `git checkout FILE` or `git stash` leave it: said, since everything passes."""
+    own = toy.read(FIRST)
+    toy.tito("start", "first")
+    assert "own version" not in toy.tito("test", "first", status=1)
+    toy.tito("solution", "first")
+    assert "own version" not in toy.tito("test", "first")
+    toy.write(FIRST, own)
+    said = "own version, which tito did not put there: tito undo 01_first --list, or tito reset 01_first"
+    assert said in toy.tito("test", "first") and said in toy.tito("start", "first")
+
+
+def test_the_next_step_is_what_the_chosen_test_needs(toy):
+    toy.tito("start", "first")
+    toy.tito("solution", "first", "Box_doubled")
+    output = toy.tito("test", "first", "-k", "Box_doubled", status=1)
+    assert f"next: edit {FIRST}:{line_of(toy, 'BEGIN SOLUTION double')}, then tito test 01_first -k double" in output
+
+
+def test_started_again(toy):
+    toy.tito("start", "first")
+    solve(toy, "return 5")
+    toy.tito("undo", "first")
+    assert "earlier work on it is kept:  tito undo 01_first --list" in toy.tito("start", "first")
+    toy.tito("undo", "first")
+    assert "it is in progress again" in toy.tito("undo", "first")

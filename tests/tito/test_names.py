@@ -62,7 +62,8 @@ def test_marks_lost_in_a_chapter_in_progress_are_mentioned(toy):
     toy.tito("solution", "first")
     toy.edit(FIRST, "    return x + x\n    ### END SOLUTION\n", "    return x + x\n")
     output = toy.tito("test", "first")
-    assert "marks of an exercise (### BEGIN SOLUTION, ### END SOLUTION) are missing or doubled: double" in output
+    line = line_of(toy, FIRST, "### BEGIN SOLUTION double")
+    assert f"double has lost its mark `### END SOLUTION`: put it below the code that begins in {FIRST}:{line}" in output
 
 
 def test_a_changed_test_is_mentioned_when_everything_passes(toy):

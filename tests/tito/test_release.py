@@ -392,7 +392,7 @@ def test_the_whole_course(tmp_path):
     here, copy, root = Course.find().root, tmp_path / "the course", tmp_path / "the students' edition"
     skipped = shutil.ignore_patterns(".git", ".tito", ".venv*", "__pycache__", ".hypothesis", "runs")
     shutil.copytree(here, copy, ignore=skipped)
-    succeeds("tito", "release", root, cwd=copy)
+    assert "hint that quotes the solution" not in succeeds("tito", "release", root, cwd=copy)
     course = Course(copy)
     lines = lines_of_solutions(course)
     assert len(lines) > 80 and leaked(root, lines) == []

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 FIRST = "modules/source/01_first/first_dev.py"
 REFERENCE = ".tito/reference/first/first_dev.py"
+CORE = "tinytorch/core/first.py"
 HANDED_OUT = Path(__file__).resolve().parents[1] / "toy" / FIRST
 BLANK = '    # YOUR CODE HERE\n    raise NotImplementedError("exercise double")\n'
 
@@ -21,7 +22,8 @@ def solve(checkout, line="return x ** 3"):
 
 
 def attempts(checkout):
-    return {text.decode() for name, text in checkout.files().items() if name.startswith(".tito/attempts/")}
+    kept = {name: text for name, text in checkout.files().items() if name.startswith(".tito/attempts/")}
+    return {text.decode() for name, text in kept.items() if not name.endswith("before-start.py")}
 
 
 def test_undo_and_undo_again(toy):
@@ -68,7 +70,8 @@ def test_list_and_choose(toy):
     two = solve(toy, "return 2")
     toy.tito("reset", "first")
     listed = toy.tito("undo", "first", "--list").splitlines()
-    assert len(listed) == 3 and "before reset  lines that differ from now: 2" in listed[1]
+    assert "before reset  lines that differ from now: 2" in listed[1]
+    assert "before start" in listed[2] and len(listed) == 4
     toy.tito("undo", "first", "2")
     assert toy.read(FIRST) == one
     name = next(n for n, text in toy.files().items() if n.startswith(".tito/attempts") and text.decode() == two)
@@ -84,17 +87,66 @@ def test_list_and_choose(toy):
 def test_undo_of_start(toy):
     before = toy.read(FIRST)
     assert "tito undo 01_first" in toy.tito("start", "first")
-    assert "as it was before start" in toy.tito("undo", "first")
+    said = toy.tito("undo", "first")
+    assert "as it was before start" in said and "not in progress any more" in said
     assert toy.read(FIRST) == before and not toy.file(REFERENCE).exists()
     toy.tito("start", "first")
     assert toy.read(FIRST).count("NotImplementedError") == 3
+
+
+def test_undo_of_start_and_undo_of_that(toy):
+    """The text and whether it is in progress go together: blank exercises never stand there as the course's own."""
+    before, core = toy.read(FIRST), toy.read(CORE)
+    toy.tito("start", "first")
+    blanked = toy.read(FIRST)
+    for _ in range(2):
+        toy.tito("undo", "first")
+        assert toy.read(FIRST) == before and "not started" in toy.tito("status", "first")
+        toy.tito("undo", "first")
+        assert toy.read(FIRST) == blanked and toy.read(REFERENCE) == before
+    toy.tito("export")
+    toy.tito("doctor", "--fix", status=None)
+    assert toy.read(CORE) == core
+    toy.tito("solution", "first")
+    toy.tito("test", "first")
+
+
+def test_undo_of_start_after_an_edit(toy):
+    """As `start` says: and what was typed is kept, and in progress again when it is brought back."""
+    before = toy.read(FIRST)
+    assert "as it was:   tito undo 01_first" in toy.tito("start", "first")
+    mine = solve(toy, "return 5")
+    said = toy.tito("undo", "first")
+    assert "before start" in said and "what stood there is kept: .tito/attempts" in said
+    assert toy.read(FIRST) == before and mine in attempts(toy)
+    toy.tito("undo", "first")
+    assert toy.read(FIRST) == mine and toy.read(REFERENCE) == before
+
+
+def test_undo_of_start_takes_the_work_out_of_the_package(toy):
+    core = toy.read(CORE)
+    toy.tito("start", "first")
+    toy.tito("solution", "first")
+    toy.edit(FIRST, "return x + x", "return 2 * x")
+    toy.tito("test", "first")
+    assert "2 * x" in toy.read(CORE)
+    assert "before start" in toy.tito("undo", "first", "2")
+    assert toy.read(CORE) == core
+    toy.tito("export", "--check")
+    toy.tito("start", "first")
+    assert "before start" in toy.tito("undo", "first")
+
+
+def test_undo_of_one_exercise_is_not_its_solution(toy):
+    toy.tito("start", "first")
+    solve(toy, "return 5")
+    assert "nothing is kept of double" in toy.tito("undo", "first", "double", status=2)
 
 
 def test_nothing_to_undo(toy):
     assert "no command has replaced it" in toy.tito("undo", "first", status=2)
     toy.tito("start", "first")
     mine = solve(toy)
-    assert "no command has replaced it" in toy.tito("undo", "first", status=2)
     assert "nothing is kept of double" in toy.tito("undo", "first", "double", status=2)
     assert toy.read(FIRST) == mine
 
@@ -153,6 +205,27 @@ def test_killed_at_any_write(toy, command):
     assert moments >= 4
 
 
+@pytest.mark.parametrize("undone", [False, True])
+def test_killed_while_a_start_is_undone_or_that_is(toy, undone):
+    """Work never stands there without its reference, and nothing is lost."""
+    own = toy.read(FIRST)
+    toy.tito("start", "first")
+    mine = solve(toy)
+    if undone:
+        toy.tito("undo", "first")
+    files, moment, moments = toy.files(), 1, 0
+    while moment:
+        for name in set(toy.files()) - set(files):
+            toy.file(name).unlink()
+        for name, text in files.items():
+            toy.write(name, text.decode())
+        dead = toy.killed(moment, "undo", "first")
+        assert toy.read(FIRST) == own or toy.read(FIRST) == mine and toy.file(REFERENCE).exists()
+        assert {own, mine} <= {text.decode(errors="replace") for name, text in toy.files().items() if "/." not in name}
+        moments, moment = moments + dead, moment + 1 if dead else 0
+    assert moments >= 4
+
+
 def test_tito_s_directory_is_lost(toy, tmp_path):
     """A half-done chapter is never taken for the reference; a release gives that back, and the work goes on."""
     release = shutil.copytree(toy.root, tmp_path / "release")
@@ -165,7 +238,8 @@ def test_tito_s_directory_is_lost(toy, tmp_path):
             mine = toy.read(FIRST)
             toy.tito("test", "first")
         shutil.rmtree(toy.file(".tito"))
-        assert "--from FOLDER_OR_ZIP" in toy.tito("start", "first", status=1)
+        for command in (("start", "first"), ("reset", "first"), ("solution", "first")):
+            assert "--from FOLDER_OR_ZIP" in toy.tito(*command, status=1)
         assert "in progress again" in toy.tito("start", "first", "--from", release)
         assert toy.read(FIRST) == mine and "return x + x" in toy.read(REFERENCE)
     toy.tito("reset", "first")

@@ -85,6 +85,35 @@ def test_from_the_first_exercise_to_the_package(begun, terminal):
     assert "raise TypeError('a str')" in begun.read(CORE)
 
 
+def test_what_a_save_breaks(begun):
+    """Said of an exercise that passed before, also where another is at hand; not of those that only wait for it."""
+    begun.tito("solution", "first", "double")
+    begun.tito("solution", "first", "Box_doubled")
+    with Terminal(begun, ROOT, "test", "first", "--watch") as terminal:
+        assert "passed before" not in terminal.expect("q quit")
+        begun.edit(FIRST, "return x + x", "return x +")
+        terminal.expect("this is not Python")
+        assert "passed before" not in terminal.expect("q quit")
+        begun.edit(FIRST, "return x +", "return x * x")
+        terminal.expect("broken\x1b[0m  double passed before this save, and fails now")
+        assert "passed\x1b[0m  " not in terminal.screen
+        begun.edit(FIRST, "return x * x", "return x + x")
+        terminal.expect("passed\x1b[0m  double")
+        assert "and fails now" not in terminal.expect("q quit")
+
+
+def test_a_chapter_that_passes_already(begun):
+    begun.tito("solution", "first")
+    done = begun.run("test", "first", "--watch")
+    assert "  it passes as it is, so there is nothing to watch.\n  next: tito start" in done.stdout
+    assert done.returncode == 0
+    begun.edit(FIRST, "return x + x", "return x * x")
+    with Terminal(begun, ROOT, "test", "first", "--watch") as terminal:
+        terminal.expect("q quit")
+        begun.edit(FIRST, "return x * x", "return x + x")
+        assert "nothing to watch" not in terminal.expect("next: tito start 02_second")
+
+
 def test_keys(begun, terminal):
     terminal.expect("q quit")
     terminal.press("h")

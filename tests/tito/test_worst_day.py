@@ -50,7 +50,7 @@ def test_markers_and_references_that_are_lost(well):
     well.tito("start", "first")
     well.tito("solution", "first", "Box_text")
     well.edit(FIRST, "### BEGIN SOLUTION double\n", "")
-    assert "lost the markers of double" in findings(well, "work")[0]
+    assert "double has lost its mark `### BEGIN SOLUTION double`" in findings(well, "work")[0]
     shutil.rmtree(well.file(".tito"))
     assert "its reference is not in .tito: tito start 01_first --from" in findings(well, "work")[0]
     well.edit(FIRST, "# # First", "<<<<<<< HEAD\n# # First")

@@ -46,7 +46,7 @@ def command(module, solutions, out, force, source, take, verbose):
 
 
 def _write(course, module, solutions, out, force):
-    from tito import notebooks, workspace
+    from tito import lost, notebooks, workspace
     from tito.errors import CourseError
 
     file = out or Path(f"{module.name}.ipynb")
@@ -54,11 +54,11 @@ def _write(course, module, solutions, out, force):
         file = file / f"{module.name}.ipynb"
     if file.exists() and not force:
         raise CourseError(f"{file} is there already: --force replaces it, --out FILE writes another.")
-    if solutions and not workspace.has_solutions(course, module):
+    if solutions and (lost.is_lost(course, module) or not workspace.has_solutions(course, module)):
         raise CourseError(f"this edition of the course holds no solutions of {module.id}.")
     handed_out = workspace.reference_chapter(course, module)
     text = handed_out.text if solutions else module.chapter.text
-    if not solutions and not workspace.is_started(course, module):
+    if not solutions and not workspace.is_started(course, module) and not lost.is_lost(course, module):
         text = workspace.blanked(handed_out)
     notebooks.write(course, module, text, file)
     click.echo(file)

@@ -46,4 +46,5 @@ def command(directory, modules, solutions, without_tests, verbose):
 
 
 def _list(title: str, lines: list[str]) -> None:
-    click.echo("\n    ".join([f"  {title}:", *lines]))
+    if lines:
+        click.echo("\n    ".join([f"  {title}:", *lines]))

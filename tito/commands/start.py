@@ -23,19 +23,20 @@ def command(module, source, verbose):
     The exercises of the chapter's file are blanked in place; the reference is kept
     in .tito/. A chapter in progress is left as it is.
 
-    --from takes the reference from a release (a folder, a zip file or a git revision) and
-    leaves your file as it is.
+    --from takes the reference from a release (a folder, a zip file or a git revision) or
+    from a chapter's file, and leaves your file as it is.
     """
-    from tito import log, update, workspace
+    from tito import attempts, log, lost, show, update, workspace
 
     course = Course.find()
     chosen = course.module(module)
+    if source:
+        if workspace.is_started(course, chosen) and not lost.is_damaged(course, chosen):
+            raise UsageError(f"{chosen.id} is in progress, and its reference is kept: --from is not needed.")
+        return _go_on(course, chosen, source)
     if not workspace.is_started(course, chosen):
-        if source:
-            return _go_on(course, chosen, source)
         _check(course, chosen)
-    elif source:
-        raise UsageError(f"{chosen.id} is in progress, and its reference is kept: --from is not needed.")
+    before = chosen.chapter.text
     update.remember(course)
     begun = workspace.start(course, chosen)
     chapter = chosen.chapter if not begun else course.find(course.root).module(chosen.id).chapter
@@ -45,42 +46,39 @@ def command(module, source, verbose):
         click.echo(f"{chosen.id}: {len(todo)} exercises are blank now, in {chosen.dev_path}")
     else:
         click.echo(f"{chosen.id} is in progress, {len(todo)} exercises to do; nothing was changed.")
+        if workspace.is_own(chapter):
+            click.echo(f"  it holds the course's own version, which tito did not put there: {show.ways_back(chosen)}")
     click.echo(f"  write them:  tito jupyter --module {chosen.id}   (or in any editor)")
     click.echo(f"  test them:   tito test --module {chosen.id}   (with --watch: again on every save)")
-    if begun:
+    if chapter.text != before:
         click.echo(f"  as it was:   tito undo {chosen.id}   (what stood there is the reference now, in .tito/)")
+    if begun and any(map(attempts.is_work, attempts.kept(course, chosen))):
+        click.echo(f"  earlier work on it is kept:  tito undo {chosen.id} --list")
 
 
 def _check(course, module):
     """Only the course's own version can serve as the reference."""
-    from tito import export, workspace
+    from tito import export, lost, transaction
     from tito.derived import current
 
-    if not workspace.is_handed_out(module.chapter):
-        raise CourseError(
-            f"{module.dev_path} holds work, but its reference is not in .tito any more, so nothing was changed.\n"
-            f"  Say where the course's own version is, and go on with your work:\n"
-            f"  tito start {module.id} --from FOLDER_OR_ZIP   the release that you began with\n"
-            f"  tito start {module.id} --from origin/main     in a git clone"
-        )
+    transaction.refuse(course)
+    if lost.is_lost(course, module):
+        raise CourseError(lost.explanation(course, module))
     export.check(course, [module])
     if current(export.target(course, module)) != export.generate(course, module):
+        where = lost.found(course, module)
+        release = "" if where else ", the release that you began with"
         raise CourseError(
             f"{module.dev_path} was changed after it was last exported, so it cannot serve as the reference.\n"
             f"  If the change is a part of the course: tito export {module.id}, then start.\n"
-            f"  If it is your own work: tito start {module.id} --from WHERE, with the release that you began with."
+            f"  If it is your own work: tito start {module.id} --from {where or lost.UNKNOWN}{release}."
         )
 
 
 def _go_on(course, module, source):
-    """Keep the release's chapter as the reference of work that has lost its own."""
-    from tito import sources, workspace
+    """Keep the course's own version of a chapter as the reference of work that has lost it."""
+    from tito import lost, workspace
 
-    with sources.opened(course, source) as release:
-        theirs = next((m for m in release.every_module if m.name == module.name), None)
-        reference = workspace.reference_chapter(release, theirs) if theirs else None
-    if reference is None or not set(reference.exercises) & set(module.chapter.exercises):
-        raise CourseError(f"{source} holds no chapter with the exercises of {module.dev_path}. Nothing was changed.")
-    workspace.start(course, module, reference.text)
-    todo = workspace.unsolved(module.chapter, reference)
+    workspace.start(course, module, lost.reference(course, module, source))
+    todo = workspace.unsolved(module.chapter, workspace.reference_chapter(course, module))
     click.echo(f"{module.id} is in progress again, {len(todo)} exercises to do; your file was not changed.")

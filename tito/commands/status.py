@@ -43,6 +43,8 @@ def command(module, as_json, verbose):
 def _state(row) -> str:
     if row.state == "not started":
         return f"not started   {len(row.exercises)} exercises, {row.points_possible:g} points"
+    if row.go_on:
+        return f"{row.state:<13} its reference is not in .tito: {row.go_on}"
     done = f"{row.count('passing')} of {len(row.exercises)} exercises, {row.points:g} of {row.points_possible:g} points"
     changed = ["changed since its last test"] if row.changed else []
     return f"{row.state:<13} {', '.join([done, *changed, *row.beside, *_unwell(row)])}"
@@ -62,5 +64,5 @@ def _one(row) -> None:
         remark = ", before it was changed" if name in row.changed_exercises else ""
         remark += f", needs {row.needs[name]}" if name in row.needs else ""
         click.echo(f"  {shown:<12} {name}  ({reached:g} of {possible:g} points{remark})")
-    for line in [*row.beside, *row.problems]:
+    for line in [*row.beside, *row.problems, *([f"its reference is not in .tito: {row.go_on}"] if row.go_on else [])]:
         click.echo(f"  {line}")

@@ -23,7 +23,8 @@ def command(module, what, listed, verbose):
       tito undo 02_tensor 3         the third of that list
       tito undo 02_tensor matmul 3  one exercise, as it stands in the third
 
-    What undo replaces is kept too: a second `tito undo` brings it back.
+    What undo replaces is kept too: a second `tito undo` brings it back. Back to before
+    `tito start`, the chapter is not in progress any more; the work on it is kept.
     """
     from tito import log, workspace
 
@@ -33,12 +34,17 @@ def command(module, what, listed, verbose):
         _list(course, chosen)
         return
     version, exercise = _parse(course, chosen, what)
+    begun = workspace.is_started(course, chosen)
     undone, kept = workspace.undo(course, chosen, version, exercise)
     if kept is None:
         click.echo(f"{chosen.id}: that is what stands there; nothing was changed.")
         return
     log.record(course, "undo", module=chosen.id, exercise=exercise)
     click.echo(f"{chosen.id}: {exercise or chosen.dev_path} is as it was {undone}.")
+    if not workspace.is_started(course, chosen):
+        click.echo("  it is not in progress any more: it and the package hold the course's own solutions")
+    elif not begun:
+        click.echo("  it is in progress again")
     say_kept(course, chosen, kept, exercise)
 
 

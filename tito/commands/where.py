@@ -52,6 +52,12 @@ def _in_progress(module, row) -> None:
 
 
 def _welcome(course: Course) -> None:
+    from tito import lost
+
+    if found := {m.id: back for m in course.modules if (back := lost.way_back(course, m))}:
+        click.echo(f"Work whose reference is not in .tito: {', '.join(found)}.")
+        click.echo("  next: " + "\n        ".join(found.values()))
+        return
     click.echo(f"{course.settings['course']['title']}: {len(course.modules)} chapters, none in progress.")
     if course.modules:
         click.echo(f"  begin:  tito start {course.modules[0].id}")
@@ -65,6 +71,8 @@ def go_on(course: Course, module) -> None:
     row = after(course, module)
     if row is None:
         click.echo("  every chapter is passed: tito status shows them.")
+    elif row.go_on:
+        click.echo(f"  next: {row.go_on}   ({row.title} holds work, but its reference is not in .tito)")
     elif row.state == "not started":
         click.echo(f"  next: tito start {row.module}")
     else:

@@ -134,7 +134,7 @@ def relative_error(measured: float, exact: float) -> float:
 #   hints:
 #     - Which values of measured and exact would make the formula negative, or fail? Begin with those.
 #     - First refuse exact == 0 by raising ValueError with a message. Then return the formula. Python's abs gives the size of a number.
-#     - "return abs(measured - exact) / abs(exact)"
+#     - "return abs(...) / abs(exact), with the difference of the two in the gap"
 #   misconceptions:
 #     - name: divides by exact, sign and all
 #       says: >-
@@ -463,7 +463,7 @@ def system_info() -> SystemInfo:
 #   hints:
 #     - A dictionary with six entries. Which of the functions named in the contract have a way of their own to say "unknown"?
 #     - Build the dictionary with its keys in the order of the contract. For platform and machine turn an empty text into None; leave the rest as it comes.
-#     - '"machine": platform.machine() or None, for an empty text counts as false'
+#     - "platform.machine() or ..., with what stands for unknown in the gap: an empty text counts as false"
 #   misconceptions:
 #     - name: invents one processor
 #       says: >-
@@ -610,7 +610,7 @@ def distances(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
 #   hints:
 #     - points is (N, D) and the result is (N,). Which axis has to go, and which function makes an axis go?
 #     - Compare points.shape[1:] with centre.shape and refuse if they differ. Subtract, square, sum over the axis of the coordinates, take the root.
-#     - "return np.sqrt(np.sum((points - centre) ** 2, axis=1))"
+#     - "return np.sqrt(np.sum(..., axis=1)), with the squares of what is left when the centre is taken from every point"
 #   misconceptions:
 #     - name: sums over the points
 #       says: >-
@@ -748,7 +748,7 @@ def machine_epsilon(dtype: type) -> float:
 #   hints:
 #     - When you have an epsilon for which 1 + epsilon > 1 still holds, how do you know that it is the smallest?
 #     - Begin with epsilon = dtype(1). As long as one half of it still makes a difference to 1, halve it. All numbers that take part have to be of the type.
-#     - "while one + epsilon / dtype(2) > one: epsilon = epsilon / dtype(2)"
+#     - "while one + ... > one, with half of epsilon in the gap; in the loop that half becomes epsilon"
 #   misconceptions:
 #     - name: halves once too often
 #       says: >-

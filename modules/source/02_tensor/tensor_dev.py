@@ -207,7 +207,7 @@ def to_array(data, dtype=None) -> np.ndarray | np.generic:
 #   hints:
 #     - Let NumPy do the work first. Which cases of its answer do you then have to correct, and which to refuse?
 #     - Call np.array inside a try. Refuse a result whose dtype.kind is not one of "biuf". If no dtype was asked for and the result is float64 although the data carried no float64, convert to float32. Return a scalar for zero axes.
-#     - "if dtype is None and array.dtype == np.float64 and not carries_dtype(data, np.float64): array = array.astype(np.float32)"
+#     - "if dtype is None and array.dtype == np.float64 and not ..., with what carries_dtype says of the data in the gap: array.astype(np.float32)"
 #   misconceptions:
 #     - name: keeps NumPy's float64
 #       says: >-
@@ -713,7 +713,7 @@ def lift_two(function):
 #   hints:
 #     - Read lift_one again. What is the same for two inputs, and where do you need unwrap_two?
 #     - Three cases for the inputs (both Tensors, one, none); compute inside try; then the recorder; then wrap.
-#     - "if recorder is not None and (x.requires_grad or y.requires_grad): return recorder(lifted, out, (x, y), (a, b))"
+#     - "if recorder is not None and (...): return recorder(lifted, out, ...), where one input that requires a gradient is enough, and the inputs go before their arrays, each as a pair"
 #   misconceptions:
 #     - name: asks only the first input
 #       says: >-
@@ -1325,7 +1325,7 @@ def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]
 #   hints:
 #     - Along the last axis the next entry is `itemsize` bytes away. And along the one before it?
 #     - Go through the shape from the right. Keep the size of a step, which starts at itemsize and grows by each length you pass.
-#     - "for n in reversed(shape): strides.append(step); step *= n"
+#     - "step *= n, for each n from the right; the step goes onto the list before it grows"
 #   misconceptions:
 #     - name: the first axis is the densest
 #       says: >-
@@ -1566,7 +1566,7 @@ def var(x, axis=None, ddof=0, keepdims=False):
 #   hints:
 #     - A mean is a sum divided by something. What, when only one axis is averaged?
 #     - Sum with the same axis and keepdims, and divide by the number of entries that each sum joins.
-#     - "return reduce_sum(x, axis, keepdims) / count(x.shape, axis)"
+#     - "return reduce_sum(...) / count(...), the second of x.shape and the axis"
 #   misconceptions:
 #     - name: divides by all entries
 #       says: >-
@@ -1588,7 +1588,7 @@ def var(x, axis=None, ddof=0, keepdims=False):
 #   hints:
 #     - The variance is the mean of something squared. What has to keep its axes for the subtraction to broadcast?
 #     - Subtract the mean (keepdims=True), square, sum over the axis, and divide by the count less ddof.
-#     - "distance = x - mean(x, axis, keepdims=True)"
+#     - "distance = x - mean(...), with the axis kept, so that each mean stands over the entries that it belongs to"
 #   misconceptions:
 #     - name: divides by n - 1
 #       says: >-
@@ -1772,7 +1772,7 @@ def matmul(x, y):
 #   hints:
 #     - Which two shapes would make a vector work with matrix_product, and what is then too much in the result?
 #     - Reshape a vector x to (1, -1), a vector y to (-1, 1). Multiply. Rebuild the shape of the result without the axes that you added, keeping any batch axes in front.
-#     - "front = out.shape[:-2] + out.shape[-2:-1] * (x.ndim > 1) + out.shape[-1:] * (y.ndim > 1)"
+#     - "front = out.shape[:-2] + out.shape[-2:-1] * (...) + ..., where a tuple times True is itself, and times False it is empty"
 #   misconceptions:
 #     - name: leaves the added axis
 #       says: >-
@@ -1938,7 +1938,7 @@ def stack(xs, axis: int = 0):
 #   hints:
 #     - Which operation of this chapter gives a Tensor one more axis, of length 1?
 #     - Refuse differing shapes, then expand_dims each Tensor at `axis`, then concatenate along it.
-#     - "return concatenate([expand_dims(x, axis) for x in xs], axis)"
+#     - "return concatenate([... for x in xs], axis), with each x given its new axis first"
 #   misconceptions:
 #     - name: joins along an existing axis
 #       says: >-

@@ -119,7 +119,7 @@ def relu(x, /):
 #   hints:
 #     - For each entry, which of two numbers do you want? NumPy has a function for the larger of two.
 #     - Compare x with 0, entry by entry, and keep the larger. One call does it, for arrays of any shape and for single numbers.
-#     - "return np.maximum(x, 0)"
+#     - "return np.maximum(x, ...), with the number in the gap below which nothing comes out"
 #   misconceptions:
 #     - name: the maximum of the whole array
 #       says: >-
@@ -273,7 +273,7 @@ def leaky_relu(x, /, slope=0.01):
 #   hints:
 #     - The slope is at most 1. Draw the lines y = x and y = slope * x into one picture. Which of the two is on top, where?
 #     - On either side of zero the line on top is the one you want. So a single maximum of two arrays is enough, with no case distinction.
-#     - "return np.maximum(x, slope * x)"
+#     - "return np.maximum(x, ...), for below zero the flatter of the two lines is the higher one"
 #   misconceptions:
 #     - name: the slope in place of slope times x
 #       says: >-
@@ -385,7 +385,7 @@ def sigmoid(x, /):
 #   hints:
 #     - The denominator is 1 + e on both sides. What is the numerator for x >= 0, and what for x < 0?
 #     - For a single number write an ordinary condition. For an array, choose the numerator entry by entry. e is at most 1, so the larger of e and (x >= 0) is 1 where x >= 0, and e elsewhere.
-#     - "return np.maximum(e, x >= 0) / (1 + e)"
+#     - "return np.maximum(e, ...) / (1 + e), with a comparison in the gap: True counts as 1, False as 0"
 #   misconceptions:
 #     - name: the textbook formula
 #       says: >-
@@ -829,7 +829,7 @@ def softmax(x, /, axis=-1):
 #   hints:
 #     - Which number can you subtract from all scores of a row so that no exponential is larger than 1?
 #     - Subtract largest(x, axis), take the exponential, divide by the sum along the same axis. The sum needs keepdims=True to broadcast.
-#     - "e = np.exp(x - largest(x, axis)), and then e / e.sum(axis=axis, keepdims=True)"
+#     - "e = np.exp(x - ...), with the largest entry along the axis in the gap, and then e / e.sum(axis=axis, keepdims=True)"
 #   misconceptions:
 #     - name: the textbook formula
 #       says: >-
@@ -966,7 +966,7 @@ def log_softmax(x, /, axis=-1):
 #   hints:
 #     - The logarithm of a quotient is a difference. Of which two things?
 #     - Subtract the largest score. Then subtract the logarithm of the sum of the exponentials of what you have, along the axis and with keepdims=True.
-#     - "out -= np.log(np.exp(out).sum(axis=axis, keepdims=True))"
+#     - "out -= np.log(...), with the sum by which softmax divides in the gap, its axis kept"
 #   misconceptions:
 #     - name: the logarithm of the softmax
 #       says: >-

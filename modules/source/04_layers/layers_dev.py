@@ -105,7 +105,7 @@ def matmul_naive(x, w):
 #   hints:
 #     - Which two loops choose an entry of the result, and what does the third do for that entry?
 #     - Loop n over the rows of a and k over the columns of b. For each pair, loop d over the shared axis and add a[n, d] * b[d, k] to out[n, k], which starts at zero.
-#     - "out[n, k] += a[n, d] * b[d, k]"
+#     - "out[n, k] += a[...] * b[...], where d is the second index of the one and the first of the other"
 #   misconceptions:
 #     - name: keeps only the last product
 #       says: >-
@@ -254,7 +254,7 @@ def dense(x, w, b, /):
 #   hints:
 #     - Begin with an x of two axes. Which array of the two steps is yours, so that you may write into it?
 #     - Reshape x to two axes where it has another number of them, multiply by w, add b in place, and reshape the result back; only its last axis has changed, from D to K.
-#     - "rows = x.reshape(-1, x.shape[-1]) @ w; rows += b; return rows.reshape(*x.shape[:-1], w.shape[1])"
+#     - "rows = x.reshape(-1, ...) @ w; rows += b; and in the end rows.reshape(...), with every axis of x but the last, and then w.shape[1]"
 #   misconceptions:
 #     - name: forgets the bias
 #       says: >-
@@ -474,7 +474,7 @@ def he_normal(shape: tuple[int, ...], rng=None) -> np.ndarray:
 #   hints:
 #     - A uniform number between -a and a has variance a² / 3. Which a makes that 2 / (fan_in + fan_out)?
 #     - Compute the limit from both fans, draw from rng.uniform between minus the limit and the limit, convert to float32.
-#     - "limit = np.sqrt(6 / (fan_in + fan_out))"
+#     - "limit = np.sqrt(...), such that its square over 3, which is the variance, comes to 2 / (fan_in + fan_out)"
 #   misconceptions:
 #     - name: forgets the square root
 #       says: >-
@@ -882,7 +882,7 @@ def misfits(own: dict, state: dict) -> list[str]:
 #   hints:
 #     - Who else has to hear of it when a network is told to train?
 #     - Go through named_modules(), which includes the module itself, set training in each, and return self so that calls can be chained.
-#     - "for _, module in self.named_modules(): module.training = mode"
+#     - "module.training = ..., for every module among self.named_modules(), whose first is this one"
 #   misconceptions:
 #     - name: tells only the outermost module
 #       says: >-
@@ -909,7 +909,7 @@ def misfits(own: dict, state: dict) -> list[str]:
 #   hints:
 #     - What has to be known about the whole state before the first value is written?
 #     - Ask misfits(own, state). Raise a ValueError that holds all of its texts, if there are any. Only then go through own and give every tensor a copy.
-#     - "tensor.data = fresh_copy(state[name], tensor.dtype)"
+#     - "tensor.data = fresh_copy(..., tensor.dtype), with the state's array of that name in the gap"
 #   misconceptions:
 #     - name: loads until something is wrong
 #       says: >-
@@ -1094,7 +1094,7 @@ def checked_features(x, size: int, layer: str):
 #   hints:
 #     - Which two things does training adjust, and of which class do they have to be so that the walk finds them?
 #     - The weights are a Parameter made from weight_init(shape, rng), in float32 whatever that returns. The bias is a Parameter of output_size zeros, or None.
-#     - "self.weights = Parameter(weight_init(shape, rng), dtype=np.float32)"
+#     - "self.weights = Parameter(..., dtype=np.float32), with what weight_init makes of the shape and rng in the gap"
 #   misconceptions:
 #     - name: a Tensor in place of a Parameter
 #       says: >-
@@ -1126,7 +1126,7 @@ def checked_features(x, size: int, layer: str):
 #   hints:
 #     - Which operation of this chapter does all of it?
 #     - Call dense with the input and the two parameters.
-#     - "return dense(x, self.weights, self.bias)"
+#     - "return dense(x, ...), with the layer's own two Parameters in the gap"
 #   misconceptions:
 #     - name: drops the bias
 #       says: >-
@@ -1449,7 +1449,7 @@ class LayerNorm(Module):
 #   hints:
 #     - The composed version computes the mean twice. Once you have the distances from it, what is left to do for the variance?
 #     - Subtract the row means (keepdims). The variance is the sum of the squared distances over D. Take one over the root of variance plus epsilon, and multiply in place.
-#     - "variance = np.vecdot(x_hat, x_hat)[..., None] / x.shape[-1]"
+#     - "np.vecdot of x_hat with itself is a sum of squares: with a last axis of 1 put back by [..., None], and over x.shape[-1], it is the variance"
 #   misconceptions:
 #     - name: normalises the columns
 #       says: >-

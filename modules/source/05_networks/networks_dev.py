@@ -220,7 +220,7 @@ class Sequential(Module):
 #   hints:
 #     - The loop is the one on top of this page. What has to be the same variable from round to round?
 #     - Go through enumerate(self.layers), so that `place` is set too. Call each layer with x, keep its output in x, and return x after the loop.
-#     - "for place, layer in enumerate(self.layers): x = layer(x)"
+#     - "x = layer(x), for each place and layer that enumerate gives: what comes out of one goes into the next"
 #   misconceptions:
 #     - name: every layer gets the first input
 #       says: >-
@@ -446,7 +446,7 @@ class MLP(Sequential):
 #   hints:
 #     - Four sizes, three Dense. Which list of pairs do you need, and what is different about the last of them?
 #     - Go through zip(sizes, sizes[1:]). For each pair make the layer that comes after it (for the last pair from output_activation), then append the Dense, then that layer unless it is None.
-#     - "after = make_activation(output_activation if i == len(sizes) - 2 else activation), with i counting the pairs from 0"
+#     - "after = make_activation(... if i == len(sizes) - 2 else ...), with i counting the pairs from 0"
 #   misconceptions:
 #     - name: activation after the last layer too
 #       says: >-
@@ -738,7 +738,7 @@ def layer_outputs(model, x, name: str = "") -> list[tuple]:
 #   hints:
 #     - What is the list for a single layer? And if you had the lists of a network's layers, how would you make the network's list of them?
 #     - If model is no Sequential, return its one entry. If it is, call layer_outputs for each layer with the current x and the longer name, join the lists, and let x be the output of the last entry.
-#     - 'entries += layer_outputs(layer, x, f"{name}.{place}" if name else str(place)), then x = entries[-1][2]'
+#     - "entries += layer_outputs(layer, x, ...), with name, dot and place in the gap, or the place alone; then x = entries[-1][2]"
 #   misconceptions:
 #     - name: every layer gets the first input
 #       says: >-
@@ -1008,7 +1008,7 @@ def relu_interpolation(knots, values) -> Sequential:
 #   hints:
 #     - For K pieces there are K + 1 points. At which of them does the slope change, and by how much?
 #     - Slopes are differences of values over differences of knots. The first layer computes x - knots[i] for all but the last knot, the second one multiplies by the changes of slope and adds values[0].
-#     - "hidden = dense_with(np.ones((1, len(slopes))), -knots[:-1]), and the weights of the last layer are changes[:, None]"
+#     - "hidden = dense_with(np.ones(...), ...), whose biases make each unit bend at its knot; the weights of the last layer are changes[:, None]"
 #   misconceptions:
 #     - name: slopes in place of changes
 #       says: >-
@@ -1141,7 +1141,7 @@ def parity_network(switches: int) -> Sequential:
 #   hints:
 #     - How many different counts are there for three switches? A table from count to answer is all that the second part has to be.
 #     - The first layer has weights of shape (switches, 1), all 1, and bias 0. The second is relu_interpolation through the points (0, 0), (1, 1), (2, 0), ...
-#     - "relu_interpolation(knots, knots % 2), with knots = np.arange(switches + 1)"
+#     - "relu_interpolation(knots, knots % 2), where the knots are all the counts that there can be, from 0 on"
 #   misconceptions:
 #     - name: stops before all are on
 #       says: >-

@@ -719,7 +719,7 @@ class DataLoader:
 #   hints:
 #     - You wrote both steps already. What do they need from the loader, and what changes from one epoch to the next?
 #     - Ask epoch_order for the order of self.epoch, count the epoch, and cut the order with batches.
-#     - "order = epoch_order(len(self.dataset), self.shuffle, self.seed, self.epoch), then self.epoch += 1"
+#     - "order = epoch_order(..., self.epoch), then self.epoch += 1, so that the next call shuffles anew"
 #   misconceptions:
 #     - name: does not count epochs
 #       says: >-
@@ -1343,7 +1343,7 @@ def standardize(train, *others):
 #   hints:
 #     - Which axis counts samples, and so has to disappear?
 #     - The mean and the standard deviation over axis 0, in float64. Where the largest and the smallest entry of a column agree, a 1 in place of the standard deviation.
-#     - "self.std = np.where(np.ptp(x, axis=0) > 0, x.std(axis=0, dtype=np.float64), 1.0)"
+#     - "self.std = np.where(..., x.std(axis=0, dtype=np.float64), 1.0), with a comparison in the gap: np.ptp of a constant column is exactly 0"
 #   misconceptions:
 #     - name: one mean for everything
 #       says: >-
@@ -1379,7 +1379,7 @@ def standardize(train, *others):
 #   hints:
 #     - Whose mean is it that you subtract?
 #     - Subtract self.mean, then divide by self.std. Broadcasting lines both up with the columns.
-#     - "scaled = (x - self.mean) / self.std"
+#     - "scaled = (...) / self.std, with the mean that fit measured, whatever the mean of this x is"
 #   misconceptions:
 #     - name: measures the data it is given
 #       says: >-
@@ -1594,7 +1594,7 @@ def random_noise(features: np.ndarray, scale: float = 0.1, rng: "np.random.Gener
 #   hints:
 #     - Where in a padded picture does the window lie for a shift of nothing, and where can it lie at all?
 #     - Draw a corner (y, x) for every picture, each coordinate from 0 to 2 * max_shift inclusive. Cut the window of the picture's height and width at that corner. Stack the windows.
-#     - "corners = rng.integers(0, 2 * max_shift + 1, size=(len(images), 2))"
+#     - "corners = rng.integers(0, ..., size=...), two for each image; the end is left out, so it is one more than the last corner"
 #   misconceptions:
 #     - name: lets pixels come back on the other side
 #       says: >-

@@ -453,7 +453,7 @@ gradient(negative, x=lambda g: -g)
 #   hints:
 #     - For each operation write down the derivative of its result with respect to each input, then multiply by g.
 #     - The rule for x in x * y is g * y, so the lambda needs y, and names it as its second parameter. For x / y, the derivative with respect to y is -x / y**2; with the result at hand that is -out / y.
-#     - "gradient(divide, x=lambda g, y: g / y, y=lambda g, out, y: -g * out / y)"
+#     - "gradient(divide, x=lambda g, y: ..., y=lambda g, out, y: ...), where the slope of x / y in y is minus the quotient, out, over y"
 #   misconceptions:
 #     - name: sign of the subtrahend
 #       says: >-
@@ -662,7 +662,7 @@ def freed_error(node) -> RuntimeError:
 #   hints:
 #     - Which number does a node have, compared with the nodes that it used? What is then left to do?
 #     - Collect all nodes that can be reached from the root with a list that you go through while it grows, and a set of those seen. Then sort by number, largest first.
-#     - "return sorted(nodes, key=by_number, reverse=True)"
+#     - "return sorted(nodes, key=by_number, ...), with the node that was made last coming first"
 #   misconceptions:
 #     - name: order of discovery
 #       says: >-
@@ -771,7 +771,7 @@ def unbroadcast(g, shape: tuple[int, ...]):
 #   hints:
 #     - Broadcasting copies values along axes. If you change the original, all copies change; what does that say about its gradient?
 #     - Find the axes in front that `shape` does not have, and the axes where `shape` has a 1. Sum over all of them at once, then reshape to `shape`.
-#     - "stretched = tuple(i + extra for i, n in enumerate(shape) if n == 1)"
+#     - "stretched = tuple(... for i, n in enumerate(shape) if n == 1), each axis as it is counted in g, which has `extra` more in front"
 #   misconceptions:
 #     - name: sums only the new axes
 #       says: >-
@@ -918,7 +918,7 @@ def needed_for(targets, order) -> set[Node]:
 #   hints:
 #     - Two kinds of edges, and for both the same question. What if a gradient from another path has arrived before this one?
 #     - If the edge is a Node, add to its `gradient` (None at first). Otherwise add to `collected[edge]` (missing at first).
-#     - "edge.gradient = piece if edge.gradient is None else edge.gradient + piece"
+#     - "edge.gradient = piece if ... else edge.gradient + piece, for the first piece has nothing to be added to"
 #   misconceptions:
 #     - name: the second path overwrites the first
 #       says: >-
@@ -1223,7 +1223,7 @@ gradient(power_number, x=lambda g, x, exponent: g * exponent * x ** (exponent - 
 #   hints:
 #     - You know these derivatives. Which of them can be written with the result of the function in place of its input?
 #     - exp is its own derivative; sqrt has 1 / (2 out); tanh has 1 - out**2; the power has exponent * x ** (exponent - 1), and for the exponent 0 the derivative is 0 even at x = 0.
-#     - "gradient(tanh, x=lambda g, out: g * (1 - out * out))"
+#     - "gradient(tanh, x=lambda g, out: g * (...)), where the slope of tanh is 1 minus its own square"
 #   misconceptions:
 #     - name: tanh of the input squared
 #       says: >-
@@ -1948,7 +1948,7 @@ def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-
 #   hints:
 #     - You did this at the very start of the chapter, for a function of two numbers.
 #     - Remember the entry. Set it a step higher, run f, set it a step lower, run f. The slope is the difference over twice the step.
-#     - "step = h * max(1.0, abs(middle)), and in the end (above - below) / (2 * step)"
+#     - "step = h * max(...), the larger of 1 and the size of the entry; and in the end (above - below) / (2 * step)"
 #   misconceptions:
 #     - name: a one-sided difference
 #       says: >-
@@ -2286,7 +2286,7 @@ def hvp(f, x, v) -> Tensor:
 #   hints:
 #     - If you had the gradient g as a Variable, of which single number would the gradient be the product of the Hessian with v?
 #     - "Two calls of gradients: the first on f(x) with create_graph=True, the second on (g * v).sum(). In between, answer zeros where the gradient is constant."
-#     - "(product,) = gradients((g * v).sum(), [x])"
+#     - "(product,) = gradients(..., [x]), of the number that g and v make together"
 #   misconceptions:
 #     - name: differentiates the sum of the gradient
 #       says: >-
@@ -2573,7 +2573,7 @@ def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | N
 #   hints:
 #     - All gradients together are one long vector. What is its length, in terms of the entries of each?
 #     - Clip the values first if asked. Add up the squares over all gradients and take the root. If that is more than max_norm, multiply each gradient by max_norm / norm.
-#     - "norm = float(np.sqrt(sum(float((g.data.astype(np.float64) ** 2).sum()) for g in tensors)))"
+#     - "norm = float(np.sqrt(sum(... for g in tensors))), with the sum of the squares of one, taken in float64, in the gap"
 #   misconceptions:
 #     - name: clips each gradient by itself
 #       says: >-

@@ -373,7 +373,7 @@ gradient(
 #   hints:
 #     - In which single entry of each row does the slope differ from the softmax, and by how much?
 #     - Divide p by the number of rows, which makes a new array, and subtract the same share of 1 at the right class of each row.
-#     - "slope[np.arange(len(t)), t] -= 1 / len(t)"
+#     - "slope[rows, t] -= 1 / len(t), where rows counts the rows, one for each entry of t"
 #   misconceptions:
 #     - name: forgets the mean
 #       says: >-
@@ -803,7 +803,7 @@ def confusion_matrix(y_pred, y_true, classes: int | None = None) -> np.ndarray:
 #   hints:
 #     - Each sample adds 1 to one entry of the matrix. To which?
 #     - For every pair (t, p) of a true and a predicted class add 1 to matrix[t, p]. Return the matrix.
-#     - "np.add.at(matrix, (true, predicted), 1)"
+#     - "np.add.at(matrix, ..., 1), with the pair of index arrays in the gap: += would count a pair that comes twice only once"
 #   misconceptions:
 #     - name: counts each pair once
 #       says: >-
@@ -944,7 +944,7 @@ class GradientDescent:
 #   hints:
 #     - In which direction does the loss fall, if the gradient says in which it rises? And what has to change so that the network notices?
 #     - Go through the parameters, pass over those without a gradient, and subtract learning_rate times the gradient's array from the parameter's array, in place.
-#     - "p.data -= self.learning_rate * p.grad.data"
+#     - "p.data -= ..., with the learning rate times the array of the gradient in the gap"
 #   misconceptions:
 #     - name: goes uphill
 #       says: >-
@@ -1244,7 +1244,7 @@ def evaluate(model, dataloader, functions: dict) -> dict[str, float]:
 #   hints:
 #     - A function gives the mean over a batch. What do you multiply it by to get the sum over that batch?
 #     - Inside `with evaluating(model)`, go through the batches, predict once, add mean times len(y) to each total, and add len(y) to the count.
-#     - "totals[name] += number(function(y_pred, y)) * len(y)"
+#     - "totals[name] += ... * len(y), for what a function gives is the mean of its batch, and the last batch may be smaller"
 #   misconceptions:
 #     - name: mean of the batches' means
 #       says: >-
@@ -1405,7 +1405,7 @@ class EarlyStopping:
 #   hints:
 #     - Two questions for every epoch. Is this the best so far? And how long ago was the best?
 #     - If the value is below best - min_delta, store value, epoch and a snapshot. Then compare epoch - best_epoch with the patience.
-#     - "return epoch - self.best_epoch >= self.patience"
+#     - "return ... >= self.patience, with the epochs since the best one in the gap"
 #   misconceptions:
 #     - name: compares with the epoch before
 #       says: >-

@@ -251,7 +251,7 @@ class SGD(Optimizer):
 #   hints:
 #     - In which order do decay, velocity and learning rate come in? Each is one of the formulas above.
 #     - Add weight_decay * p to the gradient. With momentum, multiply the velocity by it in place, add the gradient in place, and go along the velocity, or with nesterov along g + momentum * v. Multiply by the learning rate last.
-#     - "v *= self.momentum; v += g; then g = g + self.momentum * v if self.nesterov else v"
+#     - "v *= self.momentum; v += g; then g = ... if self.nesterov else v, where Nesterov's goes one more step with the new velocity"
 #   misconceptions:
 #     - name: an average in place of a sum
 #       says: >-
@@ -422,7 +422,7 @@ class RMSProp(Optimizer):
 #   hints:
 #     - Two formulas, two parts. Which of them changes the memory, and which gives the answer?
 #     - Multiply the average in place by alpha, add (1 - alpha) times the square of the gradient in place. Then divide learning_rate * g by the root plus epsilon.
-#     - "s *= self.alpha; s += (1 - self.alpha) * g * g"
+#     - "s *= self.alpha; s += ..., with the square of g and the share that alpha leaves in the gap"
 #   misconceptions:
 #     - name: forgets the root
 #       says: >-
@@ -1216,7 +1216,7 @@ def find_learning_rate(model, optimizer, loss_function, dataloader, low: float =
 #   hints:
 #     - Rates and batches go in pairs. Which function makes pairs of two sequences, and stops with the shorter?
 #     - For each pair set the rate, append it, take a step and append its loss. Break where the loss is larger than four times min(losses).
-#     - "for rate, (x, y) in zip(np.geomspace(low, high, steps), endless(dataloader)):"
+#     - "for rate, (x, y) in zip(..., endless(dataloader)), with np.geomspace in the gap: rates in equal ratios"
 #   misconceptions:
 #     - name: rates in equal distances
 #       says: >-
