@@ -102,7 +102,7 @@ HONEST = {"honest": WHOLE, "blank": 0, "partly": WHOLE - LAST}
 
 def left_behind(class_):
     """Processes that hold a directory of the graders."""
-    found = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout.splitlines()
+    found = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True).stdout.splitlines()
     return [line for line in found if str(class_.temporary) in line]
 
 
