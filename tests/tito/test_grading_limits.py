@@ -90,11 +90,11 @@ def test_only_waiting_for_a_worker_is_its_time(monkeypatch):
 
 def test_one_students_values_are_no_other_students_time(grading):
     """Values that would keep the judge busy for a minute; the honest are graded beside them."""
-    message = '{"event": "check", "number": 0, "actual": {"set": [%s]}}'
-    code = f"""import os
-        numbers = ", ".join(str(n * (2**61 - 1)) for n in range(20_000))
+    code = """import json, os
+        items = [{"tuple": ["x" * 300, n * (2**61 - 1)]} for n in range(20_000)]
+        message = json.dumps({"event": "check", "number": 0, "actual": {"set": items}}).encode()
         for fd in range(3, 20):
-            try: os.write(fd, ({message!r} % numbers).encode() + b"\\n")
+            try: os.write(fd, message + bytes([10]))
             except OSError: pass
         return "3" """
     grading.toy.edit("settings.ini", "test_seconds = 30", "test_seconds = 5")

@@ -72,12 +72,14 @@ def test_held_back_checks_count_and_stay_hidden(grading):
     """Whatever a submission does with what it was called with."""
     held_back(grading.toy, "    check(double(3), 6)\n", "    check(double(4321), 8642)\n")
     grading.hand_in("right/first_dev.py", grading.solved)
-    grading.hand_in("coded/first_dev.py", grading.solved.replace("return x + x", "return x + x if np.all(x < 9) else 0"))
+    coded = grading.solved.replace("return x + x", "return x + x if np.all(x < 9) else 0")
+    grading.hand_in("coded/first_dev.py", coded)
     seen = 'SEEN = []\n\n\ndef double(x):\n    """Keeps what it meets."""\n    SEEN.append(str(x))'
     keeps = grading.solved.replace('def double(x):\n    """Twice `x`, a number or an array."""', seen)
     told = "raise ValueError(' '.join(SEEN))"
     grading.hand_in("tells/first_dev.py", keeps.replace("return str(self.value)", told))
-    grading.hand_in("raises/first_dev.py", keeps.replace("return x + x", f"if x == 4321: {told}\n    return x + x"))
+    raises = keeps.replace("return x + x", f"if str(x) == '4321': {told}\n    return x + x")
+    grading.hand_in("raises/first_dev.py", raises)
     reads = "import gc; return str([d for d in gc.get_objects() if isinstance(d, dict) and 'tests' in d])[-3000:]"
     grading.hand_in("reads/first_dev.py", grading.right_but(reads))
     grading.grade()
