@@ -298,19 +298,23 @@ class Exam:
         return raised(run.failure, *next(iter(checks + calls[::-1]), ("", "")))
 
 
-class Shown(str):
-    """A text that stands for a value."""
+class InOrder(list):
+    """A set's items, in an order that no hash decides."""
 
-    __repr__ = str.__str__
+    def __init__(self, value):
+        numbers = sorted(item for item in value if isinstance(item, int | float))
+        super().__init__(numbers + sorted((i for i in value if not isinstance(i, int | float)), key=repr))
+        self.form = "{%s}" if type(value) is set else "frozenset({%s})"
+
+    def __repr__(self):
+        return self.form % ", ".join(map(repr, self))
 
 
 def first_of(value, room: list[int]):
-    """So much of a value as has room, where more would not be shown; a set's items in an order that stays."""
+    """So much of a value as has room, where more would not be shown."""
     room[0] -= 1
     if type(value) in (set, frozenset):
-        items = sorted(value, key=lambda v: (type(v).__name__, v if isinstance(v, int | float) else repr(v)))
-        text = ", ".join(map(repr, items))
-        return Shown(f"{{{text}}}" if type(value) is set else f"frozenset({{{text}}})") if items else value
+        return InOrder(value) if value else value
     if type(value) is dict:
         return {key: first_of(item, room) for key, item in value.items() if room[0] >= 0}
     if type(value) in (list, tuple):
