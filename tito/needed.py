@@ -14,15 +14,19 @@ IMPLICIT = ("__init__", "__new__", "__post_init__")  # what making an object run
 
 
 def by_each(chapter: Chapter, reference: Chapter) -> dict[str, list[str]]:
-    """For each exercise, the earlier ones it rests on, in order; the tests are the reference's."""
+    """For each exercise, the earlier ones it rests on, in order; the tests are the reference's.
+
+    Nothing is known of a chapter that is no Python.
+    """
     try:
         tree = ast.parse(exported_text(chapter))
-    except SyntaxError:
+        cells = [(test.exercise, ast.parse(test.cell.source)) for test in reference.tests]
+    except (SyntaxError, ValueError):
         return {}
     found = {}
     for name, region in chapter.exercises.items():
         own = range(region.begin, region.end + 1)
-        tests = [ast.parse(test.cell.source) for test in reference.tests if test.exercise == name]
+        tests = [cell for exercise, cell in cells if exercise == name]
         reached = Reached(tree)
         reached.follow([node for node in _outermost(tree) if node.lineno in own] + tests)
         others = [r for r in chapter.exercises.values() if r.begin < region.begin and r.name != name]

@@ -180,6 +180,12 @@ def test_a_run_that_is_killed_leaves_no_worker(grading, tmp_path):
 def test_two_runs_make_the_same_bytes_whatever_the_hashes(grading, tmp_path):
     grading.hand_in("a/first_dev.py", grading.right_but('return set("determined")'))
     grading.hand_in("b/first_dev.py", grading.right_but('raise ValueError(set("determined"), object())'))
+    many = "raise ValueError(' ' * %d, *[bytearray(10).__init__] * 60)"
+    for number in range(14):
+        grading.hand_in(f"d{number}/first_dev.py", grading.right_but(many % number))
+        grading.hand_in(f"e{number}/first_dev.py", grading.right_but(f"return [' ' * {number}, *[object()] * 60]"))
+        shows = f"type('X', (), {{'__repr__': lambda self: ' ' * {number} + 60 * object.__repr__(self)}})()"
+        grading.hand_in(f"f{number}/first_dev.py", grading.right_but(f"return {shows}"))
     grading.hand_in("c/first_dev.py", grading.right_but('return {"k": [frozenset("abcdef"), object()]}'))
     found = []
     for seed in ("1", "2", "3"):

@@ -71,16 +71,16 @@ def ended_by_signals():
     def interrupt(number, frame):
         raise KeyboardInterrupt
 
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.getsignal(getattr(signal, name)) for name in names}
-    for name in names:
-        if before[name] != signal.SIG_IGN:
-            signal.signal(getattr(signal, name), interrupt)
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        for name in names:
-            signal.signal(getattr(signal, name), before[name])
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _say(result, out, sandbox) -> None:

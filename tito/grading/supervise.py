@@ -228,7 +228,8 @@ def told(failure: object) -> dict:
 
 
 def short(said: object) -> str:
-    text = plain(said[: LONGEST_MESSAGE + 1]) if isinstance(said, str) else ""
+    """As much of a text as is shown; first of all the same in each run, since half an address would not be."""
+    text = wire.steady(plain(said[: 10 * LONGEST_MESSAGE])) if isinstance(said, str) else ""
     return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 3] + "..."
 
 
