@@ -18,6 +18,7 @@ from tito.errors import CourseError
 MARKER = re.compile(r"# %%(?!%)(.*)")
 BEGIN = re.compile(r"(\s*)### BEGIN SOLUTION\b[ \t]*(.*?)\s*$")
 END = re.compile(r"\s*### END SOLUTION\b")
+HIDDEN = re.compile(r"^[ \t]*### BEGIN HIDDEN TESTS.*?^[ \t]*### END HIDDEN TESTS[^\n]*\n?", re.M | re.S)
 DIRECTIVE = re.compile(r"#\|\s*(\w+)\s*(.*?)\s*$")
 KIND = re.compile(r"\[(markdown|md|raw)\]")
 PAIR = re.compile(r"(?<!\S)([\w.-]+)=")
@@ -210,3 +211,24 @@ def _imports_only(source: str) -> bool:
     except SyntaxError:
         return False
     return bool(body) and all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in body)
+
+
+def without_hidden(source: str, name: str) -> str:
+    """A test cell without what stands between nbgrader's marks; it has to be a test still."""
+    left = HIDDEN.sub("", source)
+    if "HIDDEN TESTS" in left:
+        raise CourseError(f"{name}: ### BEGIN HIDDEN TESTS and ### END HIDDEN TESTS have to stand in pairs.")
+    if left != source and not _tests_something(left):
+        raise CourseError(f"without its hidden lines, {name} is no test: leave a check in it.")
+    return left
+
+
+def _tests_something(source: str) -> bool:
+    import ast
+
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except SyntaxError:
+        return False
+    called = {getattr(node.func, "id", "") for node in nodes if isinstance(node, ast.Call)}
+    return bool(called & {"check", "check_raises"}) or any(isinstance(node, ast.Assert) for node in nodes)

@@ -139,15 +139,30 @@ class Course:
         wanted = self.settings["course"]["modules"]
         if wanted.strip() == "all":
             return self.every_module
-        chosen = {self._among(self.every_module, name.strip()) for name in wanted.split(",") if name.strip()}
-        return [m for m in self.every_module if m in chosen]
+        return self._several(self.every_module, wanted) if wanted.strip(" ,") else []
 
     def module(self, name: str) -> Module:
         """The chapter called `07_autograd`, `autograd`, `07` or `7`."""
         return self._among(self.modules, name)
 
+    def named(self, text: str) -> list[Module]:
+        """The chapters that `02-04,autograd` names, in order."""
+        return self._several(self.modules, text)
+
     def before(self, module: Module) -> list[Module]:
         return [m for m in self.every_module if m.number < module.number]
+
+    def _several(self, modules: list[Module], text: str) -> list[Module]:
+        chosen: list[Module] = []
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            first, _, last = part.partition("-") if re.fullmatch(r"\w+-\w+", part) else (part, "", part)
+            begin, end = self._among(modules, first), self._among(modules, last)
+            if begin.number > end.number:
+                raise UsageError(f"{part}: {begin.id} comes after {end.id}.")
+            chosen += [m for m in modules if begin.number <= m.number <= end.number]
+        if not chosen:
+            raise UsageError(f"{text!r} names no chapter: write as in 02-04,autograd.")
+        return [m for m in modules if m in chosen]
 
     def _among(self, modules: list[Module], name: str) -> Module:
         wanted = name.strip().rstrip("/\\").replace("\\", "/").rpartition("/")[2].removesuffix("_dev.py")

@@ -126,8 +126,9 @@ def squeezed(text: str) -> str:
 
 def shortened(text: str, lines: Iterable[str]) -> str:
     """The text with each line of a solution cut off after half of it."""
+    plain = squeezed(text)
     for line in lines:
-        if line in squeezed(text):
+        if line in plain:
             text = re.sub(r"\s*".join(map(re.escape, line)), lambda m: _half(m[0]), text)
     return text
 

@@ -55,6 +55,12 @@ def known_mistakes(course: Course, module: Module, exercise: str) -> list[dict]:
     return _with_fingerprints(recorded, _fingerprints(course, module, exercise))
 
 
+def all_known_mistakes(course: Course, module: Module) -> None:
+    """Work out at once what `known_mistakes` would ask for, one exercise after the other."""
+    if any("call" not in wrong for note in notes(course, module).values() for wrong in note["misconceptions"]):
+        _fingerprints(course, module)
+
+
 def _with_fingerprints(recorded: list[dict], fingerprints: list[dict]) -> list[dict]:
     """Recorded mistakes without their code, with what it gave."""
     mistakes = [{key: value for key, value in wrong.items() if key != "code"} for wrong in recorded]

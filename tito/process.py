@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tito.plain import plain, plain_data
+
 GRACE = 2  # seconds that a test has to end by itself after its time is up
 SILENCE = 5  # seconds of one test before somebody waiting is told
 MOST_PROCESSES = 200
@@ -86,7 +88,7 @@ def watch(
             _end_strays(f"{MARK}={folder}".encode())
         run.status = run.status if run.finished else process.returncode
         output.seek(0)
-        run.output = output.read(100_000).decode("utf-8", "replace")
+        run.output = plain(output.read(100_000).decode("utf-8", "replace"))
     return run
 
 
@@ -133,7 +135,7 @@ def _listen(results: Path, read: int, run: Run) -> int:
         return read
     for line in lines.splitlines():
         with contextlib.suppress(ValueError):
-            run.hear(json.loads(line))
+            run.hear(plain_data(json.loads(line)))
     return read + len(lines) + bool(lines)
 
 

@@ -7,7 +7,6 @@ is known by what its code gave, and the package holds what the blank chapter exp
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import re
@@ -19,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tito import derived, export, leaks, notes, workspace
-from tito.chapter import Chapter, split_cells
+from tito.chapter import HIDDEN, Chapter, without_hidden
 from tito.course import Course, Module
 from tito.errors import CourseError, UsageError
 from tito.files import read, write_atomically
@@ -31,7 +30,6 @@ NOT_FOR_STUDENTS = ("book/instructors.md",)
 LEFT_BEHIND = re.compile(r"__pycache__|\.ipynb_checkpoints|_build|\..*\.new|.*\.py[co]|.*\.ipynb")
 OWNERS_PART = re.compile(r"<!-- not for students -->\n.*?<!-- /not for students -->\n\n?", re.S)
 STUDENTS_PART = re.compile(r"<!-- for students\n(.*?)-->\n", re.S)
-HIDDEN = re.compile(r"^[ \t]*### BEGIN HIDDEN TESTS.*?^[ \t]*### END HIDDEN TESTS[^\n]*\n?", re.M | re.S)
 A_DATE = (2020, 1, 1, 0, 0, 0)  # of everything in a zip file, so that two are the same
 
 
@@ -57,8 +55,8 @@ class Written:
 
 def choose(course: Course, modules: str = "", solutions: str = "") -> Edition:
     """The chapters that are handed out, those given before them, and those of them that keep their solutions."""
-    listed = _named(course, modules) if modules else course.modules
-    unlocked = _named(course, solutions) if solutions else []
+    listed = course.named(modules) if modules else course.modules
+    unlocked = course.named(solutions) if solutions else []
     if strangers := [m.id for m in unlocked if m not in listed]:
         raise UsageError(f"--solutions {', '.join(strangers)}: not among the chapters that are handed out.")
     blank = [m for m in listed if m not in unlocked]
@@ -68,27 +66,13 @@ def choose(course: Course, modules: str = "", solutions: str = "") -> Edition:
     return Edition(course, blank, [m for m in course.every_module if m.number <= last and m not in blank], listed)
 
 
-def _named(course: Course, text: str) -> list[Module]:
-    """The chapters that `02-04,autograd` names, in order."""
-    chosen: list[Module] = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        first, dash, last = part.partition("-")
-        begin, end = course.module(first), course.module(last if dash else first)
-        if begin.number > end.number:
-            raise UsageError(f"{part}: {begin.id} comes after {end.id}.")
-        chosen += [m for m in course.modules if begin.number <= m.number <= end.number]
-    if not chosen:
-        raise UsageError(f"{text!r} names no chapter: write as in 02-04,autograd.")
-    return [m for m in course.modules if m in chosen]
-
-
 def write(edition: Edition, target: Path, tests: bool = True) -> Written:
     """Build the edition beside its place, look for solutions in it, and only then put it there."""
     _can_be_released(edition)
     _free(edition.course, target)
     with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=f".{target.name}.", suffix=".new") as scratch:
         root = Path(scratch) / target.stem
-        lines, usage = _lines(edition)
+        lines, usage = secret_lines(edition)
         done = Written(lines=len(lines), usage=usage)
         _copy(edition, root, tests)
         _chapters(edition, root, lines, done)
@@ -128,7 +112,7 @@ def _free(course: Course, target: Path) -> None:
             raise CourseError(f"{target} lies in {derived.relative(course, folder)}, which is a part of the course.")
 
 
-def _lines(edition: Edition) -> tuple[dict[str, str], list[str]]:
+def secret_lines(edition: Edition) -> tuple[dict[str, str], list[str]]:
     """The lines that must not be found, and those that are usage."""
     course = edition.course
     every = leaks.solutions((m.id, m.chapter) for m in edition.blank)
@@ -176,18 +160,13 @@ def _chapters(edition: Edition, root: Path, lines: dict[str, str], done: Written
 
 def without_hidden_tests(chapter: Chapter) -> str:
     """The chapter without what stands between nbgrader's marks; what is left of a test has to be one."""
-    text = HIDDEN.sub("", chapter.text)
-    for cell in split_cells(text) if text != chapter.text else ():
-        if not cell.is_test:
-            continue
-        try:
-            empty = not ast.parse(cell.source).body
-        except SyntaxError:
-            empty = True
-        if empty:
-            name = cell.grader.get("grade_id")
-            raise CourseError(f"{chapter.path}: without its hidden lines, {name} is no test: leave a check in it.")
-    return text
+    for cell in chapter.cells:
+        if cell.is_test:
+            try:
+                without_hidden(cell.source, cell.grader.get("grade_id"))
+            except CourseError as error:
+                raise CourseError(f"{chapter.path}: {error}") from error
+    return HIDDEN.sub("", chapter.text)
 
 
 def _shorten(module: Module, found: dict[str, dict], lines: dict[str, str], done: Written) -> None:

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tito import checks, feedback, lost, marks, notes, workspace
+from tito import checks, feedback, lost, marks, needed, notes, workspace
 from tito.chapter import Cell, Chapter
 from tito.course import Course, Module
 from tito.errors import UsageError
@@ -264,7 +264,7 @@ def _collect(report: Report, reference: Chapter, ended: dict[str, dict], partial
     for test in reference.tests:
         if not test.exercise and (not partial or test.name in ended):
             report.chapter_tests.append(_outcome(report, test.name, [test], ended, partial))
-    _blame(report)
+    _blame(report, reference)
 
 
 def _outcome(report: Report, name: str, tests: list, ended: dict[str, dict], partial: bool) -> Outcome:
@@ -304,17 +304,23 @@ def _first_failure(tests: list[str], ended: dict[str, dict], partial: bool) -> d
     return None
 
 
-def _blame(report: Report) -> None:
-    """Failures that come from inside another failing exercise, or that are another's to the letter, wait for it."""
+def _blame(report: Report, reference: Chapter) -> None:
+    """Failures that come from inside another failing exercise, or that are another's to the letter, wait for it.
+
+    So does a wrong value of one that rests on another that fails.
+    """
     failing = {o.name: o for o in report.everything if o.state == "failing" and not o.needs}
     regions = {name: r for name, r in report.module.chapter.exercises.items() if name in failing}
     told: dict[tuple, str] = {}
+    rests = needed.by_each(report.module.chapter, reference) if len(failing) > 1 else {}
     for name, outcome in failing.items():
         failure = outcome.failure
         source = _region_at(report.module, regions, failure["where"]) if failure["kind"] != "check" else ""
         same = (failure["type"], failure["message"], str(failure["where"]))
         first = told.setdefault(same, name) if failure["type"] and failure["kind"] == "error" else name
         cause = source or first
+        if failure["kind"] == "check":
+            cause = next((other for other in rests.get(name, ()) if other in failing), name)
         if cause != name and not _waits_for(failing, cause, name):
             outcome.needs = cause
 

@@ -365,4 +365,54 @@ import glob
 for path in glob.glob(r"{course}/**/*.py", recursive=True) + [r"{course}/tinytorch/testing.py"]:
     open(path, "w").write("check = lambda *a: None")
 """,
+    "half a character": r'raise ValueError("\ud800" * 1000)',
+    "a name that moves the cursor": r'raise type("\x1b[2J\x1b]0;mine\x07", (Exception,), {})("\u202e")',
+    "an error that cannot be told": """
+class Untold(Exception):
+    def __str__(self): raise SystemExit(0)
+raise Untold
+""",
+    "equal hashes": """
+import json, os
+items = [{"tuple": ["x" * 300, n * (2**61 - 1)]} for n in range(20_000)]
+for message in ({"set": items}, {"dict": [[item, 1] for item in items[:10_000]]}):
+    line = json.dumps({"event": "check", "number": 0, "actual": message}).encode()
+    for fd in range(3, 20):
+        try: os.write(fd, line + bytes([10]))
+        except OSError: pass
+return "3"
+""",
+    "a message of many values": """
+import os
+for fd in range(3, 20):
+    try: os.write(fd, b'{"event": "check", "number": 0, "actual": [' + b"[]," * 2_000_000 + b"1]}" + bytes([10]))
+    except OSError: pass
+return "3"
+""",
+    "large messages, one after the other": """
+import os
+for fd in range(3, 20):
+    try:
+        for _ in range(100): os.write(fd, b'{"event": "check", "x": "' + b"x" * 7_000_000 + b'"}' + bytes([10]))
+    except OSError: pass
+return "3"
+""",
+    "a message a byte at a time": """
+import os, time
+while True:
+    for fd in range(3, 20):
+        try: os.write(fd, b" ")
+        except OSError: pass
+    time.sleep(0.1)
+""",
+    "text beyond Unicode": r"import numpy as np; return np.frombuffer(b'\xff' * 4, '<U1')",
+    "numbers that are none": r"import numpy as np; return np.frombuffer(b'\x01\x80' * 8, np.longdouble)",
+    "an empty array of any size": "import numpy as np; return [np.zeros((2**40, 0))] * 10_000",
+    "arrays in plenty": "import numpy as np; return [np.full(900, 1.1e-300)] * 800",
+    "an image of the expected": """
+class Text(str):
+    __eq__ = __contains__ = lambda self, other: True
+    __hash__ = str.__hash__
+return Text("3")
+""",
 }

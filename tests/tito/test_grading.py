@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tito.chapter import Chapter
 from tito.course import Course
 from tito.grading import cells, wire
 from tito.grading.judge import Exam
+from tito.grading.supervise import Allowance
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST = "modules/source/01_first/first_dev.py"
@@ -417,17 +419,18 @@ def test_the_grader_and_the_plain_tests_agree(name, tmp_path, request):
         pytest.skip("pass --slow")
     course = Course(ROOT)
     module = course.module(name)
-    exam = Exam.prepare(course, module, tmp_path)
+    exam = Exam.prepare(course, module, tmp_path, threading.Event())
     wrong = list(wrong_chapters(course, module))
     texts = [exam.chapter.text, *(text for _, text in wrong)]
     tests = [{"name": t.name, "source": t.cell.source} for t in exam.chapter.tests]
-    job = {"contents": texts, "tests": tests, "imports": exam._imports(), "module": f"tinytorch.core.{name}"}
+    job = {"contents": texts, "tests": tests, "module": f"tinytorch.core.{name}"}
+    job["imports"] = exam._imports(exam.questions)
     command, paths = [sys.executable, "-c", PLAIN], {**os.environ, "PYTHONPATH": str(exam.stage), "PYTHONHASHSEED": "0"}
     done = subprocess.run(command, input=json.dumps(job), env=paths, capture_output=True, text=True, timeout=300)
     plain = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
     assert len(plain) == len(texts), done.stderr
     for exercise, text, passed in zip(["", *(exercise for exercise, _ in wrong)], texts, plain):
-        verdicts = exam.mark(text.encode(), f"{name}_dev.py")["verdicts"]
+        verdicts = exam.mark(text.encode(), f"{name}_dev.py", Allowance(300))["verdicts"]
         assert [test for test, verdict in verdicts.items() if verdict["passed"]] == passed
         failures = [verdicts[t.name]["failure"] for t in exam.chapter.tests if t.exercise == exercise]
         assert not exercise or feedback.diagnose(course, module, exercise, next(filter(None, failures)))

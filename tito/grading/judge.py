@@ -10,24 +10,26 @@ import ast
 import base64
 import importlib.util
 import json
-import re
 import shutil
 import sys
-import time
+import threading
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from tito import workspace
-from tito.chapter import Chapter
+from tito.chapter import Chapter, Test, without_hidden
 from tito.course import Course, Module
 from tito.errors import CourseError
 from tito.grading import cells, sandbox, wire
-from tito.grading.supervise import TestRun, Transcript, supervise
+from tito.grading.supervise import Allowance, TestRun, Transcript, short, supervise
+from tito.plain import plain
 
 SECONDS_AFTER_ONE_RAN_OUT = 10  # what the others wait for is most often the same loop
-PARTS = ("__init__.py", "chapter.py", "errors.py", "grading")  # of tito, that a worker runs
+PARTS = ("__init__.py", "chapter.py", "errors.py", "plain.py", "grading")  # of tito, that a worker runs
 CHECK_FAILED = "CheckFailed"
+HELD_BACK = "a check that is held back did not hold"
+MOST_SHOWN = 400  # values in a value, and characters of its text
 
 
 @dataclass
@@ -60,12 +62,14 @@ class Exam:
     module: Module
     stage: Path
     locked: bool = True
-    questions: list[Question] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)  # the test cells as students have them
+    held_back: list[Question] = field(default_factory=list)  # those that hold more, with all they hold
     lacks: dict[str, str] = field(default_factory=dict)
+    over: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def prepare(cls, course: Course, module: Module, directory: Path, locked: bool = True) -> Exam:
-        exam = cls(course, module, directory / module.name, locked)
+    def prepare(cls, course: Course, module: Module, directory: Path, over: threading.Event, locked=True) -> Exam:
+        exam = cls(course, module, directory / module.name, locked, over=over)
         chapter = exam.chapter
         if missing := workspace.unsolved(chapter):
             raise CourseError(
@@ -74,13 +78,20 @@ class Exam:
         build_stage(course, module, exam.stage)
         own = cells.defined_names(chapter)
         for test in chapter.tests:
-            try:
-                split = cells.split(test.cell.source, own)
-            except cells.NotSeparable as error:
-                raise CourseError(f"{chapter.path}:{test.cell.first}: {test.name}: {error}") from error
-            exam.questions.append(Question(test.name, test.exercise, test.points, split))
-        exam._ask_reference()
+            handed_out = without_hidden(test.cell.source, test.name)
+            exam.questions.append(exam._question(test, handed_out, own))
+            if handed_out != test.cell.source:
+                exam.held_back.append(exam._question(test, test.cell.source, own))
+        exam._ask_reference(exam.questions)
+        if exam.held_back:
+            exam._ask_reference(exam.held_back)
         return exam
+
+    def _question(self, test: Test, source: str, own: set[str]) -> Question:
+        try:
+            return Question(test.name, test.exercise, test.points, cells.split(source, own))
+        except cells.NotSeparable as error:
+            raise CourseError(f"{self.chapter.path}:{test.cell.first}: {test.name}: {error}") from error
 
     @cached_property
     def chapter(self) -> Chapter:
@@ -101,6 +112,7 @@ class Exam:
 
         files = sorted(p for p in self.stage.rglob("*.py") if p.is_file())
         texts = [p.relative_to(self.stage).as_posix() + "\0" + p.read_text(encoding="utf-8") for p in files]
+        texts += earlier_chapters(self.course, self.module).values()
         machine = [sys.version, numpy.__version__, json.dumps(self._limits), json.dumps(self.lacks, sort_keys=True)]
         own = [p.read_text(encoding="utf-8") for p in sorted(Path(__file__).parent.glob("*.py"))]
         return workspace.fingerprint("\0".join([self.chapter.text, *machine, *texts, *own]))
@@ -109,20 +121,39 @@ class Exam:
     def possible(self) -> float:
         return sum(q.points for q in self.questions)
 
-    def mark(self, content: bytes, name: str) -> dict:
+    @property
+    def seconds(self) -> int:
+        """What a student's chapter may take, all its copies and all its tests together."""
+        return self._limits["chapter_seconds"]
+
+    def mark(self, content: bytes, name: str, allowance: Allowance) -> dict:
         """Run a student's file and decide on every test."""
-        transcript = self._run(content, name.endswith(".ipynb"))
+        transcript = self._run(self.questions, content, name, allowance)
         verdicts = {q.name: self._verdict(q, transcript) for q in self.questions}
+        if self.held_back and not transcript.broken:
+            self._look_behind(verdicts, self._run(self.held_back, content, name, allowance))
         return {"file": name, "verdicts": verdicts, "remarks": _remarks(transcript)}
 
-    def _job(self, content: bytes, notebook: bool, reference: bool) -> dict:
+    def _look_behind(self, verdicts: dict[str, dict], transcript: Transcript) -> None:
+        """Let tests fail whose held-back checks do.
+
+        They are run apart from the others, and nothing that is said there is passed on: the code that met them could
+        tell of them.
+        """
+        for question in self.held_back:
+            failure = self._failure(question, transcript)
+            if failure and verdicts[question.name]["passed"]:
+                told = untold("check", "", "") | {"reason": HELD_BACK}
+                verdicts[question.name] |= {"passed": False, "failure": told, "held_back": failure}
+
+    def _job(self, questions: list[Question], content: bytes, notebook: bool, reference: bool) -> dict:
         tests = [
             {
                 "name": q.name,
                 "source": q.split.reference if reference else q.split.student,
                 "messages": 100_000 if reference else len(q.answers),
             }
-            for q in self.questions
+            for q in questions
         ]
         return {
             "module": f"{self.course.package.name}.core.{self.module.name}",
@@ -130,10 +161,11 @@ class Exam:
             "content": base64.b64encode(content).decode(),
             "notebook": notebook,
             "reference": reference,
-            "imports": self._imports(),
+            "imports": self._imports(questions),
             "tests": tests,
             "stage": str(self.stage),
             "locked": self.locked,
+            "lacks": None if reference else self.lacks,
             "readable": [*interpreter_folders(), str(self.stage)],
             "memory_mb": self._limits["memory_mb"],
         }
@@ -147,25 +179,24 @@ class Exam:
             "memory_mb": number("limits", "grading_memory_mb"),
         }
 
-    def _imports(self) -> list[str]:
+    def _imports(self, questions: list[Question]) -> list[str]:
         """The chapter's import cells, of whose lines those alone that a test uses."""
-        used = set().union(*(cells.names(ast.parse(q.split.reference)) for q in self.questions))
+        used = set().union(*(cells.names(ast.parse(q.split.reference)) for q in questions))
         lines = [node for cell in self.chapter.import_cells for node in ast.parse(cell.source).body]
         bound = [({a.asname or a.name.partition(".")[0] for a in node.names}, node) for node in lines]
         return [ast.unparse(node) for names, node in bound if names & (used | {"*"})]
 
-    def _run(self, content: bytes, notebook: bool) -> Transcript:
+    def _run(self, questions: list[Question], content: bytes, name: str, allowance: Allowance) -> Transcript:
         """Run the tests; one that ends its process does not keep the others from being run, in another."""
-        limits = self._limits
-        seconds, until = limits["seconds"], time.monotonic() + limits["chapter_seconds"]
-        job = self._job(content, notebook, reference=False)
+        seconds = self._limits["seconds"]
+        job = self._job(questions, content, name.lower().endswith(".ipynb"), reference=False)
         whole: Transcript | None = None
         while True:
-            transcript = supervise(job, seconds, max(until - time.monotonic(), 1))
+            transcript = supervise(job, seconds, allowance)
             self._still_locked(transcript)
             whole = transcript if whole is None else _joined(whole, transcript)
             job["tests"] = [test for test in job["tests"] if test["name"] not in transcript.tests]
-            if not job["tests"] or not transcript.tests or time.monotonic() > until:
+            if not job["tests"] or not transcript.tests or allowance.left <= 0:
                 return whole
             ran_out = any(run.kind == "time" for run in transcript.tests.values())
             seconds = min(seconds, SECONDS_AFTER_ONE_RAN_OUT) if ran_out else seconds
@@ -174,15 +205,14 @@ class Exam:
         if transcript.lacks != self.lacks:
             raise CourseError(f"a worker could not be locked up as before: {transcript.lacks or transcript.stopped}.")
 
-    def _ask_reference(self) -> None:
-        limits = self._limits
-        job = self._job(self.chapter.text.encode(), notebook=False, reference=True)
-        transcript = supervise(job, limits["seconds"], limits["chapter_seconds"], keep_errors=True)
+    def _ask_reference(self, questions: list[Question]) -> None:
+        job = self._job(questions, self.chapter.text.encode(), notebook=False, reference=True)
+        transcript = supervise(job, self._limits["seconds"], Allowance(self.seconds, self.over), keep_errors=True)
         self.lacks = transcript.lacks
         if transcript.broken or not transcript.imported:
             why = transcript.broken["message"] if transcript.broken else transcript.stopped + "\n" + transcript.errors
             raise CourseError(f"{self.chapter.path}: the reference itself could not be run: {why.strip()}")
-        for question in self.questions:
+        for question in questions:
             question.answers = list(map(_decoded, transcript.tests.get(question.name, TestRun()).messages))
             verdict = self._verdict(question, transcript)
             if not verdict["passed"]:
@@ -230,7 +260,10 @@ class Exam:
         reason = self._compare(given["actual"], expected, answer["rtol"], answer["atol"])
         if reason is None:
             return None
-        return failed(check.call, self.testing.shown(given["actual"]), self.testing.shown(expected), reason)
+        return failed(check.call, self._shown(given["actual"]), self._shown(expected), reason)
+
+    def _shown(self, value) -> str:
+        return self.testing.shown(first_of(value, [MOST_SHOWN]), MOST_SHOWN)
 
     def _compare(self, actual, expected, rtol: float, atol: float) -> str | None:
         """None where the two agree, else what differs."""
@@ -243,7 +276,7 @@ class Exam:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return self.testing._difference(actual, expected, rtol, atol)
-        except (TypeError, ValueError):  # values that NumPy will not compare
+        except Exception:  # values that NumPy will not compare
             return "the value differs"
 
     def _other_error(self, check: cells.Check, answer: dict, given: dict) -> dict | None:
@@ -251,8 +284,8 @@ class Exam:
         match = answer["match"]
         wanted = f"{wanted} with {match!r} in its message" if match else wanted
         if "kinds" not in given:
-            return failed(check.call, self.testing.shown(given["value"]), wanted, "nothing was raised")
-        actual = f"{given['kinds'][0].rpartition('.')[2]}: {given['message']}"
+            return failed(check.call, self._shown(given["value"]), wanted, "nothing was raised")
+        actual = f"{given['kinds'][0].rpartition('.')[2]}: {short(given['message'])}"
         if not set(given["kinds"]) & set(answer["errors"]):
             return failed(check.call, actual, wanted, "another error was raised")
         return None if match in given["message"] else failed(check.call, actual, wanted, "the message differs")
@@ -264,15 +297,36 @@ class Exam:
         return raised(run.failure, *next(iter(checks + calls[::-1]), ("", "")))
 
 
-def steady(text: str) -> str:
-    """Text without addresses and scratch directories, which differ from run to run."""
-    return re.sub(r"tito-grade-\w+", "scratch", re.sub(r"\b0x[0-9a-f]{6,}", "0x0", text))
+class InOrder(list):
+    """A set's items, in an order that no hash decides."""
+
+    def __init__(self, value):
+        numbers = sorted(item for item in value if isinstance(item, int | float))
+        super().__init__(numbers + sorted((i for i in value if not isinstance(i, int | float)), key=repr))
+        self.form = "{%s}" if type(value) is set else "frozenset({%s})"
+
+    def __repr__(self):
+        return self.form % ", ".join(map(repr, self))
+
+
+def first_of(value, room: list[int]):
+    """So much of a value as has room, where more would not be shown."""
+    room[0] -= 1
+    if type(value) in (set, frozenset):
+        return InOrder(value) if value else value
+    if type(value) is dict:
+        return {key: first_of(item, room) for key, item in value.items() if room[0] >= 0}
+    if type(value) in (list, tuple):
+        return type(value)(first_of(item, room) for item in value if room[0] >= 0)
+    if isinstance(value, wire.Record):
+        return wire.Record(value.name, first_of(value.fields, room))
+    return value
 
 
 def failed(call: str, actual: str, expected: str, reason: str) -> dict:
     """The failure of a check."""
-    found = {"kind": "check", "type": CHECK_FAILED, "message": "", "call": call, "actual": steady(actual)}
-    return found | {"expected": expected, "reason": reason, "needs": "", "line": 0}
+    found = {"kind": "check", "type": CHECK_FAILED, "message": "", "call": call, "actual": wire.steady(plain(actual))}
+    return found | {"expected": plain(expected), "reason": plain(reason)[:MOST_SHOWN], "needs": "", "line": 0}
 
 
 def untold(kind: str, said: str, call: str) -> dict:
@@ -283,9 +337,8 @@ def untold(kind: str, said: str, call: str) -> dict:
 
 def raised(told: dict, call: str, expected: str) -> dict:
     kind = "to do" if told["needs"] else "memory" if told["memory"] else "error"
-    message = steady(told["message"])
-    actual = f"{told['type']}: {message}".rstrip(": ")
-    found = {"kind": kind, "type": told["type"], "message": message, "call": call, "actual": actual}
+    actual = f"{told['type']}: {told['message']}".rstrip(": ")
+    found = {"kind": kind, "type": told["type"], "message": told["message"], "call": call, "actual": actual}
     return found | {"expected": expected, "reason": "", "needs": told["needs"], "line": told["line"]}
 
 
@@ -307,7 +360,7 @@ def _decoded(message: dict) -> dict:
     kinds, text = found["kinds"], found.get("message")
     if not (isinstance(kinds, list) and kinds and all(isinstance(k, str) for k in kinds) and isinstance(text, str)):
         raise wire.BadMessage("an error has no name")
-    return message | {"raised": {"kinds": [k[:300] for k in kinds[:20]], "message": text[:4000]}}
+    return message | {"raised": {"kinds": [plain(k[:300]) for k in kinds[:20]], "message": plain(text[:4000])}}
 
 
 def _joined(one: Transcript, two: Transcript) -> Transcript:
@@ -322,8 +375,12 @@ def _remarks(transcript: Transcript) -> list[str]:
 
 
 def build_stage(course: Course, module: Module, stage: Path) -> None:
-    """What a worker may read: its own code, and the package with the reference's earlier chapters alone."""
+    """What a worker may read: its own code, and the package with the reference's earlier chapters alone.
+
+    These are there as compiled code: it can be run, and is no text that an error message could carry out.
+    """
     import compileall
+    import py_compile
 
     core = stage / course.package.name / "core"
     for file in course.package.rglob("*.py"):
@@ -334,9 +391,11 @@ def build_stage(course: Course, module: Module, stage: Path) -> None:
     for file in core.glob("*.py"):
         if file.stem in chapters:
             file.unlink()
-    for earlier in course.before(module):
-        text = workspace.cached_export(course, earlier, workspace.reference_chapter(course, earlier))
-        (core / f"{earlier.name}.py").write_text(text, encoding="utf-8")
+    for name, text in earlier_chapters(course, module).items():
+        source = core / f"{name}.py"
+        source.write_text(text, encoding="utf-8")
+        py_compile.compile(str(source), str(source.with_suffix(".pyc")), f"{course.package.name}/core/{name}.py")
+        source.unlink()
     for file in data_files(course.package):
         _copy(file, stage / file.relative_to(course.package.parent))
     own = Path(__file__).resolve().parent.parent
@@ -344,6 +403,12 @@ def build_stage(course: Course, module: Module, stage: Path) -> None:
         for file in [own / part] if (own / part).is_file() else (own / part).glob("*.py"):
             _copy(file, stage / "tito" / file.relative_to(own))
     compileall.compile_dir(stage, quiet=2, workers=1)
+
+
+def earlier_chapters(course: Course, module: Module) -> dict[str, str]:
+    """What the reference's earlier chapters export."""
+    earlier = {m: workspace.reference_chapter(course, m) for m in course.before(module)}
+    return {m.name: workspace.cached_export(course, m, chapter) for m, chapter in earlier.items()}
 
 
 def data_files(package: Path) -> list[Path]:

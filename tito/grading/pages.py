@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import html
-import re
 
+from tito import leaks
 from tito.course import Course
 from tito.grading import report
+from tito.plain import plain
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; }
@@ -17,7 +18,6 @@ pre { background: #f4f4f4; padding: .6rem .8rem; white-space: pre-wrap; overflow
 .says { border-left: 4px solid #0b62a3; padding-left: .8rem; }
 @media (prefers-color-scheme: dark) { body { background: #181818; color: #e6e6e6; } pre { background: #262626; } }
 """
-HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def page(title: str, body: str) -> str:
@@ -32,18 +32,21 @@ def page(title: str, body: str) -> str:
 
 def safe(text: object) -> str:
     """Text that may come from a student: escaped, and without characters that hide or turn others."""
-    return html.escape(HIDDEN.sub("\ufffd", str(text)))
+    return html.escape(plain(str(text)))
 
 
-def student(course: Course, marks: dict) -> str:
-    """A student's feedback."""
+def student(course: Course, marks: dict, secret: dict[str, str]) -> str:
+    """A student's feedback, in which no `secret` line, one of a solution, is whole."""
     title = f"{course.settings['course']['title']}: {marks['name']}"
-    body = [f"<h1>{safe(title)}</h1>\n<p>{marks['points']:g} of {marks['possible']:g} points</p>\n"]
+    points = "Not graded yet" if marks["error"] else f"{marks['points']:g} of {marks['possible']:g} points"
+    body = [f"<h1>{safe(title)}</h1>\n<p>{points}</p>\n"]
+    if marks["error"]:
+        body.append("<p>Something kept this submission from being graded. Ask whoever grades it.</p>\n")
     body += [f"<p>Note: {safe(remark)}.</p>\n" for remark in marks["remarks"]]
-    return page(title, "".join(body + [_chapter(chapter) for chapter in marks["modules"]]))
+    return page(title, "".join(body + [_chapter(chapter, secret) for chapter in marks["modules"]]))
 
 
-def _chapter(chapter: dict) -> str:
+def _chapter(chapter: dict, secret: dict[str, str]) -> str:
     points = f"{chapter['points']:g} of {chapter['possible']:g}"
     head = f"<h2>{safe(chapter['module'])}: {safe(chapter['title'])}, {points}</h2>\n"
     if not chapter["file"]:
@@ -56,13 +59,14 @@ def _chapter(chapter: dict) -> str:
     broken = next((f for f in failures if f["kind"] == "import"), None)
     if broken:
         line = f", line {broken['line']}" if broken["line"] else ""
-        told = f"<p>The file could not be run, so no test was reached{line}:</p>\n<pre>{safe(broken['actual'])}</pre>\n"
+        why = safe(leaks.shortened(broken["actual"], secret))
+        told = f"<p>The file could not be run, so no test was reached{line}:</p>\n<pre>{why}</pre>\n"
     else:
-        told = "".join(_feedback(e) for e in chapter["exercises"] if e["state"] == "failing")
+        told = "".join(_feedback(e, secret) for e in chapter["exercises"] if e["state"] == "failing")
     return f"{head}<p>Graded: {safe(chapter['file'])}</p>\n{remarks}{_table(['Exercise', '', 'Points'], rows)}{told}"
 
 
-def _feedback(exercise: dict) -> str:
+def _feedback(exercise: dict, secret: dict[str, str]) -> str:
     """What was tried, what came out, what was expected; in the words of `tito test`."""
     failure = exercise["failure"]
     lines = []
@@ -71,10 +75,12 @@ def _feedback(exercise: dict) -> str:
             lines.append(f"{label:<9} " + failure[key].replace("\n", "\n" + " " * 10))
     if failure["line"]:
         lines.append(f"{'raised at':<9} line {failure['line']}")
-    says = f'<p class="says">{safe(exercise["says"])}</p>\n' if exercise["says"] else ""
+    says = f'<p class="says">{safe(leaks.shortened(exercise["says"], secret))}</p>\n' if exercise["says"] else ""
     needs = f"<p>It needs {safe(failure['needs'])}, which is still to do.</p>\n" if failure["needs"] else ""
+    if exercise["rests_on"]:
+        needs = f"<p>It rests on {safe(exercise['rests_on'])}, which fails: that first, and this may pass.</p>\n"
     head = f"<h3>{safe(exercise['title'] or exercise['name'])}</h3>\n"
-    return head + "<pre>" + safe("\n".join(lines)) + f"</pre>\n{needs}{says}"
+    return head + "<pre>" + safe(leaks.shortened("\n".join(lines), secret)) + f"</pre>\n{needs}{says}"
 
 
 def _table(titles: list[str], rows: list[list]) -> str:

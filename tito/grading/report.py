@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 
 from tito.course import Course
+from tito.plain import plain
 
-MOST_EVENTS = 50_000
+MOST_EVENTS, LONGEST_EVENT, LARGEST_LOG = 50_000, 20_000, 5_000_000  # events, characters, bytes
 
 
 def from_log(logs: list[bytes]) -> dict:
@@ -23,19 +25,19 @@ def from_log(logs: list[bytes]) -> dict:
     return {"failed": _most(failed), "hints": _most(hints)} if logs else {}
 
 
-def _events(logs: list[bytes]) -> list[dict]:
-    events = []
-    for line in b"\n".join(logs).decode("utf-8", "replace").splitlines()[:MOST_EVENTS]:
+def _events(logs: list[bytes]) -> Iterator[dict]:
+    for line in b"\n".join(logs)[:LARGEST_LOG].decode("utf-8", "replace").splitlines()[:MOST_EVENTS]:
         try:
-            event = json.loads(line)
+            event = json.loads(line[:LONGEST_EVENT])
         except (ValueError, RecursionError):
             continue
-        events += [event] if isinstance(event, dict) else []
-    return events
+        if isinstance(event, dict):
+            yield event
 
 
 def _most(counts: Counter) -> dict[str, int]:
-    return {name[:120]: count for name, count in sorted(counts.items(), key=lambda c: (-c[1], c[0]))[:200]}
+    most = sorted(counts.items(), key=lambda c: (-c[1], c[0]))[:200]
+    return {plain(name[:120]): count for name, count in most}
 
 
 def of_class(grades: dict) -> dict:
@@ -44,7 +46,7 @@ def of_class(grades: dict) -> dict:
 
 
 def _chapter(grades: dict, module: str) -> dict:
-    students = [(s, next(m for m in s["modules"] if m["module"] == module)) for s in grades["students"]]
+    students = [(s, next(m for m in s["modules"] if m["module"] == module)) for s in _graded(grades)]
     handed_in = [(s, m) for s, m in students if m["file"]]
     exercises = {}
     for position, empty in enumerate(students[0][1]["exercises"]):
@@ -69,10 +71,18 @@ def _chapter(grades: dict, module: str) -> dict:
     }
 
 
+def _graded(grades: dict) -> list[dict]:
+    return [student for student in grades["students"] if not student["error"]]
+
+
 def _unknown(exercise: dict) -> bool:
     """Fails with a value that no recorded mistake gives."""
     failure = exercise["failure"]
-    return exercise["state"] == "failing" and not exercise["mistake"] and bool(failure["call"]) and not failure["needs"]
+    return exercise["state"] == "failing" and not exercise["mistake"] and bool(failure["call"]) and not _waits(exercise)
+
+
+def _waits(exercise: dict) -> bool:
+    return bool(exercise["failure"]["needs"] or exercise["rests_on"])
 
 
 def _first_open(marks: dict) -> str:

@@ -18,6 +18,8 @@ from tito.grading.judge import Exam
 
 MARK = "tito-grade.json"  # says that a folder is one of results, and under which protections they came about
 Diagnose = Callable[[str, dict], dict | None]
+PLATFORMS = {"moodle": "moodle.csv", "canvas": "canvas.csv"}
+RESERVED = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # to Windows
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -48,8 +50,8 @@ class Folder:
         found = _json(self.student(file))
         return found if found and found.get("key") == key else None
 
-    def keep(self, file: str, marks: dict) -> None:
-        write_atomically(self.student(file), _text(marks))
+    def keep(self, file: str, marks: str) -> None:
+        write_atomically(self.student(file), marks)
 
     def before(self) -> dict:
         """The marks of the last complete run."""
@@ -62,10 +64,13 @@ class Folder:
             write_atomically(self.root / "changes.csv", table(_change_rows(changes)))
         for name, text in pages.items():
             write_atomically(self.root / name, text)
-        for name, text in tables(grades).items():
+        written = tables(grades)
+        for name, text in written.items():
             write_atomically(self.root / name, text)
+        for name in set(PLATFORMS.values()) - set(written):
+            (self.root / name).unlink(missing_ok=True)
         self._forget_others(grades)
-        write_atomically(self.root / "grades.json", _text(grades))
+        write_atomically(self.root / "grades.json", as_text(grades))
         return changes
 
     def _forget_others(self, grades: dict) -> None:
@@ -85,42 +90,58 @@ def _json(file: Path) -> dict | None:
     return found if isinstance(found, dict) else None
 
 
-def _text(data: dict) -> str:
-    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+def as_text(data: dict) -> str:
+    """JSON that can be written: a character that UTF-8 has not makes an error here."""
+    text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    text.encode()
+    return text
 
 
 def file_names(ids: list[str]) -> dict[str, str]:
     """A name for each student's files that every system takes, and no other student has."""
     names: dict[str, str] = {}
+    taken = set()
     for id in ids:
         plain = re.sub(r"[^\w.-]+", "_", id)[:60].strip("._")
-        if plain != id or plain.casefold() in {n.casefold() for n in names.values()}:
+        if plain != id or plain.casefold() in taken or RESERVED.fullmatch(plain):
             plain = f"{plain or 'student'}-{hashlib.sha256(id.encode()).hexdigest()[:8]}"
+        taken.add(plain.casefold())
         names[id] = plain
     return names
 
 
-def chapter_marks(exam: Exam, marked: dict, titles: dict[str, str], diagnose: Diagnose) -> dict:
-    """A chapter's marks from the verdicts on its tests; `diagnose` knows the recorded mistakes."""
+def chapter_marks(
+    exam: Exam, marked: dict, titles: dict[str, str], diagnose: Diagnose, needed: dict[str, list[str]]
+) -> dict:
+    """A chapter's marks from the verdicts on its tests.
+
+    `diagnose` knows the recorded mistakes, `needed` which exercises an exercise rests on.
+    """
     groups: dict[str, list] = {name: [] for name in exam.chapter.exercises}
     for question in exam.questions:
         groups.setdefault(question.exercise or question.name, []).append(question.name)
     exercises = []
     for name, tests in groups.items():
         verdicts = {test: marked["verdicts"][test] for test in tests}
-        exercises.append(_exercise(name, verdicts, titles.get(name, ""), diagnose))
+        failing = {e["name"] for e in exercises if e["state"] == "failing"}
+        cause = next((other for other in needed.get(name, ()) if other in failing), "")
+        exercises.append(_exercise(name, verdicts, titles.get(name, ""), diagnose, cause))
     points = sum(e["points"] for e in exercises)
     found = {"module": exam.module.id, "title": exam.module.title, "file": marked["file"], "points": points}
     return found | {"possible": exam.possible, "exercises": exercises, "remarks": marked["remarks"]}
 
 
-def _exercise(name: str, verdicts: dict[str, dict], title: str, diagnose: Diagnose) -> dict:
-    """An exercise's points are those of its tests that passed; its failure is that of the first that did not."""
+def _exercise(name: str, verdicts: dict[str, dict], title: str, diagnose: Diagnose, cause: str) -> dict:
+    """An exercise's points are those of its tests that passed; its failure is that of the first that did not.
+
+    One that rests on another that fails, the `cause`, may be right: then a mistake is not recognised.
+    """
     first = next((v["failure"] for v in verdicts.values() if not v["passed"]), None)
     state = "passing"
     if first:
         state = "to do" if first["needs"] == name else "failing"
-    known = diagnose(name, first) if state == "failing" and first["kind"] != "import" else None
+    ran = state == "failing" and first["kind"] != "import"
+    known = diagnose(name, first) if ran and not cause else None
     return {
         "name": name,
         "title": title,
@@ -129,6 +150,8 @@ def _exercise(name: str, verdicts: dict[str, dict], title: str, diagnose: Diagno
         "possible": sum(v["points"] for v in verdicts.values()),
         "tests": {test: v["passed"] for test, v in verdicts.items()},
         "failure": first,
+        "rests_on": cause if ran and not first["needs"] else "",
+        "held_back": next((v["held_back"] for v in verdicts.values() if "held_back" in v), None),
         "mistake": known["name"] if known else "",
         "says": known["says"] if known else "",
     }
@@ -136,7 +159,8 @@ def _exercise(name: str, verdicts: dict[str, dict], title: str, diagnose: Diagno
 
 def not_handed_in(exam: Exam, titles: dict[str, str]) -> dict:
     nothing = {q.name: {"passed": False, "points": q.points, "failure": None} for q in exam.questions}
-    marks = chapter_marks(exam, {"file": "", "verdicts": nothing, "remarks": []}, titles, lambda name, failure: None)
+    marked = {"file": "", "verdicts": nothing, "remarks": []}
+    marks = chapter_marks(exam, marked, titles, lambda name, failure: None, {})
     for exercise in marks["exercises"]:
         exercise["state"] = "not handed in"
     return marks
@@ -171,10 +195,9 @@ def tables(grades: dict) -> dict[str, str]:
     """The CSV files: all points for everybody, and those that a learning platform imports."""
     students = grades["students"]
     found = {"grades.csv": table(_all_rows(grades))}
-    if any(s["platform"] == "moodle" for s in students):
-        found["moodle.csv"] = table(_moodle_rows(grades))
-    if any(s["platform"] == "canvas" for s in students):
-        found["canvas.csv"] = table(_canvas_rows(grades))
+    for platform, rows in (("moodle", _moodle_rows), ("canvas", _canvas_rows)):
+        if own := [s for s in students if s["platform"] == platform and not s["error"]]:
+            found[PLATFORMS[platform]] = table(rows(grades, own))
     return found
 
 
@@ -189,25 +212,26 @@ def _all_rows(grades: dict) -> list[list]:
         row = [student["id"], student["name"]]
         for module in student["modules"]:
             row += [e["points"] for e in module["exercises"]] + [module["points"]]
-        rows.append([*row, student["points"]])
+        points = [*row[2:], student["points"]]
+        rows.append(row[:2] + (points if not student["error"] else [""] * (len(rows[0]) - 2)))
     return rows
 
 
-def _moodle_rows(grades: dict) -> list[list]:
+def _moodle_rows(grades: dict, students: list[dict]) -> list[list]:
     """The grading worksheet of an assignment."""
     rows = [["Identifier", "Full name", "Grade", "Maximum Grade", "Feedback comments"]]
-    for student in grades["students"]:
-        identifier = f"Participant {student['id']}" if student["platform"] == "moodle" else student["id"]
-        rows.append([identifier, student["name"], student["points"], grades["possible"], in_a_line(student)])
+    for student in students:
+        row = [f"Participant {student['id']}", student["name"], student["points"], grades["possible"]]
+        rows.append([*row, in_a_line(student)])
     return rows
 
 
-def _canvas_rows(grades: dict) -> list[list]:
+def _canvas_rows(grades: dict, students: list[dict]) -> list[list]:
     """The gradebook: a column for each chapter, and the row that says how many points there are."""
     modules = grades["modules"]
     rows = [["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *(m["module"] for m in modules)]]
     rows.append(["Points Possible", "", "", "", "", *(m["possible"] for m in modules)])
-    for student in grades["students"]:
+    for student in students:
         rows.append([student["name"], student["id"], "", "", "", *(m["points"] for m in student["modules"])])
     return rows
 

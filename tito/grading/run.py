@@ -12,12 +12,16 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tito import feedback, workspace
+from tito import feedback, needed, notes, release, workspace
 from tito.course import Course, Module
 from tito.errors import CourseError, UsageError
 from tito.grading import judge, pages, report, results, sandbox, submissions
 from tito.grading.judge import Exam
 from tito.grading.submissions import Handed, Paper, Submission
+from tito.grading.supervise import Abandoned, Allowance
+from tito.plain import plain
+
+MOST_COPIES = 10  # of a chapter, handed in by one student
 
 
 @dataclass
@@ -28,10 +32,29 @@ class Result:
     lacks: dict[str, str]
     reused: int = 0
     changes: list[dict] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)  # what lay among the submissions and is none
+
+    @property
+    def not_graded(self) -> dict[str, str]:
+        """Students whom something unforeseen kept from being graded, and what it was."""
+        return {s["id"]: s["error"] for s in self.grades["students"] if s["error"]}
 
     @property
     def without_chapter(self) -> list[str]:
-        return [s["id"] for s in self.grades["students"] if not any(m["file"] for m in s["modules"])]
+        students = (s for s in self.grades["students"] if not s["error"])
+        return [s["id"] for s in students if not any(m["file"] for m in s["modules"])]
+
+    @property
+    def not_run(self) -> list[tuple[str, str, str]]:
+        """Student, file, and why it could not be run."""
+        chapters = [(s["id"], m) for s in self.grades["students"] for m in s["modules"]]
+        whys = [(id, m["file"], next(filter(None, map(_import_failure, m["exercises"])), "")) for id, m in chapters]
+        return [(id, file, why) for id, file, why in whys if why]
+
+
+def _import_failure(exercise: dict) -> str:
+    failure = exercise["failure"]
+    return failure["actual"] if failure and failure["kind"] == "import" else ""
 
 
 @dataclass(frozen=True)
@@ -40,39 +63,44 @@ class Request:
 
     folder: Path
     out: Path
-    modules: tuple[str, ...] = ()
+    modules: str = ""
     jobs: int = 0
     unprotected: bool = False
 
 
 def count(folder: Path) -> int:
-    return len(submissions.find(folder))
+    return len(submissions.find(folder)[0])
 
 
 def as_data(result: Result) -> dict:
     """The result as JSON has it."""
     data = {"reused": result.reused, "moved": result.changes, "without_chapter": result.without_chapter}
+    data |= {"not_graded": result.not_graded, "passed_over": result.others}
     return data | {"lacks": result.lacks} | result.grades
 
 
 def grade(course: Course, request: Request, done: Callable[[], None] = lambda: None) -> Result:
     """Mark all submissions of a folder and write the results."""
-    found = submissions.find(request.folder)
+    found, others = submissions.find(request.folder)
     folder = results.Folder(request.out)
     _apart(request)
     wanted = _modules(course, request, found)
     folder.open()
     with tempfile.TemporaryDirectory(prefix="tito-grade-") as stage:
         os.chmod(stage, 0o700)
-        locked = not request.unprotected
-        exams = [Exam.prepare(course, module, Path(stage).resolve(), locked) for module in wanted]
+        locked, over = not request.unprotected, threading.Event()
+        exams = [Exam.prepare(course, module, Path(stage).resolve(), over, locked) for module in wanted]
         _protected(course, request, exams)
-        marker = Marker(course, exams, folder, results.file_names([s.id for s in found]))
+        for module in wanted:  # here, where the run can be ended, and not first when a student makes one
+            notes.all_known_mistakes(course, module)
+        marker = Marker(course, exams, folder, results.file_names([s.id for s in found]), over)
         marked = list(_side_by_side(marker, found, request.jobs or os.cpu_count() or 1, done))
+    if all(m["error"] for m in marked):
+        raise CourseError(f"nobody could be graded. {marked[0]['name']}: {marked[0]['error']}")
     grades = _grades(exams, marked)
     text = {"report.html": pages.class_page(course, grades), "report.txt": report.text(course, grades)}
-    changes = folder.finish(grades, text | {f"feedback/{s['file']}.html": pages.student(course, s) for s in marked})
-    return Result(grades, exams[0].lacks, marker.reused, changes)
+    changes = folder.finish(grades, text | {f"feedback/{m['file']}.html": marker.pages[m["id"]] for m in marked})
+    return Result(grades, exams[0].lacks, marker.reused, changes, others)
 
 
 def _apart(request: Request) -> None:
@@ -84,15 +112,21 @@ def _apart(request: Request) -> None:
 def _modules(course: Course, request: Request, found: list[Submission]) -> list[Module]:
     """The chapters to grade: those that are named, or all that somebody handed in."""
     if request.modules:
-        chosen = [course.module(name) for name in request.modules]
-        return [m for m in course.modules if m in chosen]
-    handed_in = {module for s in found for module in submissions.chapters(course, submissions.read(s))}
+        return course.named(request.modules)
+    handed_in = {module for submission in found for module in _handed_in(course, submission)}
     if not handed_in:
         raise CourseError(
             f"no submission in {request.folder} holds a chapter of this course.\n"
             "  A chapter is told by its line `#| default_exp core.tensor`, or by its name: tensor_dev.py, tensor.ipynb."
         )
     return [m for m in course.modules if m.id in handed_in]
+
+
+def _handed_in(course: Course, submission: Submission) -> list[str]:
+    try:
+        return list(submissions.chapters(course, submissions.read(submission)))
+    except Exception:
+        return []  # the marker meets the same, and says whose it is
 
 
 def _protected(course: Course, request: Request, exams: list[Exam]) -> None:
@@ -117,36 +151,63 @@ def _protected(course: Course, request: Request, exams: list[Exam]) -> None:
 class Marker:
     """Marks one submission after another; several threads may call it."""
 
-    def __init__(self, course: Course, exams: list[Exam], folder: results.Folder, names: dict[str, str]):
-        self.course, self.exams, self.folder, self.names = course, exams, folder, names
+    def __init__(
+        self, course: Course, exams: list[Exam], folder: results.Folder, names: dict[str, str], over: threading.Event
+    ):
+        self.course, self.exams, self.folder, self.names, self.over = course, exams, folder, names, over
         self.titles = {exam.module.id: results.titles_of(course, exam.module) for exam in exams}
+        self.needed = {exam.module.id: needed.by_each(exam.chapter, exam.chapter) for exam in exams}
+        self.secret = release.secret_lines(release.choose(course))[0]
         self.reused = 0
+        self.pages: dict[str, str] = {}
         self.one_at_a_time = threading.Lock()
         self._diagnoses: dict[str, dict | None] = {}
 
     def __call__(self, submission: Submission) -> dict:
+        """A student's marks; where something unforeseen happens, it is that student's alone, and nothing is kept."""
+        try:
+            marks, kept = self._mark(submission)
+            self.pages[submission.id] = pages.student(self.course, marks, self.secret)
+            data = results.as_text(marks)
+        except Abandoned:
+            raise
+        except Exception as error:
+            return self._not_graded(submission, error)
+        if not kept:
+            self.folder.keep(marks["file"], data)
+        return marks
+
+    def _not_graded(self, submission: Submission, error: Exception) -> dict:
+        why = plain(str(error) if isinstance(error, CourseError) else f"{type(error).__name__}: {error}")
+        marks = self._about(submission) | {"error": f"could not be graded: {why[:500]}", "key": ""}
+        self.pages[submission.id] = pages.student(self.course, marks, self.secret)
+        return marks
+
+    def _about(self, submission: Submission) -> dict:
+        """What there is to say of a student before anything is graded."""
+        about = {"id": submission.id, "name": submission.name, "platform": submission.platform}
+        about |= {"file": self.names[submission.id], "error": "", "points": 0}
+        possible = sum(exam.possible for exam in self.exams)
+        return about | {"possible": possible, "modules": [], "remarks": [], "log": {}}
+
+    def _mark(self, submission: Submission) -> tuple[dict, bool]:
+        """The marks, and whether they are those of an earlier run."""
         handed = submissions.read(submission)
         papers = submissions.chapters(self.course, handed)
-        file, key = self.names[submission.id], self._key(submission, handed, papers)
-        if kept := self.folder.kept(file, key):
+        key = self._key(submission, handed, papers)
+        if kept := self.folder.kept(self.names[submission.id], key):
             with self.one_at_a_time:
                 self.reused += 1
-            return kept
+            return kept, True
         modules = [self._chapter(exam, papers.get(exam.module.id, [])) for exam in self.exams]
-        marks = {
-            "id": submission.id,
-            "name": submission.name,
-            "platform": submission.platform,
-            "file": file,
+        marks = self._about(submission) | {
             "points": sum(m["points"] for m in modules),
-            "possible": sum(m["possible"] for m in modules),
             "modules": modules,
             "remarks": self._remarks(handed, papers),
             "log": report.from_log(handed.logs),
             "key": key,
         }
-        self.folder.keep(file, marks)
-        return marks
+        return marks, False
 
     def _key(self, submission: Submission, handed: Handed, papers: dict[str, list[Paper]]) -> str:
         parts = [submission.id, submission.name, submission.platform, *(exam.key for exam in self.exams)]
@@ -157,16 +218,27 @@ class Marker:
     def _chapter(self, exam: Exam, papers: list[Paper]) -> dict:
         """The chapter's marks; of several files the one with most points."""
         titles = self.titles[exam.module.id]
-        marked = [exam.mark(paper.content, paper.path) for paper in papers]
-        diagnose = functools.partial(self.diagnose, exam.module)
-        all_marks = [results.chapter_marks(exam, m, titles, diagnose) for m in marked]
-        if not all_marks:
+        if not papers:
             return results.not_handed_in(exam, titles)
+        diagnose = functools.partial(self.diagnose, exam.module)
+        marked = self._copies(exam, papers[:MOST_COPIES])
+        all_marks = [results.chapter_marks(exam, m, titles, diagnose, self.needed[exam.module.id]) for m in marked]
         best = max(all_marks, key=lambda marks: marks["points"])
-        if len(all_marks) > 1:
-            others = ", ".join(m["file"] for m in all_marks if m is not best)
-            best["remarks"].append(f"handed in more than once: {best['file']} counts, not {others}")
+        if len(papers) > 1:
+            others = ", ".join(p.path for p in papers if p.path != best["file"])
+            best["remarks"].append(f"handed in more than once: {best['file']} counts, not {others}"[:500])
+        if len(papers) > MOST_COPIES:
+            best["remarks"].append(f"only the first {MOST_COPIES} of {len(papers)} copies were graded")
         return best
+
+    def _copies(self, exam: Exam, papers: list[Paper]) -> list[dict]:
+        """Mark each copy. Of the time that all of them have, none takes more than its share of what is left."""
+        left, marked = float(exam.seconds), []
+        for number, paper in enumerate(papers):
+            allowance = Allowance(share := left / (len(papers) - number), self.over)
+            marked.append(exam.mark(paper.content, paper.path, allowance))
+            left -= share - max(allowance.left, 0)
+        return marked
 
     def diagnose(self, module: Module, exercise: str, failure: dict) -> dict | None:
         """The recorded mistake, worked out once for all who make it."""
@@ -184,7 +256,7 @@ class Marker:
 
 
 def _side_by_side(marker: Marker, found: list[Submission], jobs: int, done: Callable[[], None]) -> list[dict]:
-    """Mark all, so many at a time; what is done when one cannot go on is kept."""
+    """Mark all, so many at a time; where the run is ended, workers are, and what was done before is kept."""
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(marker, submission) for submission in found]
         for future in futures:
@@ -193,6 +265,7 @@ def _side_by_side(marker: Marker, found: list[Submission], jobs: int, done: Call
             wait(futures, return_when=FIRST_EXCEPTION)
             return [future.result() for future in futures]
         except BaseException:
+            marker.over.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 

@@ -17,12 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tito.grading import wire
+from tito.plain import plain
 
 BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from tito.grading.worker import main; main()"
 START_SECONDS = 60  # until the worker is locked up; no student's code runs before that
 IMPORT_SECONDS = 5  # for the earlier chapters, besides what a test may take
 LARGEST_TRANSCRIPT = 32_000_000
 SPARE_MESSAGES = 5
+SLICE = 0.2  # seconds that are waited for a message at a time
+LONGEST_MESSAGE = 300  # characters of an exception's message, which could carry out what the process may read
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -50,6 +53,22 @@ class Transcript:
     errors: str = ""  # the worker's own, where they are kept
 
 
+class Abandoned(Exception):
+    """The whole run is over: the worker is ended, and what it did is forgotten."""
+
+
+@dataclass
+class Allowance:
+    """The seconds that a student's chapter still has, and whether the whole run is over.
+
+    Only waiting for a worker counts, and of a wait no more than was asked for: should this process itself be kept
+    from its work, that is nobody's time.
+    """
+
+    left: float
+    over: threading.Event = field(default_factory=threading.Event)
+
+
 class Stop(Exception):
     """The worker is to be ended."""
 
@@ -58,17 +77,17 @@ class Stop(Exception):
         self.kind = kind
 
 
-def supervise(job: dict, seconds: float, total: float, keep_errors: bool = False) -> Transcript:
-    """Run a worker to its end. `seconds` are for the import and for each test, `total` for all of it."""
+def supervise(job: dict, seconds: float, allowance: Allowance, keep_errors: bool = False) -> Transcript:
+    """Run a worker to its end. `seconds` are for the import and for each test, `allowance` is for all of it."""
     with scratch() as work, tempfile.TemporaryFile() as order, tempfile.TemporaryFile() as errors:
-        order.write(json.dumps(job | {"work": str(work), "cpu_seconds": int(total) + 5}).encode())
+        order.write(json.dumps(job | {"work": str(work), "cpu_seconds": int(allowance.left) + 5}).encode())
         order.seek(0)
         process = subprocess.Popen(
             [sys.executable, "-s", "-P", "-B", "-X", "utf8", "-c", BOOT, job["stage"]],
             stdin=order, stdout=subprocess.PIPE, stderr=errors if keep_errors else subprocess.DEVNULL,
             cwd=work, env=environment(work), start_new_session=True,
         )  # fmt: skip
-        listener = Listener(job, seconds, total)
+        listener = Listener(job, seconds, allowance)
         try:
             listen(process, listener)
         except (Stop, wire.BadMessage) as stop:
@@ -84,25 +103,31 @@ def supervise(job: dict, seconds: float, total: float, keep_errors: bool = False
 class Listener:
     """Takes a worker's messages in the only order they can have."""
 
-    def __init__(self, job: dict, seconds: float, total: float):
+    def __init__(self, job: dict, seconds: float, allowance: Allowance):
         self.transcript = Transcript()
         self.waiting = [test["name"] for test in job["tests"]]
         self.most = {test["name"]: test["messages"] for test in job["tests"]}
-        self.seconds, self.until = seconds, time.monotonic() + START_SECONDS
-        self.total, self.last = total, None
+        self.seconds, self.allowance = seconds, allowance
+        self.left: float = START_SECONDS  # for what is going on
         self.running = ""
 
-    @property
-    def left(self) -> float:
-        until = self.until if self.last is None else min(self.until, self.last)
-        return until - time.monotonic()
+    def waited(self, seconds: float) -> None:
+        """Take off what was waited; it is the student's time from when the worker is locked up."""
+        self.left -= seconds
+        if self.transcript.lacks:
+            self.allowance.left -= seconds
+        if self.allowance.over.is_set():
+            raise Abandoned
+        if self.allowance.left <= 0:
+            raise Stop("it was stopped: the time that a chapter's tests may take is over", "time")
+        if self.left <= 0:
+            raise Stop(f"still running after {self.seconds:g} seconds", "time")
 
     def hear(self, message: dict) -> None:
         event, name, transcript = message.get("event"), message.get("test"), self.transcript
         if event == "locked" and not transcript.lacks and isinstance(message.get("lacks"), dict):
-            transcript.lacks = {str(k): str(v) for k, v in message["lacks"].items()}
-            self.last = time.monotonic() + self.total
-            self.until = time.monotonic() + self.seconds + IMPORT_SECONDS
+            transcript.lacks = {plain(str(k)): plain(str(v)) for k, v in message["lacks"].items()}
+            self.left = self.seconds + IMPORT_SECONDS
             return
         elif event == "broken" and transcript.lacks and not transcript.imported:
             transcript.broken, self.waiting = told(message.get("failure")), []
@@ -120,18 +145,13 @@ class Listener:
             return
         else:
             raise Stop("its process sent what no test sends")
-        self.until = time.monotonic() + self.seconds
+        self.left = self.seconds
 
     def _keep(self, message: dict) -> None:
         kept = self.transcript.tests[self.running].messages
         kept.append(message)
         if len(kept) > self.most[self.running] + SPARE_MESSAGES:
             raise Stop("its process sent more values than the test has checks")
-
-    def out_of_time(self) -> Stop:
-        if self.last is not None and self.last <= time.monotonic():
-            return Stop(f"it was stopped: a chapter's tests may take {self.total:g} seconds", "time")
-        return Stop(f"still running after {self.seconds:g} seconds", "time")
 
     def end(self, reason: str, kind: str = "error") -> None:
         """Note why the worker ended before its time; the first reason counts."""
@@ -157,22 +177,28 @@ def listen(process: subprocess.Popen, listener: Listener) -> None:
 def take(chunks: queue.Queue[bytes], listener: Listener) -> None:
     rest, received = bytearray(), 0
     while listener.waiting or listener.running:
-        try:
-            chunk = chunks.get(timeout=max(listener.left, 0))
-        except queue.Empty:
-            raise listener.out_of_time() from None
+        chunk = next_chunk(chunks, listener)
         if not chunk:
             return
         received += len(chunk)
         rest += chunk
         if received > LARGEST_TRANSCRIPT or len(rest) > wire.LARGEST_MESSAGE:
             raise Stop("its process sent more than a test may send", "memory")
-        if listener.left <= 0:
-            raise listener.out_of_time()
         if b"\n" in chunk:
             *lines, rest = rest.split(b"\n")
             for line in lines:
                 listener.hear(wire.parse(line))
+
+
+def next_chunk(chunks: queue.Queue[bytes], listener: Listener) -> bytes:
+    """Wait for what comes next, a slice at a time."""
+    while True:
+        chunk, begun = None, time.monotonic()
+        with contextlib.suppress(queue.Empty):
+            chunk = chunks.get(timeout=SLICE)
+        listener.waited(min(time.monotonic() - begun, 2 * SLICE))
+        if chunk is not None:
+            return chunk
 
 
 def read(pipe, chunks: queue.Queue, deaf: threading.Event) -> None:
@@ -193,12 +219,18 @@ def read(pipe, chunks: queue.Queue, deaf: threading.Event) -> None:
 def told(failure: object) -> dict:
     """What a worker says of an exception, as texts and numbers of bounded size."""
     failure = failure if isinstance(failure, dict) else {}
-    texts = {key: str(failure.get(key, ""))[:2000] for key in ("type", "message", "needs")}
+    texts = {key: short(failure.get(key)) for key in ("type", "message", "needs")}
     listed = failure.get("test_lines")
     lines = {"line": line_number(failure.get("line")), "test_lines": []}
     if isinstance(listed, list):
         lines["test_lines"] = list(map(line_number, listed[:20]))
     return texts | lines | {"memory": failure.get("memory") is True}
+
+
+def short(said: object) -> str:
+    """As much of a text as is shown; first of all the same in each run, since half an address would not be."""
+    text = wire.steady(plain(said[: 10 * LONGEST_MESSAGE])) if isinstance(said, str) else ""
+    return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 3] + "..."
 
 
 def line_number(value: object) -> int:

@@ -1,0 +1,207 @@
+"""What `tito grade` tells students: why they failed, and nothing that they are not to know."""
+
+import html
+import json
+import textwrap
+
+import pytest
+
+from tito import leaks, needed, release
+from tito.chapter import Chapter
+from tito.course import Course
+
+FIRST = "modules/source/01_first/first_dev.py"
+SECOND = "modules/source/02_second/second_dev.py"
+MARK = "    ### {} HIDDEN TESTS\n"
+
+
+def held_back(toy, test, more):
+    """Let a test of the first chapter hold more than students are given."""
+    toy.edit(FIRST, test, test + MARK.format("BEGIN") + more + MARK.format("END"))
+
+
+def on_pages(grading):
+    """The lines of solutions that the pages hold, however they are escaped."""
+    secret, _ = release.secret_lines(release.choose(Course(grading.toy.root)))
+    text = "".join(html.unescape(page.read_text()) for page in (grading.results / "feedback").iterdir())
+    found = {line for line in secret if any(line in reading for reading in leaks.readings(text.encode()))}
+    return found, secret
+
+
+READS = """
+import glob, inspect, linecache, os, sys
+import tinytorch.core.first as first
+found = [text for text in (linecache.getlines(first.__file__), linecache.getlines("tinytorch/core/first.py")) if text]
+for folder in sys.path:
+    for path in glob.glob(os.path.join(glob.escape(folder), "tinytorch", "core", "first*")):
+        found.append(open(path, errors="replace").read())
+try:
+    found.append(inspect.getsource(first.double))
+except OSError:
+    pass
+raise ValueError("".join(map(str, found)))
+"""
+
+
+def test_earlier_chapters_are_no_text_to_read(grading):
+    """What the worker computes with is compiled; a line of a solution that is written out is cut all the same."""
+    grading.hand_in("reads/second_dev.py", grading.toy.read(SECOND) + f"\n# %%\n#| export\n{READS}")
+    line = 'raise TypeError("double: x is a str, a number was expected.")'
+    grading.hand_in("quotes/first_dev.py", grading.right_but(f"raise ValueError({line!r})"))
+    grading.hand_in("shows/first_dev.py", grading.right_but(f"return {line!r}"))
+    grading.hand_in("breaks/first_dev.py", grading.solved + f"\n# %%\n#| export\nraise OSError({line!r})\n")
+    grading.grade()
+    found, secret = on_pages(grading)
+    assert found == set() and len(secret) >= 2
+    assert "ValueError" in grading.page("reads") and "isinstance" not in grading.page("reads")
+    for name in ("quotes", "shows", "breaks"):
+        assert "TypeError" in grading.page(name) and "number was expected" not in grading.page(name)
+
+
+def test_an_exception_carries_little_out(grading):
+    grading.hand_in("ada/first_dev.py", grading.right_but("raise ValueError('a b ' * 10_000)"))
+    grading.hand_in("bea/first_dev.py", grading.solved + "\n# %%\n#| export\nraise OSError('a b ' * 10_000)\n")
+    grading.hand_in("cem/first_dev.py", grading.solved.replace("raise TypeError(", "raise TypeError('a b ' * 9000 + "))
+    grading.hand_in("dan/first_dev.py", grading.solved.replace("raise TypeError(", "raise ValueError('a b ' * 9000 + "))
+    grading.grade()
+    assert grading.points() == {"ada": 5, "bea": 0, "cem": 5, "dan": 5}
+    assert all(grading.page(name).count("a b ") <= 100 for name in ("ada", "bea", "cem", "dan"))
+
+
+def test_held_back_checks_count_and_stay_hidden(grading):
+    """Whatever a submission does with what it was called with."""
+    held_back(grading.toy, "    check(double(3), 6)\n", "    check(double(4321), 8642)\n")
+    grading.hand_in("right/first_dev.py", grading.solved)
+    coded = grading.solved.replace("return x + x", "return x + x if np.all(x < 9) else 0")
+    grading.hand_in("coded/first_dev.py", coded)
+    seen = 'SEEN = []\n\n\ndef double(x):\n    """Keeps what it meets."""\n    SEEN.append(str(x))'
+    keeps = grading.solved.replace('def double(x):\n    """Twice `x`, a number or an array."""', seen)
+    told = "raise ValueError(' '.join(SEEN))"
+    grading.hand_in("tells/first_dev.py", keeps.replace("return str(self.value)", told))
+    raises = keeps.replace("return x + x", f"if str(x) == '4321': {told}\n    return x + x")
+    grading.hand_in("raises/first_dev.py", raises)
+    reads = "import gc; return str([d for d in gc.get_objects() if isinstance(d, dict) and 'tests' in d])[-3000:]"
+    grading.hand_in("reads/first_dev.py", grading.right_but(reads))
+    grading.grade()
+    assert grading.points() == {"right": 6, "coded": 4, "tells": 5, "raises": 4, "reads": 5}
+    for file in (grading.results / "feedback").iterdir():
+        assert "4321" not in file.read_text() and "8642" not in file.read_text()
+    for name in ("coded", "raises"):
+        assert "a check that is held back did not hold" in grading.page(name)
+    assert "a check that is held back" not in grading.page("tells") + grading.page("right")
+    kept = grading.exercise("raises", "double")["held_back"]
+    assert (kept["call"], kept["type"]) == ("double(4321)", "ValueError")
+
+
+def test_a_test_of_hidden_checks_alone_is_refused(grading):
+    grading.hand_in("ada/first_dev.py", grading.solved)
+    line = '    check(Box(2).text(), "2")\n'
+    for left in ("", "    box = Box(2)\n"):
+        text = grading.toy.read(FIRST)
+        grading.toy.edit(FIRST, line, left + MARK.format("BEGIN") + line + MARK.format("END"))
+        assert "without its hidden lines, test_Box_text is no test" in grading.grade(status=1)
+        grading.toy.write(FIRST, text)
+    grading.toy.edit(FIRST, line, line + MARK.format("BEGIN") + line)
+    assert "have to stand in pairs" in grading.grade(status=1)
+
+
+# A failure that is another exercise's.
+
+TRIPLES = """
+# %% [raw] tags=["exercise"]
+# Box_doubled:
+#   title: Twice the value
+#   misconceptions:
+#     - name: triples
+#       says: You took the value three times.
+#       code: return self.value * 3
+
+# %% nbgrader={"grade": true, "grade_id": "test_Box_doubled","""
+
+
+@pytest.fixture
+def with_triples(grading):
+    """A recorded mistake of `Box_doubled` that a wrong `double` looks like."""
+    marker = '\n# %% nbgrader={"grade": true, "grade_id": "test_Box_doubled",'
+    grading.toy.edit(FIRST, marker, TRIPLES)
+    return grading
+
+
+def test_a_wrong_exercise_is_not_blamed_on_those_that_rest_on_it(with_triples):
+    grading = with_triples
+    grading.hand_in("double/first_dev.py", grading.solved.replace("return x + x", "return x * 3"))
+    grading.hand_in("box/first_dev.py", grading.solved.replace("return double(self.value)", "return self.value * 3"))
+    grading.grade()
+    box = grading.exercise("double", "Box_doubled")
+    assert (box["state"], box["mistake"], box["rests_on"], box["failure"]["actual"]) == ("failing", "", "double", "6")
+    page = grading.page("double")
+    assert "It rests on double, which fails" in page and "three times" not in page
+    assert grading.exercise("box", "Box_doubled")["mistake"] == "triples" and "three times" in grading.page("box")
+    assert grading.exercise("double", "Box_text")["state"] == "passing"
+
+
+def test_tito_test_says_the_same(with_triples):
+    toy = with_triples.toy
+    toy.tito("start", "first")
+    toy.write(FIRST, with_triples.solved.replace("return x + x", "return x * 3"))
+    output = toy.tito("test", "first", status=1)
+    assert "waiting   Box_doubled: needs double first" in output and "three times" not in output
+    toy.write(FIRST, with_triples.solved.replace("return double(self.value)", "return self.value * 3"))
+    assert "three times" in " ".join(toy.tito("test", "first", status=1).split())
+
+
+def test_what_an_exercise_rests_on():
+    source = textwrap.dedent('''
+        # %%
+        #| export
+        def one():
+            ### BEGIN SOLUTION one
+            return 1
+            ### END SOLUTION
+
+        def helper():
+            return one()
+
+        class Thing:
+            def __init__(self):
+                ### BEGIN SOLUTION init
+                self.x = 1
+                ### END SOLUTION
+
+            def used(self):
+                ### BEGIN SOLUTION used
+                return 2
+                ### END SOLUTION
+
+            def unused(self):
+                ### BEGIN SOLUTION unused
+                return 2
+                ### END SOLUTION
+
+        def two():
+            ### BEGIN SOLUTION two
+            return helper() + Thing().used() + later()
+            ### END SOLUTION
+
+        def later():
+            ### BEGIN SOLUTION later
+            return 3
+            ### END SOLUTION
+
+        # %% nbgrader={"grade": true, "grade_id": "test_later", "points": 1}
+        check(later(), one() + 2)
+    ''')
+    chapter = Chapter("x_dev.py", source)
+    assert needed.by_each(chapter, chapter) == {
+        "one": [], "init": [], "used": [], "unused": [], "two": ["one", "init", "used"], "later": ["one"],
+    }  # fmt: skip
+    assert needed.by_each(Chapter("x_dev.py", source.replace("return 1", "return (")), chapter) == {}
+
+
+def test_the_real_chapters_have_exercises_that_rest_on_others(request):
+    course = Course(request.config.rootpath)
+    tensor = course.module("tensor").chapter
+    assert needed.by_each(tensor, tensor)["lift_two"] == ["to_array", "broadcast_shape"]
+    activations = course.module("activations").chapter
+    assert not any(needed.by_each(activations, activations).values())
+    assert json.dumps(needed.by_each(tensor, tensor)["to_array"]) == "[]"
