@@ -33,9 +33,11 @@
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from tinytorch.core.activations import ReLU
 from tinytorch.core.autograd import gradient, plain
 from tinytorch.core.dataloader import ArrayDataset, number_array
-from tinytorch.core.layers import Dropout, Module, Parameter, checked_size, he_normal
+from tinytorch.core.layers import Dense, Dropout, Module, Parameter, checked_size, he_normal
+from tinytorch.core.networks import Sequential
 from tinytorch.core.tensor import Tensor, as_tensor, matmul, mean, operation, reshape, sqrt, wrap
 
 # %%
@@ -43,13 +45,12 @@ import time
 
 import matplotlib.pyplot as plt
 
-from tinytorch.core.activations import ReLU
 from tinytorch.core.autograd import Variable, check_gradients, grad, no_grad
 from tinytorch.core.dataloader import DataLoader, Transformed, digits_split, random_shift, train_test_split
-from tinytorch.core.layers import Dense
-from tinytorch.core.networks import Sequential, count_parameters, create_mlp, summary
+from tinytorch.core.networks import count_parameters, create_mlp, summary
 from tinytorch.core.optimizers import AdamW, CosineLR
 from tinytorch.core.training import Accuracy, CrossEntropyLoss, Trainer
+from tinytorch.memory import keep_memory
 from tinytorch.testing import check, check_raises
 
 # %% [markdown]
@@ -833,10 +834,10 @@ gradient(fold, columns=lambda g, kernel_size, stride, padding, dilation: unfold(
 # %% nbgrader={"grade": true, "grade_id": "test_fold", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 def test_fold():
     check(fold(np.arange(4.0).reshape(1, 4, 1), (1, 1, 2, 2), 2)[0, 0], [[0.0, 1.0], [2.0, 3.0]])
+    check(fold(np.arange(6.0).reshape(1, 2, 3), (1, 1, 1, 4), (1, 2))[0, 0], [[0.0, 4.0, 6.0, 5.0]])
     counted = [[1.0, 2.0, 2.0, 1.0], [2.0, 4.0, 4.0, 2.0], [2.0, 4.0, 4.0, 2.0], [1.0, 2.0, 2.0, 1.0]]
     check(fold(np.ones((1, 4, 9)), (1, 1, 4, 4), 2)[0, 0], counted)
     check(fold(np.ones((1, 4, 9)), (1, 1, 2, 2), 2, padding=1)[0, 0], [[4.0, 4.0], [4.0, 4.0]])
-    check(fold(np.arange(6.0).reshape(1, 2, 3), (1, 1, 1, 4), (1, 2))[0, 0], [[0.0, 4.0, 6.0, 5.0]])
     check(fold(np.arange(6.0).reshape(1, 2, 3), (1, 1, 4, 1), (2, 1))[0, 0], [[0.0], [4.0], [6.0], [5.0]])
     apart = [[0.0, 4.0, 1.0, 5.0], [8.0, 12.0, 9.0, 13.0], [2.0, 6.0, 3.0, 7.0], [10.0, 14.0, 11.0, 15.0]]
     check(fold(np.arange(16.0).reshape(1, 4, 4), (1, 1, 4, 4), 2, stride=2)[0, 0], apart)
@@ -946,10 +947,7 @@ gradient(
 #         convolution.
 #       code: |
 #         columns = (w.mT @ g).reshape(n, -1, oh * ow)
-#         try:
-#             return fold(columns, shape, kernel_size)
-#         except ValueError:
-#             return np.zeros(shape)
+#         return fold(columns, shape, kernel_size)
 #     - name: a gradient for the absolute values
 #       says: >-
 #         The sign of the weights was lost. The slope with respect to a pixel is the weight it was multiplied by, negative ones included.
@@ -1122,8 +1120,8 @@ print(layer, ":", training.features[:4].shape, "->", out.shape, " parameters:", 
 # ## Pooling
 #
 # That a corner is in the picture matters; where exactly, to the pixel, does not. *Max pooling* keeps the largest entry of every
-# window and drops the others, usually with a window of 2 and a stride of 2. The picture shrinks to a quarter, small shifts make no difference, and
-# the layers behind it have less to do.
+# window and drops the others, usually with a window of 2 and a stride of 2. The picture shrinks to a quarter, small shifts matter less, and the
+# layers behind it have less to do.
 #
 # Going back, only the largest entry of a window gets the gradient: a little change to any other would change nothing. And where two are
 # equally large? Behind a ReLU that is no rare thing, since many entries are 0. `reduce_max` shared the gradient among them. Here we do as PyTorch does, and give it to the
@@ -1452,3 +1450,608 @@ for ax, (name, layers) in zip(axes, stacks.items()):
     ax.set(xlabel="pixel", ylabel="pixel")
 fig.suptitle("A unit behind two convolutions and two poolings sees half of the picture")
 plt.show()
+
+# %% [markdown]
+# ## Batch normalisation
+#
+# He's starting values give the numbers in a network a healthy size, once. Layer normalisation restored it at every step, row by row. For
+# pictures another direction suits better: a channel is one question asked everywhere, so its answers over all places and all pictures of
+# the batch are measured with one yardstick. *Batch normalisation* (Ioffe & Szegedy 2015) gives each channel mean 0 and variance 1 over the
+# batch, and then a factor `gain` and an offset `bias` that training finds.
+#
+# First the two statistics. The channels are axis 1, whether pictures `(N, C, H, W)` or rows `(N, C)` come.
+
+# %% nbgrader={"grade": false, "grade_id": "channel_statistics", "locked": false, "schema_version": 3, "solution": true, "task": false}
+#| export
+def channel_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of every channel, over the batch and all places.
+
+    Parameters
+    ----------
+    x : array, shape (N, C, ...)
+
+    Returns
+    -------
+    mean, variance : arrays, shape (C,)
+        The variance is the mean squared distance from the mean, divided by the number of entries.
+
+    Notes
+    -----
+    `flat` is x with all places in one axis, (N, C, L). ``mean[:, None]`` (C, 1) broadcasts against it.
+    Sums along the last axis first are the fastest: ``np.vecdot(a, a)`` is the sum of squares along it.
+    """
+    flat = x.reshape(len(x), x.shape[1], -1)
+    count = flat.shape[0] * flat.shape[2]
+    ### BEGIN SOLUTION channel_statistics
+    mean = flat.sum(axis=2).sum(axis=0) / count
+    distance = flat - mean[:, None]
+    return mean, np.vecdot(distance, distance).sum(axis=0) / count
+    ### END SOLUTION
+
+
+# %% [raw] tags=["exercise"]
+# channel_statistics:
+#   title: One yardstick for each channel
+#   hints:
+#     - Which axes of flat (N, C, L) have to disappear, and what is divided by how many?
+#     - Sum over places and pictures and divide by count, for the mean. Subtract it from every entry of its channel, square, and do the same again.
+#     - "distance = flat - mean[:, None], and the variance is the mean of its squares, over ..."
+#   misconceptions:
+#     - name: over the batch only
+#       says: >-
+#         Every place got statistics of its own. A kernel asks the same question everywhere, so all places of a channel count together.
+#       code: |
+#         mean = flat.mean(axis=0)
+#         return mean, flat.var(axis=0)
+#     - name: over each picture
+#       says: >-
+#         Pictures were measured one by one, and the results averaged. The variance of the batch also counts how much the pictures differ from each other.
+#       code: |
+#         return flat.mean(axis=2).mean(axis=0), flat.var(axis=2).mean(axis=0)
+#     - name: one yardstick for all channels
+#       says: >-
+#         All channels were thrown together. Each channel has a mean and a variance of its own; axis 1 stays.
+#       code: |
+#         return np.full(flat.shape[1], flat.mean()), np.full(flat.shape[1], flat.var())
+#     - name: divides by n - 1
+#       says: >-
+#         The variance was divided by the number of entries less one. The batch is normalised by its own variance: divide by all entries.
+#       code: |
+#         return flat.mean(axis=(0, 2)), flat.var(axis=(0, 2), ddof=1)
+
+# %% nbgrader={"grade": true, "grade_id": "test_channel_statistics", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+def test_channel_statistics():
+    check(channel_statistics(np.array([[1.0, 10.0], [3.0, 40.0]])), (np.array([2.0, 25.0]), np.array([1.0, 225.0])))
+    x = np.array([[[[1.0, 3.0]], [[0.0, 0.0]]], [[[5.0, 7.0]], [[2.0, -2.0]]]])
+    check(channel_statistics(x), (np.array([4.0, 0.0]), np.array([5.0, 2.0])))
+    check(str(channel_statistics(np.ones((2, 3, 4), np.float32))[1].dtype), "float32")
+
+test_channel_statistics()
+
+# %% [markdown]
+# The operation takes them, normalises, scales and shifts. Its gradient has to know that mean and variance depend on every entry: moving
+# one moves them all. That is the same formula as for layer normalisation, with other axes.
+
+# %%
+#| export
+def explain_batch_norm(x: tuple, gain: tuple, bias: tuple, mean=None, variance=None, epsilon=None) -> str:
+    """Why the shapes of a batch normalisation do not fit; empty where they do."""
+    if len(gain) != 1 or bias != gain:
+        return f"batch_norm: gain {gain} and bias {bias} do not belong together. Expected (C,) and (C,)."
+    if len(x) < 2 or x[1:2] != gain:
+        got = f"{x[1]} channels" if len(x) > 1 else f"an input of shape {x}"
+        return f"BatchNorm({gain[0]}) got {got}: the input is {x}, expected (N, {gain[0]}) or (N, {gain[0]}, H, W)."
+    return f"BatchNorm({gain[0]}) got an empty batch, {x}." if 0 in x else ""
+
+
+def batch_norm_composed(x, gain, bias, mean=None, variance=None, epsilon=1e-5):
+    """What `batch_norm` equals, written with operations; mean and variance are computed again."""
+    axes, channels = (0, *range(2, x.ndim)), (1, -1, *[1] * (x.ndim - 2))
+    distance = x - x.mean(axis=axes, keepdims=True)
+    normal = distance / sqrt((distance * distance).mean(axis=axes, keepdims=True) + epsilon)
+    return normal * reshape(gain, channels) + reshape(bias, channels)
+
+
+@operation(explain=explain_batch_norm, keeps=True)
+def batch_norm(x, gain, bias, /, mean, variance, epsilon=1e-5):
+    """Each channel with mean 0 and variance 1 over the batch, then times `gain` plus `bias`.
+
+    Parameters
+    ----------
+    x : array, shape (N, C, ...)
+    gain, bias : array, shape (C,)
+    mean, variance : array, shape (C,)
+        The statistics of this very x, from `channel_statistics`. The derivative counts on that.
+    epsilon : float
+        Added to the variance.
+
+    Returns
+    -------
+    out : array like x
+    kept : tuple
+        ``normal (N, C, L)``, the channels before gain and bias, and ``inverse_std (C, 1)``. Callers get `out` alone.
+    """
+    flat = x.reshape(len(x), x.shape[1], -1)
+    inverse_std = 1 / np.sqrt(variance + float(epsilon))[:, None]
+    normal = flat - mean[:, None]
+    normal *= inverse_std
+    out = normal * gain[:, None]
+    out += bias[:, None]
+    return out.reshape(x.shape), (normal, inverse_std)
+
+
+def batch_norm_slope(g: np.ndarray, kept, gain: np.ndarray) -> np.ndarray:
+    """Gradient of the input of a batch normalisation (Ioffe & Szegedy 2015)."""
+    normal, inverse_std = kept
+    flat = g.reshape(normal.shape)
+    count = normal.shape[0] * normal.shape[2]
+    along, across = flat.sum(axis=2).sum(axis=0) / count, np.vecdot(flat, normal).sum(axis=0) / count
+    slope = flat - along[:, None]
+    slope -= normal * across[:, None]
+    slope *= gain[:, None] * inverse_std
+    return slope.reshape(g.shape)
+
+
+gradient(
+    batch_norm,
+    composition=batch_norm_composed,
+    broadcasts=False,
+    x=lambda g, kept, gain: batch_norm_slope(g, kept, gain),
+    gain=lambda g, kept: np.vecdot(g.reshape(kept[0].shape), kept[0]).sum(axis=0),
+    bias=lambda g: g.sum(axis=(0, *range(2, g.ndim))),
+)
+
+# %% [markdown]
+# In use there may be a single picture, and its answer should not depend on who else is in the batch. So the layer has two modes. While training it
+# normalises by the batch, and keeps a *running* mean and variance: each batch moves them by a fraction, `momentum`, towards its own. In
+# use it normalises by these.
+#
+# A batch is a sample of all the pictures there are, and the variance of a sample, measured from its own mean, comes out too small
+# on average, by a factor of (n - 1) / n. For the running variance that is put right; `count` is the number of entries in a channel.
+
+# %% nbgrader={"grade": false, "grade_id": "running_statistics", "locked": false, "schema_version": 3, "solution": true, "task": false}
+#| export
+class BatchNorm(Module):
+    """Channels of mean 0 and variance 1, scaled and shifted by what training finds (Ioffe & Szegedy 2015).
+
+    Parameters
+    ----------
+    size : int, at least 1
+        Channels of pictures (N, C, H, W), or features of rows (N, C).
+    momentum : float, 0 to 1
+        How far a batch moves the running statistics towards its own.
+    epsilon : float, positive
+
+    Attributes
+    ----------
+    gain, bias : Parameters, shape (size,), ones and zeros at first
+    running_mean, running_var : Tensors, shape (size,), zeros and ones at first
+        Saved with the parameters; used in place of the batch's after `eval()`.
+    """
+
+    buffers = ("running_mean", "running_var")
+
+    def __init__(self, size: int, momentum: float = 0.1, epsilon: float = 1e-5):
+        self.size = checked_size(size, "BatchNorm", "size")
+        if isinstance(momentum, bool) or not isinstance(momentum, (int, float, np.number)) or not 0 <= momentum <= 1:
+            raise ValueError(f"BatchNorm: momentum is {momentum!r:.60}, expected a number from 0 to 1, such as 0.1.")
+        if isinstance(epsilon, bool) or not isinstance(epsilon, (int, float, np.number)) or not epsilon > 0:
+            raise ValueError(f"BatchNorm: epsilon is {epsilon!r:.60}, expected a small positive number such as 1e-5.")
+        self.momentum, self.epsilon = float(momentum), float(epsilon)
+        self.gain, self.bias = Parameter(np.ones(self.size, np.float32)), Parameter(np.zeros(self.size, np.float32))
+        self.running_mean, self.running_var = Tensor(np.zeros(self.size, np.float32)), Tensor(np.ones(self.size, np.float32))
+
+    def remember(self, mean: np.ndarray, variance: np.ndarray, count: int) -> None:
+        """Move the running statistics towards those of a batch.
+
+        Parameters
+        ----------
+        mean, variance : array, shape (size,)
+        count : int, at least 2
+            Entries of a channel that they were taken over.
+
+        Notes
+        -----
+        Both move by ``self.momentum``: of the old value ``1 - self.momentum`` is kept. The variance counts
+        as an estimate for all pictures, ``variance * count / (count - 1)``. The arrays are ``self.running_mean.data`` and
+        ``self.running_var.data``; change them in place.
+        """
+        ### BEGIN SOLUTION running_statistics
+        for running, new in ((self.running_mean, mean), (self.running_var, variance * (count / (count - 1)))):
+            running.data *= 1 - self.momentum
+            running.data += self.momentum * new
+        ### END SOLUTION
+
+    def forward(self, x):
+        """x (N, size, ...) with normalised channels."""
+        x = as_tensor(x)
+        if problem := explain_batch_norm(x.shape, self.gain.shape, self.bias.shape):
+            raise ValueError(problem)
+        if x.dtype.kind != "f":
+            raise TypeError(f"BatchNorm({self.size}) got entries of type {x.dtype}, expected floats: x.astype(np.float32).")
+        if not self.training:
+            return self.in_use(x)
+        count = x.size // self.size
+        if count < 2:
+            raise ValueError(
+                f"BatchNorm({self.size}) got a single entry for each channel, of shape {x.shape}, and its variance says nothing.\n"
+                "  Train on larger batches (DataLoader(..., drop_last=True) leaves out a last one of 1), or call model.eval() to use the running statistics."
+            )
+        mean, variance = channel_statistics(x.data)
+        self.remember(mean, variance, count)
+        return batch_norm(x, self.gain, self.bias, mean, variance, self.epsilon)
+
+    def in_use(self, x):
+        """x normalised by the running statistics: a factor and an offset for each channel."""
+        channels = (-1, *[1] * (x.ndim - 2))
+        scale = self.gain / np.sqrt(self.running_var.data + self.epsilon)
+        return x * reshape(scale, channels) + reshape(self.bias - self.running_mean.data * scale, channels)
+
+    def __repr__(self):
+        return f"BatchNorm({self.size})"
+
+
+BatchNorm1d = BatchNorm2d = BatchNorm  # the names in PyTorch
+
+# %% [raw] tags=["exercise"]
+# running_statistics:
+#   title: A memory of all batches
+#   hints:
+#     - After a very long time of equal batches, what should the running mean be? And right after the first batch?
+#     - Multiply the running array by 1 - momentum and add momentum times the new value, both in place. For the variance the new value is variance * count / (count - 1).
+#     - "running.data *= ...; running.data += self.momentum * new"
+#   misconceptions:
+#     - name: exchanges the two weights
+#       says: >-
+#         Old and new were exchanged: with a momentum of 0.1 the batch moves the memory by a tenth of the way, and nine tenths of the old value stay.
+#       code: |
+#         for running, new in ((self.running_mean, mean), (self.running_var, variance * (count / (count - 1)))):
+#             running.data *= self.momentum
+#             running.data += (1 - self.momentum) * new
+#     - name: forgets nothing
+#       says: >-
+#         The new statistics were added, but nothing of the old ones was taken away, so the memory grows without end. Keep 1 - momentum of it.
+#       code: |
+#         self.running_mean.data += self.momentum * mean
+#         self.running_var.data += self.momentum * variance * (count / (count - 1))
+#     - name: the variance of the sample
+#       says: >-
+#         The batch's own variance was remembered. As an estimate for all pictures it is too small: multiply by count / (count - 1).
+#       code: |
+#         for running, new in ((self.running_mean, mean), (self.running_var, variance)):
+#             running.data *= 1 - self.momentum
+#             running.data += self.momentum * new
+#     - name: remembers only the last batch
+#       says: >-
+#         The last batch replaced everything before it. The memory moves towards the batch by `momentum` only.
+#       code: |
+#         self.running_mean.data[...] = mean
+#         self.running_var.data[...] = variance * (count / (count - 1))
+
+# %% nbgrader={"grade": true, "grade_id": "test_running_statistics", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+def test_running_statistics():
+    norm = BatchNorm(2, momentum=0.1)
+    norm.remember(np.array([2.0, 20.0]), np.array([3.0, 50.0]), 4)
+    check(norm.running_mean, [0.2, 2.0])
+    check(norm.running_var, [1.3, 7.566667])
+    norm.remember(np.array([2.0, 20.0]), np.array([3.0, 50.0]), 4)
+    check(norm.running_mean, [0.38, 3.8])
+    check(str(norm.running_var.dtype), "float32")
+    norm = BatchNorm(2, momentum=0.5)
+    rows = Tensor([[1.0, 10.0], [3.0, 40.0]])
+    check(norm(rows), [[-1.0, -1.0], [1.0, 1.0]], rtol=1e-4)
+    check(norm.running_mean, [1.0, 12.5])
+    check(norm.running_var, [1.5, 225.5])
+    check(norm.eval()(rows)[0], [0.0, -0.166481])
+    check(norm.running_mean, [1.0, 12.5])
+    check(sorted(norm.state_dict()), ["bias", "gain", "running_mean", "running_var"])
+    check_raises(ValueError, lambda: BatchNorm(2)(Tensor([[1.0, 2.0]])), "a single entry for each channel")
+
+test_running_statistics()
+
+# %% [markdown]
+# The rules of the operation against measured slopes, for pictures, and gradients of gradients for rows:
+
+# %%
+def normalised(x, gain, bias):
+    return batch_norm(x, gain, bias, *channel_statistics(np.asarray(x.detach())))
+
+
+x, gain, bias = rng.standard_normal((3, 2, 2, 2)), rng.uniform(0.5, 2, 2), rng.standard_normal(2)
+print("largest relative error ", check_gradients(lambda *inputs: (normalised(*inputs) ** 3).sum(), x, gain, bias))
+twice = lambda x: (grad(lambda x: (normalised(x, gain, bias) ** 3).sum())(x) ** 2).sum()
+print("... of a second gradient", check_gradients(twice, rng.standard_normal((5, 2)), rtol=1e-4))
+
+# %% [markdown]
+# *Dropout* for pictures drops whole feature maps. Neighbouring pixels of a map say nearly the same; with one of them dropped, the others tell
+# (Tompson et al. 2015).
+
+# %%
+#| export
+class Dropout2D(Dropout):
+    """Sets whole channels of a picture to zero at random while training, and scales the others up (Tompson et al. 2015).
+
+    Takes what `Dropout` takes: `rate`, the probability that a channel is dropped, and `rng`.
+    """
+
+    def forward(self, x):
+        """Pictures (N, C, H, W) with some channels dropped while training; x itself otherwise."""
+        x = as_tensor(x)
+        if problem := wrong_images(x.shape):
+            raise ValueError(f"{self!r} {problem}")
+        if not self.training or self.rate == 0:
+            return x
+        keep = self.rng.random((*x.shape[:2], 1, 1), dtype=np.float32) >= self.rate
+        return x * (keep * x.dtype.type(1 / (1 - self.rate)))
+
+    def __repr__(self):
+        return f"Dropout2D(rate={self.rate})"
+
+
+# %% nbgrader={"grade": true, "grade_id": "test_layer__dropout2d", "locked": true, "points": 0, "schema_version": 3, "solution": false, "task": false}
+def test_dropout2d():
+    ones = Tensor(np.ones((200, 50, 2, 3), dtype=np.float32))
+    out = Dropout2D(0.2, rng=0)(ones).numpy()
+    check(np.unique(out), [0.0, 1.25])
+    check((out == 0).mean(), 0.2, atol=0.01)
+    check((out == out[:, :, :1, :1]).all(), True)
+    check(Dropout2D(0.2).eval()(ones) is ones, True)
+
+test_dropout2d()
+
+# %% [markdown]
+# ### The switch that is forgotten
+#
+# Two modes mean a switch, and a switch can be forgotten. Here is what that looks like, on a network with one batch normalisation: trained, and then asked
+# about validation digits without `eval()`, in batches of various sizes. The last column sorts the digits by class first, so that each batch holds little else than
+# one class, and its mean is no longer that of all digits.
+
+# %%
+def small_network(rng):
+    rng = np.random.default_rng(rng)
+    return Sequential([
+        Conv2D(1, 8, 3, padding=1, rng=rng), BatchNorm(8), ReLU(), MaxPool2D(2),
+        Conv2D(8, 16, 3, padding=1, rng=rng), BatchNorm(16), ReLU(), MaxPool2D(2),
+        Flatten(), Dense(64, 10, rng=rng),
+    ])  # fmt: skip
+
+
+small = train(small_network(0), training, epochs=6)
+in_order = validation.subset(np.argsort(validation.targets, kind="stable"))
+print("with eval():", accuracy(small, validation.features, validation.targets))
+print("without:   batch   accuracy   sorted by class")
+for batch_size in (64, 16, 4):
+    found = []
+    for data in (validation, in_order):
+        copied = small_network(0)
+        copied.load_state_dict(small.model.state_dict())  # training mode changes the running statistics, even of a model that is only asked
+        with no_grad():
+            guesses = [copied(data.features[i : i + batch_size]).argmax(axis=1).numpy() for i in range(0, len(data), batch_size)]
+        found.append((np.concatenate(guesses) == data.targets).mean())
+    print(f"        {batch_size:7d}  {found[0]:9.3f}  {found[1]:16.3f}")
+
+# %% [markdown]
+# In large mixed batches hardly anything is lost, and so the mistake goes unnoticed until the pictures come one by one, or sorted.
+# The `Trainer` sets the switch by itself, for `evaluate` and `predict`. Who calls the model directly has to do it: `model.eval()`.
+#
+# ## More pictures than there are
+#
+# A digit that was moved or turned a little is the same digit. So training can see it in a new position every time. The data chapter has `random_shift`;
+# turning needs a little more, because a turned pixel grid does not fall on the old one. Go through the pixels of the *new* picture and ask
+# where each comes from; then take the mean of the four pixels around, weighted by how near they are (*bilinear* interpolation).
+
+# %%
+#| export
+def random_rotation(images: np.ndarray, max_degrees: float = 10.0, rng: "np.random.Generator | int | None" = None) -> np.ndarray:
+    """Turn every picture about its middle by up to `max_degrees` either way, each by chance its own.
+
+    Parameters
+    ----------
+    images : array of floats, shape (N, height, width) or (N, channels, height, width)
+    max_degrees : float
+        Angles from -max_degrees to max_degrees are equally likely.
+    rng : Generator, seed, or None
+        Where the angles come from; None for angles that no run repeats.
+
+    Returns
+    -------
+    array, same shape and dtype
+        A copy, interpolated bilinearly. The pixels that come in are 0.
+    """
+    images, rng = number_array(images, "random_rotation"), np.random.default_rng(rng)
+    if images.ndim not in (3, 4) or images.dtype.kind != "f":
+        raise ValueError(
+            f"random_rotation: pictures of floats, (N, height, width) or (N, channels, height, width), are needed, not {images.dtype} {images.shape}."
+        )
+    if isinstance(max_degrees, bool) or not isinstance(max_degrees, (int, float, np.number)) or not 0 <= max_degrees <= 180:
+        raise ValueError(f"random_rotation: max_degrees is {max_degrees!r:.40}; it has to be a number from 0 to 180.")
+    angles = np.radians(rng.uniform(-max_degrees, max_degrees, len(images)))[:, None, None]
+    height, width = images.shape[-2:]
+    down, across = np.meshgrid(np.arange(height) - (height - 1) / 2, np.arange(width) - (width - 1) / 2, indexing="ij")
+    y = np.cos(angles) * down + np.sin(angles) * across + (height - 1) / 2
+    x = np.cos(angles) * across - np.sin(angles) * down + (width - 1) / 2
+    return interpolated(images, y, x).astype(images.dtype)
+
+
+def interpolated(images: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The pixels at the places (y, x) between pixels, each (N, height, width); outside the pictures they are 0."""
+    height, width = images.shape[-2:]
+    framed = np.pad(images, [(0, 0)] * (images.ndim - 2) + [(1, 1)] * 2)
+    y, x = np.clip(y + 1, 0, height + 0.999), np.clip(x + 1, 0, width + 0.999)
+    top, left = y.astype(int), x.astype(int)
+    below, beside = y - top, x - left
+    result, each = 0, np.arange(len(images))[:, None, None]
+    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        share = (below if i else 1 - below) * (beside if j else 1 - beside)
+        pixels = framed[each, ..., top + i, left + j]  # the places first, then the channels where there are any
+        result = result + pixels * (share if images.ndim == 3 else share[..., None])
+    return result if images.ndim == 3 else np.moveaxis(result, -1, 1)
+
+
+# %%
+drawing = np.random.default_rng(0)
+fig, axes = plt.subplots(1, 8, figsize=(8, 1.5), layout="constrained")
+for i, ax in enumerate(axes):
+    picture = training.features[3:4] if i == 0 else random_shift(random_rotation(training.features[3:4], 15, drawing), 1, drawing)
+    ax.imshow(picture[0, 0], cmap="gray_r")
+    ax.set(xticks=[], yticks=[])
+fig.suptitle("The first one was written by hand, the others are the same turned and moved")
+plt.show()
+
+# %% [markdown]
+# ## A network that reads digits
+#
+# Everything is there. The classic of the field is LeNet (LeCun et al. 1998): two convolutions with pooling, then three dense layers. It was
+# made for digits of 28 by 28 pixels. (Ours has ReLU and max pooling, as one would build it today.)
+
+# %%
+#| export
+def lenet(classes: int = 10, rng: "np.random.Generator | int | None" = None) -> Sequential:
+    """LeNet-5 for pictures (N, 1, 28, 28), with ReLU and max pooling (LeCun et al. 1998)."""
+    rng = np.random.default_rng(rng)
+    return Sequential([
+        Conv2D(1, 6, 5, padding=2, rng=rng), ReLU(), MaxPool2D(2),
+        Conv2D(6, 16, 5, rng=rng), ReLU(), MaxPool2D(2), Flatten(),
+        Dense(400, 120, weight_init=he_normal, rng=rng), ReLU(),
+        Dense(120, 84, weight_init=he_normal, rng=rng), ReLU(), Dense(84, classes, rng=rng),
+    ])  # fmt: skip
+
+
+# %%
+print(summary(lenet(rng=0), (1, 28, 28)))
+
+# %% [markdown]
+# Most of its parameters sit in the first dense layer, and most of its work is done in the convolutions. That is typical: a convolution
+# uses each of its weights hundreds of times.
+#
+# Our digits are smaller, and so the network for them is `small_network` from above, somewhat wider. It learns twice: from the digits as they are, and from digits that are turned and moved
+# anew each time. Then both, and the dense network from the beginning of the chapter, read validation digits as they are, and moved by a pixel.
+
+# %%
+def network(rng):
+    rng = np.random.default_rng(rng)
+    return Sequential([
+        Conv2D(1, 16, 3, padding=1, rng=rng), BatchNorm(16), ReLU(), MaxPool2D(2),
+        Conv2D(16, 32, 3, padding=1, rng=rng), BatchNorm(32), ReLU(), MaxPool2D(2),
+        Flatten(), Dense(128, 10, rng=rng),
+    ])  # fmt: skip
+
+
+drawing = np.random.default_rng(0)
+augmented = Transformed(training, lambda pictures: random_shift(random_rotation(pictures, 10, drawing), 1, drawing))
+start = time.perf_counter()
+plain_cnn, augmented_cnn = train(network(0), training), train(network(0), augmented)
+print(f"{count_parameters(network(0)):,} parameters, {time.perf_counter() - start:.1f} s for both;   the dense one has {count_parameters(mlp.model):,}")
+moved = np.roll(validation.features, 1, axis=3)
+for name, trainer, shape in (("dense", mlp, (-1, 64)), ("convolutions", plain_cnn, (-1, 1, 8, 8)), ("..., turned and moved", augmented_cnn, (-1, 1, 8, 8))):
+    found = [accuracy(trainer, features.reshape(shape), validation.targets) for features in (validation.features, moved)]
+    print(f"{name:22s} validation {found[0]:.3f}   moved by a pixel {found[1]:.3f}")
+
+# %% [markdown]
+# The convolutions suffer less from the shift, although nobody showed them one; and with shifted pictures in training hardly anything is left of the problem.
+# Note the order of ideas: equivariance is built in, and what is not built in (that a moved digit is the same digit, for the last
+# dense layer too) is learned from examples.
+#
+# A single run on so few digits leaves a wide margin of chance. `tito demo cnn` trains longer, with several seeds, beside the dense network of `tito
+# demo digits`, and is the only one to look at the test digits.
+#
+# ### What the kernels have learned
+#
+# The first layer's weights can be looked at, since they weigh pixels. So can the feature maps they make.
+
+# %%
+first, model = augmented_cnn.model[0], augmented_cnn.model.eval()
+picture = validation.features[validation.targets == 4][:1]
+with no_grad():
+    maps = model[2](model[1](first(picture))).numpy()[0]
+fig, axes = plt.subplots(3, 9, figsize=(9, 3.3), layout="constrained", width_ratios=[1.0, *[1.0] * 8])
+limit = abs(first.weights.data).max()
+for ax in axes.ravel():
+    ax.axis("off")
+axes[1, 0].imshow(picture[0, 0], cmap="gray_r")
+axes[1, 0].set_title("seen", fontsize=9)
+order = np.argsort(-maps.sum(axis=(1, 2)))[:12]
+for k, channel in enumerate(order):
+    row, column = divmod(k, 4)
+    axes[row, 1 + 2 * column].imshow(first.weights.data[channel, 0], cmap="PuOr", vmin=-limit, vmax=limit)
+    axes[row, 2 + 2 * column].imshow(maps[channel], cmap="cividis")
+fig.suptitle("Each kernel answers another question about the same digit")
+plt.show()
+
+# %% [markdown]
+# Left a kernel, right the feature map that it makes of the digit, behind the ReLU. Some look for an edge of one direction, some for a spot, and nobody told them to.
+#
+# ## Against the real thing
+#
+# PyTorch has all of these layers, with the same axes. Where it is installed, the cell gives both libraries the same numbers, forward and back, and prints the largest difference.
+
+# %%
+try:
+    import torch
+except ImportError:
+    print("PyTorch is not installed: nothing was compared")
+else:
+    x, w, b = rng.standard_normal((2, 4, 9, 8)), rng.standard_normal((6, 2, 3, 2)), rng.standard_normal(6)
+    settings = {"stride": (2, 1), "padding": (1, 2), "dilation": (1, 2), "groups": 2}
+    ours, theirs = [Variable(a) for a in (x, w, b)], [torch.tensor(a, requires_grad=True) for a in (x, w, b)]
+    a, t = conv2d(*ours, **settings), torch.nn.functional.conv2d(*theirs, **settings)
+    (a * a).sum().backward(), (t * t).sum().backward()
+    differences = [abs(a.data - t.detach().numpy()).max(), *(abs(o.grad.numpy() - s.grad.numpy()).max() for o, s in zip(ours, theirs))]
+    print("convolution, and its three gradients ", *(f"{d:.1e}" for d in differences))
+    norm, their_norm = BatchNorm(4), torch.nn.BatchNorm2d(4).double()
+    for name, our, their in (
+        ("batch normalisation", norm, their_norm), ("max pooling", MaxPool2D(3, 2, 1), torch.nn.MaxPool2d(3, 2, 1)), ("average pooling", AvgPool2D(2), torch.nn.AvgPool2d(2)),
+    ):
+        v, u = Variable(x), torch.tensor(x, requires_grad=True)
+        a, t = our(v), their(u)
+        (a * a * a).sum().backward(), (t * t * t).sum().backward()
+        print(f"{name:20s}", f"{abs(a.data - t.detach().numpy()).max():.1e}", f"{abs(v.grad.numpy() - u.grad.numpy()).max():.1e}")
+    print("running statistics  ", f"{abs(norm.running_mean.data - their_norm.running_mean.numpy()).max():.1e}", f"{abs(norm.running_var.data - their_norm.running_var.numpy()).max():.1e}")
+
+# %% [markdown]
+# ## Where the time goes
+#
+# One step of LeNet on 32 pictures, taken apart. Columns are large arrays that live for a moment, and where the system takes freed memory back at once (Linux does),
+# asking for it again costs more than the arithmetic. `keep_memory` keeps it in the process; the kernels chapter has more to say on that.
+
+# %%
+model, loss_function = lenet(rng=0), CrossEntropyLoss()
+x, y = Tensor(rng.standard_normal((32, 1, 28, 28)).astype(np.float32)), Tensor(rng.integers(0, 10, 32))
+maps = np.maximum(rng.standard_normal((32, 6, 28, 28)).astype(np.float32), 0)
+pooled = max_pool2d(Tensor(maps), 2).numpy()
+kernels, offsets = model[3].weights.data, model[3].bias.data
+g = rng.standard_normal((32, 16, 10, 10)).astype(np.float32)
+columns = unfold(pooled, 5)
+
+
+def step():
+    model.zero_grad()
+    loss_function(model(x), y).backward()
+
+
+print(f"forward and backward of the network {1e3 * seconds(step, repeat=20):5.2f} ms")
+keep_memory()
+print(f"the same, memory kept               {1e3 * seconds(step, repeat=20):5.2f} ms, and of that in the second convolution")
+for name, call in (
+    ("windows into columns", lambda: unfold(pooled, 5)),
+    ("all of the forward pass", lambda: conv2d(pooled, kernels, offsets)),
+    ("gradient of the kernels", lambda: kernel_slope(g, columns[:, None], kernels.shape)),
+    ("gradient of the pictures", lambda: input_slope(g, kernels, pooled.shape)),
+):
+    print(f"  {name:26s} {1e3 * seconds(call, repeat=20):5.2f} ms")
+
+# %% [markdown]
+# Making columns costs about as much as multiplying them, and folding them back costs more than the product before it. A library in a compiled
+# language avoids both and multiplies out of the picture directly. With NumPy the columns are what makes one large product of many small ones.
+#
+# ## Where next
+#
+# - *A residual network.* Let a block compute `x + f(x)`, where f is two convolutions with batch normalisation (He et al. 2016). Write it as a Module, stack ten of them, and
+#   compare their training with ten blocks that compute `f(x)` alone.
+# - *Depthwise separable convolutions.* Replace a 3 x 3 convolution by one with as many groups as channels, and a 1 x 1 convolution behind it (Howard et al. 2017). How many parameters, how much accuracy, how
+#   much time? Is the time what the number of products would suggest?
+# - *A transposed convolution* makes pictures larger: it is `input_slope` used as a forward pass. Write it as an operation and give it a row.
+# - *Where does it look?* The gradient of a class score with respect to the picture says which pixels matter (Simonyan et al. 2014). Draw it for a digit that is mistaken.
+#
+# Left out here: three-dimensional and transposed convolutions, other paddings (reflection, wrapping round), kernels computed by Fourier transforms or
+# Winograd's method, and the many compiled kernels among which a library such as PyTorch chooses for every size.
