@@ -51,8 +51,8 @@ def measure(workload, seconds: float) -> dict:
             again = side_by_side(prepared[-1], seconds / MORE_PREPARATIONS)
             times |= {name: min(t, times[name]) for name, t in again.items()}
     ratios = {name: t / times["numpy"] for name, t in times.items()}
-    result = {"figures": ratios, "unit": "x", "numpy_seconds": times["numpy"], "gate": workload.gate, "aim": workload.aim}
-    return result | {"beside": beside(ratios, workload.peer_gates)}
+    gates = {"gate": workload.gate, "aim": workload.aim, "beside": beside(ratios, workload.peer_gates)}
+    return {"figures": ratios, "unit": "x", "numpy_seconds": times["numpy"]} | gates
 
 
 def beside(ratios: dict, peer_gates: dict) -> dict:
@@ -91,7 +91,8 @@ def row(name, result, contestants) -> str:
         figure = "-" if value is None else f"{value:.2f}" if result["unit"] == "x" else f"{value:.1f} MB"
         cells.append(f"{figure:>10}")
     gate = " ".join(f"{'' if bound is None else f'{bound:.3g}':>6}" for bound in (result["gate"], result["aim"]))
-    peers_told = "".join(f", {ratio:.2f} of {peer} (gate {bound:.3g})" for peer, (ratio, bound) in result.get("beside", {}).items())
+    compared = result.get("beside", {}).items()
+    peers_told = "".join(f", {ratio:.2f} of {peer} (gate {bound:.3g})" for peer, (ratio, bound) in compared)
     return f"{name:14}{base}{''.join(cells)}  {gate}  {verdict(result)}{peers_told}"
 
 
