@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from tinytorch.core.activations import ReLU
 from tinytorch.core.autograd import Variable, check_gradients, grad, no_grad
 from tinytorch.core.cnn import (
-    AvgPool2d,
     AvgPool2D,
+    AvgPool2d,
     BatchNorm,
     BatchNorm2d,
-    Conv2d,
     Conv2D,
+    Conv2d,
     Dropout2D,
     Flatten,
-    MaxPool2d,
     MaxPool2D,
+    MaxPool2d,
     avg_pool2d,
     batch_norm,
     batch_norm_composed,
@@ -39,7 +39,7 @@ from tinytorch.core.cnn import (
     windows,
     with_channels,
 )
-from tinytorch.core.dataloader import ArrayDataset, DataLoader, Transformed, digits_split, load_iris, random_shift
+from tinytorch.core.dataloader import ArrayDataset, DataLoader, Transformed, digits_split, random_shift
 from tinytorch.core.layers import Dense
 from tinytorch.core.networks import Sequential, count_parameters, load, save, summary
 from tinytorch.core.optimizers import AdamW
@@ -136,14 +136,14 @@ def away_from_ties(shape, seed=0):
 
 
 SMOOTH = {
-    "conv2d": lambda x: conv2d(x, np.linspace(-1, 1, 24).reshape(4, 1, 2, 3), np.zeros(4), stride=(1, 2), padding=1, groups=2),
+    "conv2d": lambda x: conv2d(x, np.linspace(-1, 1, 24).reshape(4, 1, 2, 3), np.zeros(4), (1, 2), 1, 1, groups=2),
     "unfold": lambda x: unfold(x, 2, 2, 1),
     "fold": lambda x: fold(x.reshape(2, 8, 5), (2, 2, 2, 6), (2, 2)),
     "max_pool2d": lambda x: max_pool2d(x, 2, 1, 1),
     "spread_largest": lambda x: spread_largest(x, np.arange(80).reshape(2, 2, 4, 5) % 4, (2, 2, 5, 6), 2, 1),
     "take_largest": lambda x: take_largest(x, np.arange(48).reshape(2, 2, 3, 4) % 4, 2, 1),
     "avg_pool2d": lambda x: avg_pool2d(x, 2, 1, 1),
-    "batch_norm": lambda x: batch_norm(x, np.array([0.5, 2.0]), np.ones(2), *channel_statistics(np.asarray(x.detach()))),
+    "batch_norm": lambda x: batch_norm(x, np.array([0.5, 2.0]), np.ones(2), *channel_statistics(x.detach().numpy())),
     "batch_norm in use": BatchNorm(2).eval(),
 }  # fmt: skip
 
@@ -207,18 +207,22 @@ def test_windows_are_read_only_and_stay_inside():
         windows(x, (5, 1))
 
 
-@pytest.mark.parametrize("kernel, stride, dilation", [((2, 2), (1, 1), (1, 1)), ((1, 3), (2, 1), (1, 1)), ((2, 2), (1, 2), (2, 1))])
+@pytest.mark.parametrize(
+    "kernel, stride, dilation", [((2, 2), (1, 1), (1, 1)), ((1, 3), (2, 1), (1, 1)), ((2, 2), (1, 2), (2, 1))]
+)
 def test_windows_are_those_of_numpy(kernel, stride, dilation):
     x = np.random.default_rng(0).standard_normal((2, 3, 6, 7))
     span = [d * (k - 1) + 1 for d, k in zip(dilation, kernel)]
-    theirs = np.lib.stride_tricks.sliding_window_view(x, span, axis=(2, 3))[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
-    np.testing.assert_array_equal(windows(x, kernel, stride, dilation), theirs.transpose(0, 1, 4, 5, 2, 3))
+    theirs = np.lib.stride_tricks.sliding_window_view(x, span, axis=(2, 3))
+    theirs = theirs[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]].transpose(0, 1, 4, 5, 2, 3)
+    np.testing.assert_array_equal(windows(x, kernel, stride, dilation), theirs)
 
 
 def test_naive_and_fused_agree():
     rng = np.random.default_rng(0)
     image, kernel = rng.standard_normal((7, 9)), rng.standard_normal((3, 4))
-    np.testing.assert_allclose(conv2d(image[None, None], kernel[None, None], np.zeros(1))[0, 0], conv2d_naive(image, kernel))
+    fused = conv2d(image[None, None], kernel[None, None], np.zeros(1))[0, 0]
+    np.testing.assert_allclose(fused, conv2d_naive(image, kernel))
 
 
 def test_a_moved_picture_gives_moved_feature_maps():
@@ -240,13 +244,14 @@ def test_layers_in_a_network_with_everything_around_it(tmp_path):
     def network():
         return Sequential([
             Conv2D(1, 8, 3, padding=1, use_bias=False, rng=rng), BatchNorm(8), ReLU(), MaxPool2D(2),
-            Dropout2D(0.1, rng=0), Conv2D(8, 8, 3, groups=2, rng=rng), ReLU(), AvgPool2D(2), Flatten(), Dense(8, 10, rng=rng),
+            Dropout2D(0.1, rng=0), Conv2D(8, 8, 3, groups=2, rng=rng), ReLU(), AvgPool2D(2),
+            Flatten(), Dense(8, 10, rng=rng),
         ])  # fmt: skip
 
     model, drawing = network(), np.random.default_rng(0)
     trainer = Trainer(model, AdamW(model.parameters(), 0.01), CrossEntropyLoss(), [Accuracy()])
     moving = Transformed(training, lambda pictures: random_rotation(random_shift(pictures, 1, drawing), 5, drawing))
-    history = trainer.fit(DataLoader(moving, batch_size=50, seed=0), epochs=12, checkpoint=tmp_path / "run.npz", quiet=True)
+    history = trainer.fit(DataLoader(moving, batch_size=50, seed=0), epochs=12, quiet=True)
     assert history["loss"][-1] < 0.9 * history["loss"][0]
     table = summary(model, (1, 8, 8), batch_size=3)
     assert "Conv2D(1, 8, kernel_size=3, padding=1, use_bias=False)" in table and "(3, 8, 4, 4)" in table
@@ -264,7 +269,8 @@ def test_a_resumed_run_goes_on_where_it_was_running_statistics_included(tmp_path
     training = with_channels(digits_split()[0]).subset(range(200))
 
     def run(epochs, resume):
-        model = Sequential([Conv2D(1, 4, 3, rng=0), BatchNorm(4), Dropout2D(0.2, rng=1), Flatten(), Dense(144, 10, rng=0)])
+        before = [Conv2D(1, 4, 3, rng=0), BatchNorm(4), Dropout2D(0.2, rng=1)]
+        model = Sequential([*before, Flatten(), Dense(144, 10, rng=0)])
         trainer = Trainer(model, AdamW(model.parameters(), 0.01), CrossEntropyLoss())
         loader = DataLoader(training, batch_size=40, seed=0)
         trainer.fit(loader, epochs=epochs, checkpoint=tmp_path / f"{resume}.npz", resume=resume, quiet=True)
@@ -315,7 +321,8 @@ def test_rotation():
     x = rng.random((6, 2, 9, 7)).astype(np.float32)
     np.testing.assert_allclose(random_rotation(x, 0, 0), x, atol=1e-6)
     assert np.array_equal(random_rotation(x, 30, 5), random_rotation(x, 30, 5))
-    assert random_rotation(x, 30, 5).dtype == np.float32 and not np.array_equal(random_rotation(x, 30, 5), random_rotation(x, 30, 6))
+    assert random_rotation(x, 30, 5).dtype == np.float32
+    assert not np.array_equal(random_rotation(x, 30, 5), random_rotation(x, 30, 6))
     np.testing.assert_allclose(random_rotation(x[:, 0], 30, 5), random_rotation(x, 30, 5)[:, 0], atol=1e-6)
 
     class Always(np.random.Generator):
@@ -332,7 +339,8 @@ def test_rotation():
 
 def test_aliases_and_reprs():
     assert (Conv2d, MaxPool2d, AvgPool2d, BatchNorm2d) == (Conv2D, MaxPool2D, AvgPool2D, BatchNorm)
-    told = [Conv2D(1, 2, (3, 5)), MaxPool2D(2), MaxPool2D(3, 2, 1), AvgPool2D((2, 1)), BatchNorm(4), Flatten(), Dropout2D(0.3)]
+    pools = [MaxPool2D(2), MaxPool2D(3, 2, 1), AvgPool2D((2, 1))]
+    told = [Conv2D(1, 2, (3, 5)), *pools, BatchNorm(4), Flatten(), Dropout2D(0.3)]
     assert [repr(layer) for layer in told] == [
         "Conv2D(1, 2, kernel_size=(3, 5))", "MaxPool2D(2)", "MaxPool2D(3, 2, padding=1)", "AvgPool2D((2, 1))",
         "BatchNorm(4)", "Flatten()", "Dropout2D(rate=0.3)",
@@ -382,7 +390,8 @@ def test_output_lengths(arguments, expected):
 def test_convolution_equals_pytorch(how):
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
-    x, w, b = rng.standard_normal((3, 4, 9, 8)), rng.standard_normal((8, 4 // how.get("groups", 1), 3, 2)), rng.standard_normal(8)
+    x, w = rng.standard_normal((3, 4, 9, 8)), rng.standard_normal((8, 4 // how.get("groups", 1), 3, 2))
+    b = rng.standard_normal(8)
     ours, theirs = [Variable(a) for a in (x, w, b)], [torch.tensor(a, requires_grad=True) for a in (x, w, b)]
     a, t = conv2d(*ours, **how), torch.nn.functional.conv2d(*theirs, **how)
     np.testing.assert_allclose(a.data, t.detach().numpy(), atol=1e-12)
@@ -455,80 +464,6 @@ def test_a_second_gradient_equals_pytorch():
     (slope,) = torch.autograd.grad((out**3).sum(), u, create_graph=True)
     (slope**2).sum().backward()
     np.testing.assert_allclose(v.grad.numpy(), u.grad.numpy(), rtol=1e-9, atol=1e-9)
-
-
-# What is said of bad input
-
-X = np.ones((2, 3, 8, 8), np.float32)
-WRONG = [
-    (lambda: Conv2D(3, 4, 3)(X[0]), ValueError, "Conv2D(3, 4, kernel_size=3) got an input with 3 axes, (3, 8, 8), expected pictures: (N, C, H, W)"),
-    (lambda: Conv2D(3, 4, 3)(X[0]), ValueError, "one picture (C, H, W) becomes a batch with x[None]"),
-    (lambda: Conv2D(3, 4, 3)(X.reshape(2, -1)), ValueError, "x.reshape(len(x), 1, height, width)"),
-    (lambda: Conv2D(1, 4, 3)(X), ValueError, "Conv2D(1, 4, kernel_size=3) got 3 channels: the input is (2, 3, 8, 8), expected (N, 1, H, W)"),
-    (lambda: Conv2D(1, 4, 3)(X), ValueError, "Did you mean Conv2D(3, 4, ...)?"),
-    (lambda: Conv2D(3, 4, 3)(X.transpose(0, 2, 3, 1)), ValueError, "The channels stand last. x.transpose(0, 3, 1, 2)"),
-    (lambda: Conv2D(3, 4, 9)(X), ValueError, "got pictures of 8 x 8: a kernel of 9 with dilation 1 does not fit on 8 pixels"),
-    (lambda: Conv2D(3, 4, 3, dilation=5, padding=1)(X), ValueError, "a kernel of 3 with dilation 5 does not fit on 8 pixels and 1 of padding"),
-    (lambda: Conv2D(3, 4, 3, groups=2), ValueError, "2 groups do not divide 3 input and 4 output channels"),
-    (lambda: Conv2D(4, 6, 3, groups=4), ValueError, "groups has to divide both numbers"),
-    (lambda: Conv2D(3, 4, 3, groups=0), ValueError, "groups is 0, expected an integer of at least 1"),
-    (lambda: Conv2D(3, 4, 3, padding=-1), ValueError, "padding is -1, expected a whole number of at least 0"),
-    (lambda: Conv2D(3, 4, 3, stride=0), ValueError, "stride is 0, expected a whole number of at least 1"),
-    (lambda: Conv2D(3, 4, 3, dilation=(1, 0)), ValueError, "dilation is (1, 0)"),
-    (lambda: Conv2D(3, 4, (3, 3, 3)), ValueError, "kernel_size is (3, 3, 3), expected one number, or two: down and across"),
-    (lambda: Conv2D(3, 4, 2.5), ValueError, "kernel_size is 2.5"),
-    (lambda: Conv2D(3, 4, "same"), ValueError, "kernel_size is 'same'"),
-    (lambda: Conv2D(3, 4, True), ValueError, "kernel_size is True"),
-    (lambda: Conv2D(0, 4, 3), ValueError, "in_channels is 0"),
-    (lambda: Conv2D(3, 4, 3, weight_init="he"), TypeError, "expected a function such as he_normal"),
-    (lambda: Conv2D(3, 4, 3, weight_init=lambda s, r: np.zeros(3)), ValueError, "weight_init returned the shape (3,), expected (3, 3, 3, 4)"),
-    (lambda: Conv2D(3, 4, 3)((X * 255).astype(np.uint8)), TypeError, "pixels of type uint8, expected floats. Bytes from 0 to 255 become x.astype(np.float32) / 255"),
-    (lambda: Conv2D(3, 4, 3)(X[:0]), ValueError, "got an empty batch, (0, 3, 8, 8), expected at least one picture"),
-    (lambda: Conv2D(3, 4, 3)(X[..., :0]), ValueError, "got pictures without pixels"),
-    (lambda: Conv2D(3, 4, 3)(3.0), ValueError, "got an input with no axes"),
-    (lambda: conv2d(X, np.ones((4, 3, 3), np.float32), np.zeros(4)), ValueError, "do not belong together. Expected (O, C, kh, kw) and (O,)"),
-    (lambda: conv2d(X, np.ones((4, 3, 3, 3), np.float32), np.zeros(3)), ValueError, "weights (4, 3, 3, 3) and bias (3,)"),
-    (lambda: conv2d(Tensor(X), Tensor(np.ones((4, 3, 3, 3))), Tensor(np.zeros(4)), stride=0), ValueError, "conv2d: stride is 0"),
-    (lambda: conv2d(Tensor(X), Tensor(np.ones((4, 3, 3, 3))), Tensor(np.zeros(4)), groups=0), ValueError, "conv2d: groups is 0"),
-    (lambda: conv2d(Tensor(X), Tensor(np.ones((4, 1, 3, 3))), Tensor(np.zeros(4)), groups=3), ValueError, "divides the 4 kernels"),
-    (lambda: unfold(Tensor(X[0]), 3), ValueError, "got an input with 3 axes"),
-    (lambda: MaxPool2D(0), ValueError, "MaxPool2D: kernel_size is 0"),
-    (lambda: AvgPool2D(2, stride=0), ValueError, "AvgPool2D: stride is 0"),
-    (lambda: MaxPool2D(2, padding=2), ValueError, "MaxPool2D: padding is (2, 2), more than half of the window, (2, 2)"),
-    (lambda: MaxPool2D(9)(X), ValueError, "pooling got pictures of 8 x 8: a kernel of 9"),
-    (lambda: AvgPool2D(9)(X), ValueError, "pooling got pictures of 8 x 8: a kernel of 9"),
-    (lambda: AvgPool2D(2)(X[0]), ValueError, "pooling got an input with 3 axes"),
-    (lambda: MaxPool2D(2)(X[:0]), ValueError, "pooling got an empty batch"),
-    (lambda: MaxPool2D(2)(X.astype(int)), TypeError, "pixels of type int64"),
-    (lambda: BatchNorm(4)(X), ValueError, "BatchNorm(4) got 3 channels: the input is (2, 3, 8, 8), expected (N, 4) or (N, 4, H, W)"),
-    (lambda: BatchNorm(3)(X[0, :, 0, 0]), ValueError, "BatchNorm(3) got an input of shape (3,)"),
-    (lambda: BatchNorm(3)(X[:1, :, 0, 0]), ValueError, "BatchNorm(3) got a single entry for each channel"),
-    (lambda: BatchNorm(3)(X[:1, :, :1, :1]), ValueError, "or call model.eval() to use the running statistics"),
-    (lambda: BatchNorm(3)(X[:0]), ValueError, "BatchNorm(3) got an empty batch"),
-    (lambda: BatchNorm(3)(X.astype(int)), TypeError, "expected floats: x.astype(np.float32)"),
-    (lambda: BatchNorm(0), ValueError, "size is 0"),
-    (lambda: BatchNorm(3, momentum=1.5), ValueError, "momentum is 1.5, expected a number from 0 to 1"),
-    (lambda: BatchNorm(3, epsilon=0), ValueError, "epsilon is 0, expected a small positive number"),
-    (lambda: Dropout2D(0.5)(X[0]), ValueError, "Dropout2D(rate=0.5) got an input with 3 axes"),
-    (lambda: Dropout2D(1.0), ValueError, "rate is 1.0"),
-    (lambda: Flatten()(3.0), ValueError, "Flatten got a single number"),
-    (lambda: with_channels(X), TypeError, "x[:, None]"),
-    (lambda: with_channels(load_iris()), AttributeError, "the samples of this data set are no pictures"),
-    (lambda: random_rotation(X[0, 0]), ValueError, "pictures of floats, (N, height, width)"),
-    (lambda: random_rotation(X.astype(np.uint8)), ValueError, "not uint8"),
-    (lambda: random_rotation(X, -3), ValueError, "max_degrees is -3"),
-    (lambda: conv2d_naive(X[0], X[0, 0]), ValueError, "expected a picture (H, W)"),
-    (lambda: Sequential([Conv2D(3, 4, 3), Conv2D(5, 6, 3)])(X), ValueError, "layer 1, Conv2D(5, 6, kernel_size=3), does not take what layer 0"),
-    (lambda: Sequential([Conv2D(3, 4, 3), Dense(144, 2)])(X), ValueError, "x.reshape(len(x), -1)"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("number", range(len(WRONG)))
-def test_what_is_said_of_bad_input(number):
-    call, kind, words = WRONG[number]
-    with pytest.raises(kind) as caught:
-        call()
-    assert words in str(caught.value), str(caught.value)
 
 
 def test_training_on_a_last_batch_of_one_is_explained():

@@ -20,7 +20,7 @@ NAMES = ("convolutions", "dense")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
               help="Of the weights, the batches, the dropout and the turning of the digits.")
 @click.option("--seeds", type=click.IntRange(min=1),
-              help="Train so many times, with seeds from --seed on, and give the means with their confidence intervals.")
+              help="Train so many times, with seeds from --seed on; the means, and how sure they are.")
 @click.option("--epochs", type=click.IntRange(min=1), default=EPOCHS, show_default=True,
               help="Rounds through the training digits, for the convolutional network.")
 @click.option("--learning-rate", type=float, default=LEARNING_RATE, show_default=True, callback=digits.positive,
@@ -106,10 +106,12 @@ def compare(runs: dict[str, list[dict]]) -> None:
               f"{max(r['seconds'] for r in results):8.1f} s")  # fmt: skip
     better = [a["accuracy"] - b["accuracy"] for a, b in zip(*(runs[name] for name in NAMES))]
     mean, half = interval(better)
-    within = "; --seeds 5 says how sure that is" if half is None else f", 95% confidence {mean - half:+.4f} to {mean + half:+.4f}"
+    within = "; --seeds 5 says how sure that is"
+    if half is not None:
+        within = f", 95% confidence {mean - half:+.4f} to {mean + half:+.4f}"
     print(f"convolutions above dense, seed by seed: {mean:+.4f}{within}")
     if half is not None:
-        print("The intervals are about seeds: how much weights and batches matter. All networks read the same 360 digits.")
+        print("The intervals are about seeds: how much weights and batches matter. All read the same 360 digits.")
     for name, results in runs.items():
         failed = [str(r["seed"]) for r in results if not r["learnt"]]
         if failed:

@@ -176,7 +176,7 @@ def curves(figure, result: dict) -> None:
     history = result["history"]
     epochs = range(1, len(history) + 1)
     upper, lower = figure.subplots(2, 1, sharex=True)
-    lines = (("", "#0072b2", "-", "training"), ("val_", "#d55e00", "--", "validation"))
+    lines = (("", "#0072b2", "-", "training"), ("val_", "#d55e00", "--", result.get("watched", "validation")))
     for axes, name in ((upper, "loss"), (lower, "accuracy")):
         for prefix, colour, style, label in lines:
             if len(history):

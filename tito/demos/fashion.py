@@ -11,7 +11,7 @@ from tito.demos import cnn, digits
 from tito.errors import CourseError
 
 # Chosen on 5,000 of the training pictures; the test pictures took part in no choice.
-CHANNELS, HIDDEN, DROPOUT, LEARNING_RATE, WEIGHT_DECAY, EPOCHS, BATCH_SIZE = (16, 32, 64), 128, 0.3, 0.003, 0.01, 8, 64
+CHANNELS, HIDDEN, DROPOUT, LEARNING_RATE, WEIGHT_DECAY, EPOCHS, BATCH_SIZE = (16, 32, 64), 128, 0.3, 0.003, 0.01, 6, 64
 WATCHED = 2000  # of the training pictures, to be looked at after each epoch; they are trained on all the same
 
 
@@ -62,13 +62,14 @@ def train(folder, seed: int, epochs: int, samples: int | None, learning_rate: fl
     except (OSError, ValueError) as error:
         raise CourseError(str(error)) from error
     training = training.subset(range(min(samples or len(training), len(training))))
-    print(f"{len(training):,} pictures to train on, {len(test):,} to test on; read in {time.perf_counter() - begun:.1f} s")
+    seconds = time.perf_counter() - begun
+    print(f"{len(training):,} pictures to train on, {len(test):,} to test on; read in {seconds:.1f} s", flush=True)
     model, drawing = network(np.random.default_rng(seed)), np.random.default_rng([seed, 1])
     optimizer = AdamW(model.parameters(), learning_rate, weight_decay=WEIGHT_DECAY)
     mirrored = Transformed(training, lambda pictures: random_flip(pictures, drawing))
     watched = training.subset(range(min(WATCHED, len(training))))
     result = digits.measured(model, optimizer, training, mirrored, watched, test, epochs, seed, BATCH_SIZE)
-    return result | {"watched": "training, 2,000 as they are"}
+    return result | {"watched": f"{len(watched):,} training pictures as they are"}
 
 
 def network(rng):
@@ -80,7 +81,8 @@ def network(rng):
 
     layers, before = [], 1
     for channels in CHANNELS:
-        layers += [Conv2D(before, channels, 3, padding=1, rng=rng), BatchNorm(channels), ReLU(), MaxPool2D(2)]
+        # Pooling first: it leaves batch normalisation and ReLU a quarter of the work.
+        layers += [Conv2D(before, channels, 3, padding=1, rng=rng), MaxPool2D(2), BatchNorm(channels), ReLU()]
         before = channels
     hidden = [Dense(9 * before, HIDDEN, weight_init=he_normal, rng=rng), ReLU(), Dropout(DROPOUT, rng=rng)]
     return Sequential([*layers, Flatten(), Dropout(DROPOUT, rng=rng), *hidden, Dense(HIDDEN, 10, rng=rng)])
@@ -97,12 +99,14 @@ def report(result: dict) -> None:
     wrong = int(matrix.sum() - matrix.trace())
     print(f"test accuracy {result['accuracy']:.4f} ({wrong:,} of {len(result['test']):,} pictures mistaken)")
     if not result["learnt"]:
-        print(f"did not converge: {result['known']:.1%} of the training pictures are read correctly. {result['history'].verdict()}")
+        print(f"did not converge: {result['known']:.1%} of the training pictures are read correctly. "
+              f"{result['history'].verdict()}")  # fmt: skip
     print("class         right   most often taken for")
     for i, row in enumerate(matrix):
         others = row.copy()
         others[i] = 0
-        print(f"{names[i]:12}{row[i] / max(row.sum(), 1):7.1%}   {names[others.argmax()]} ({others.max()} of {row.sum()})")
+        other = f"{names[others.argmax()]} ({others.max()} of {row.sum()})"
+        print(f"{names[i]:12}{row[i] / max(row.sum(), 1):7.1%}   {other}")
 
 
 def draw(result: dict, file: Path | None) -> bool:
@@ -130,7 +134,7 @@ def feature_maps(figure, result: dict) -> None:
     from tinytorch.core.autograd import no_grad
     from tinytorch.core.tensor import Tensor
 
-    test, first = result["test"], result["model"].eval()[:3]
+    test, first = result["test"], result["model"].eval()[:4]
     chosen = [int(np.argmax(test.targets == label)) for label in (0, 5, 8, 9)]
     with no_grad():
         maps = np.nan_to_num(first(Tensor(test.features[chosen])).numpy())
