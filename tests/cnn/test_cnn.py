@@ -363,12 +363,12 @@ def test_with_channels_shares_the_pixels():
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 2)), max_size=4))
 def test_a_receptive_field_is_what_has_a_slope(layers):
     size = 1
-    for kernel, stride in reversed(layers):
-        size = (size - 1) * stride + kernel
+    for k, step in reversed(layers):
+        size = (size - 1) * step + k
     x = Variable(np.zeros((1, 1, size, 1)))
     out = x * 1.0
-    for kernel, stride in layers:
-        out = conv2d(out, np.ones((1, 1, kernel, 1)), np.zeros(1), stride=(stride, 1))
+    for k, step in layers:
+        out = conv2d(out, np.ones((1, 1, k, 1)), np.zeros(1), stride=(step, 1))
     assert out.shape == (1, 1, 1, 1)
     out.sum().backward()
     reached = np.flatnonzero(x.grad.numpy())

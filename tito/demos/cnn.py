@@ -156,7 +156,7 @@ def kernels(figure, result: dict) -> None:
 
     weights = np.nan_to_num(result["model"][0].weights.data[:, 0])
     limit = abs(weights).max() or 1
-    for axes, kernel in zip(figure.subplots(-(-len(weights) // 2), 2).ravel(), weights):
+    for axes, kernel in zip(figure.subplots(-(-len(weights) // 4), 4).ravel(), weights):
         axes.imshow(kernel, cmap="PuOr", vmin=-limit, vmax=limit)
         axes.axis("off")
     figure.suptitle("The kernels that see the pixels")

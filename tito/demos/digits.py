@@ -203,4 +203,5 @@ def mistakes(figure, result: dict, what: str = "digits") -> None:
         axes.axis("off")
     for axes, i in zip(grid, wrong):
         axes.imshow(test.images[i], cmap="gray_r")
-        axes.set_title(f"{test.target_names[test.targets[i]]} taken for {test.target_names[guesses[i]]}", fontsize=9)
+        written_as, taken_for = test.target_names[test.targets[i]], test.target_names[guesses[i]]
+        axes.set_title(f"{written_as}{' ' if len(written_as) == 1 else chr(10)}taken for {taken_for}", fontsize=9)

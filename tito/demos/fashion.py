@@ -147,4 +147,4 @@ def feature_maps(figure, result: dict) -> None:
             axes.imshow(seen[channel], cmap="cividis")
     for axes in grid.ravel():
         axes.axis("off")
-    figure.suptitle("The first layer finds edges and surfaces: its eight busiest feature maps")
+    figure.suptitle("The first layer finds edges and flat areas: its eight busiest feature maps")
