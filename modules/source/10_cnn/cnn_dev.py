@@ -1481,7 +1481,7 @@ for ax, (name, layers) in zip(axes, stacks.items()):
     ax.imshow(reached, cmap="cividis")
     ax.set_title(f"{name}: {rows} x {rows}", fontsize=10)
     ax.set(xlabel="pixel", ylabel="pixel")
-fig.suptitle("A unit behind two convolutions and two poolings sees half of the picture")
+fig.suptitle("A unit behind two convolutions and two poolings sees half of the width")
 plt.show()
 
 # %% [markdown]
