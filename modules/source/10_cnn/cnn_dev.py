@@ -2082,13 +2082,14 @@ for name, call in (
     ("all of the forward pass", lambda: conv2d(pooled, kernels, offsets)),
     ("gradient of the kernels", lambda: kernel_slope(g, columns[:, None], kernels.shape)),
     ("gradient of the pictures", lambda: input_slope(g, kernels, pooled.shape)),
+    ("... of that, the fold", lambda: fold(columns, pooled.shape, 5)),
 ):
     print(f"  {name:26s} {1e3 * seconds(call, repeat=20):5.2f} ms")
 
 # %% [markdown]
-# Making columns costs about as much as multiplying them, and folding them back costs more than the product before it.
-# A library in a compiled language avoids both and multiplies out of the picture directly. With NumPy the columns are
-# what makes one large product of many small ones.
+# Much of the time in both directions is spent on columns, making them and folding them back, and not on the products
+# that they are made for. A library in a compiled language can do without and multiply out of the picture directly. With
+# NumPy the columns are what makes one large product of many small ones.
 #
 # ## Where next
 #
