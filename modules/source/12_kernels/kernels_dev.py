@@ -39,7 +39,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinytorch.core.activations import GELU_SCALE, Activation, floating, gelu_composed
+from tinytorch.core.activations import GELU, GELU_SCALE, floating, gelu_composed
 from tinytorch.core.autograd import gradient, unsolved
 from tinytorch.core.layers import checked_size
 from tinytorch.core.tensor import operation, unboxed
@@ -54,7 +54,7 @@ from itertools import count
 
 import matplotlib.pyplot as plt
 
-from tinytorch.core.activations import GELU, gelu
+from tinytorch.core.activations import gelu
 from tinytorch.core.autograd import Variable, check_gradients, gradients, no_grad
 from tinytorch.core.dataloader import DataLoader, digits_split
 from tinytorch.core.layers import aligned, matmul_naive
@@ -67,29 +67,42 @@ from tinytorch.testing import check, check_raises
 # ## The same product twice
 #
 # A clock first. A program on a shared machine is now and then interrupted, so a single timing says little; the fastest
-# of several says what the work itself takes. Tests of a measurement need one whose outcome is known, so the clock is an
-# argument.
+# of several says what the work itself takes. Where two are compared they take turns, so that a slow moment meets them
+# alike. And tests of a measurement need one whose outcome is known, so the clock is an argument.
 
 # %%
 #| export
-def seconds(call, repeat: int = 5, number: int = 1, clock=time.perf_counter) -> float:
-    """The fastest of `repeat` timings of `number` calls each, in seconds a call.
+def side_by_side(calls: dict, repeat: int = 5, number: int = 1, clock=time.perf_counter) -> dict:
+    """The fastest of `repeat` timings of each contestant; in each round every one has its turn.
 
     Parameters
     ----------
-    call : callable without arguments
-    repeat, number : int, at least 1
+    calls : dict of name to callable without arguments
+    repeat : int, at least 1
+        Rounds.
+    number : int, at least 1
+        Calls in each timing.
     clock : callable
         Gives the time in seconds.
+
+    Returns
+    -------
+    dict of name to seconds a call
     """
-    repeat, number = checked_size(repeat, "seconds", "repeat"), checked_size(number, "seconds", "number")
-    best = float("inf")
+    repeat, number = checked_size(repeat, "side_by_side", "repeat"), checked_size(number, "side_by_side", "number")
+    best = dict.fromkeys(calls, float("inf"))
     for _ in range(repeat):
-        start = clock()
-        for _ in range(number):
-            call()
-        best = min(best, (clock() - start) / number)
+        for name, call in calls.items():
+            start = clock()
+            for _ in range(number):
+                call()
+            best[name] = min(best[name], (clock() - start) / number)
     return best
+
+
+def seconds(call, repeat: int = 5, number: int = 1, clock=time.perf_counter) -> float:
+    """The fastest of `repeat` timings of `number` calls each, in seconds a call."""
+    return side_by_side({"": call}, repeat, number, clock)[""]
 
 
 # %%
@@ -296,7 +309,7 @@ print(f"x + b, then the larger of that and 0: {2 / 8:.2f} flops a byte")
 
 # %%
 #| export
-def measured_peak(size: int = 1024, dtype=np.float32, repeat: int = 5, clock=time.perf_counter) -> float:
+def measured_peak(size: int = 512, dtype=np.float32, repeat: int = 30, clock=time.perf_counter) -> float:
     """Flops a second of a large matrix product by BLAS on one thread.
 
     Parameters
@@ -501,12 +514,6 @@ def bandwidth(n: int, repeat: int = 5, number: int = 1, clock=time.perf_counter)
 #         Entries were counted, not bytes. a.nbytes is size times itemsize.
 #       code: |
 #         return 3 * a.size / seconds(lambda: triad(a, b, c, 0.5), repeat, number, clock)
-#     - name: leaves the clock out
-#       says: >-
-#         The caller's clock was not used, so this is the time of another one. Hand repeat, number and clock on to seconds.
-#       code: |
-#         moved = a.nbytes + b.nbytes + c.nbytes
-#         return max(1.0, 0 * moved / seconds(lambda: triad(a, b, c, 0.5), repeat, number))
 #     - name: leaves the number out
 #       says: >-
 #         number was not handed on, so each timing covered a single call. For small arrays that is mostly the clock itself.
@@ -725,10 +732,11 @@ def matmul_rows(a, b) -> np.ndarray:
 #   misconceptions:
 #     - name: dots with the rows of b
 #       says: >-
-#         The dot products were taken with the rows of b. Each entry of the result needs a column of b: transpose it first.
+#         The dot products were taken with the rows of b, which have another length. Each entry of the result needs a column of b: transpose it
+#         first.
 #       code: |
 #         for n, row in enumerate(a):
-#             out[n] = np.vecdot(row, np.resize(b, b.T.shape))
+#             out[n] = np.vecdot(row, b)
 #     - name: one number for the row
 #       says: >-
 #         All products of the row were added into one number. vecdot sums along the last axis only, and leaves one sum for each column.
@@ -742,7 +750,7 @@ def matmul_rows(a, b) -> np.ndarray:
 #       code: |
 #         packed = b.reshape(b.shape[1], b.shape[0])
 #         for n, row in enumerate(a):
-#             out[n] = np.vecdot(row, packed) + 0 * n
+#             out[n] = np.vecdot(row, packed)
 #     - name: repeats the first row
 #       says: >-
 #         Every row of the result is the same: the loop went on, but the same row of a was used each time.
@@ -784,11 +792,8 @@ def matmul_columns(a, b):
 a, b = (rng.standard_normal((512, 512), dtype=np.float32) for _ in range(2))
 size = matmul_cost(512, 512, 512)
 with blas_threads(1):
-    took = {
-        "columns": seconds(lambda: matmul_columns(a, b), repeat=2),
-        "packed rows": seconds(lambda: matmul_rows(a, b)),
-        "@": seconds(lambda: a @ b),
-    }
+    took = side_by_side({"columns": lambda: matmul_columns(a, b), "packed rows": lambda: matmul_rows(a, b)}, repeat=3)
+    took |= side_by_side({"packed rows": lambda: matmul_rows(a, b), "@": lambda: a @ b}, repeat=15)
 points["rows"], points["@"] = ((size.intensity, size.flops / took[name]) for name in ("packed rows", "@"))
 for name, t in took.items():
     print(f"{name:12s} {1e3 * t:8.2f} ms   {size.flops / t / 1e9:7.2f} Gflops a second   {100 * size.flops / t / peak:5.1f}% of the peak")
@@ -811,19 +816,19 @@ gather_guess = prediction("a random order against the given one", None, None)
 # %%
 large = np.ones(2**23, dtype=np.float32)
 apart = [2**k for k in range(7)]
-cost = [seconds(lambda: large[::step][: 2**17].sum()) / 2**17 for step in apart]
-for step, t in zip(apart, cost):
-    print(f"an entry every {4 * step:4d} bytes   {1e9 * t:6.2f} ns an entry")
-print(stride_guess.against(cost[4] / cost[0]))
+took = side_by_side({step: lambda some=large[::step][: 2**17]: some.sum() for step in apart}, repeat=20)
+for step, t in took.items():
+    print(f"an entry every {4 * step:4d} bytes   {1e9 * t / 2**17:6.2f} ns an entry")
+print(stride_guess.against(took[16] / took[1]))
 
 in_order, by_lot = np.arange(2**22), rng.permutation(2**22)
-ordered, random = seconds(lambda: large[in_order], repeat=3), seconds(lambda: large[by_lot], repeat=3)
-print(f"gather of {2**22:,d} entries   in order {1e3 * ordered:6.1f} ms   by lot {1e3 * random:6.1f} ms")
-print(gather_guess.against(random / ordered))
+took = side_by_side({"in order": lambda: large[in_order], "by lot": lambda: large[by_lot]})
+print(f"gather of {2**22:,d} entries   in order {1e3 * took['in order']:6.1f} ms   by lot {1e3 * took['by lot']:6.1f} ms")
+print(gather_guess.against(took["by lot"] / took["in order"]))
 
 x, y = (aligned(np.ones(50_016, dtype=np.float32)) for _ in range(2))
-even = seconds(lambda: np.add(x[:50_000], y[:50_000], out=x[:50_000]), repeat=20, number=20)
-odd = seconds(lambda: np.add(x[1:50_001], y[1:50_001], out=x[1:50_001]), repeat=20, number=20)
+shifted = {begin: lambda p=x[begin : begin + 50_000], q=y[begin : begin + 50_000]: np.add(p, q, out=p) for begin in (0, 1)}
+even, odd = side_by_side(shifted, repeat=40, number=20).values()
 print(f"a sum of 50,000 entries      on a line {1e6 * even:6.2f} us   4 bytes off {1e6 * odd:6.2f} us, {odd / even:.2f} times")
 
 # %% [markdown]
@@ -901,7 +906,7 @@ def windows(x, height: int, width: int, stride: int = 1) -> np.ndarray:
 #         rows, columns = (x.shape[-2] - height) // stride + 1, (x.shape[-1] - width) // stride + 1
 #         shape = (*x.shape[:-2], rows, columns, height, width)
 #         return np.lib.stride_tricks.as_strided(x, shape, (*front, down, right, down, right), writeable=False)
-#     - name: counts entries in place of bytes
+#     - name: the strides of a copy
 #       says: >-
 #         The strides were computed from the shape, as for an array that lies in memory without a gap. A view of every other column, or a transposed picture, has
 #         other strides: take x.strides.
@@ -924,9 +929,9 @@ def windows(x, height: int, width: int, stride: int = 1) -> np.ndarray:
 #         The stride was also applied inside the window. Its pixels are neighbours; only the windows are `stride` apart.
 #       code: |
 #         rows, columns = (x.shape[-2] - height) // stride + 1, (x.shape[-1] - width) // stride + 1
-#         spread = x[..., ::stride, ::stride]
-#         index = [np.minimum(np.arange(r)[:, None] + np.arange(h), spread.shape[axis] - 1) for r, h, axis in ((rows, height, -2), (columns, width, -1))]
-#         return spread[..., index[0][:, None, :, None], index[1][None, :, None, :]]
+#         shape = (*x.shape[:-2], rows, columns, height, width)
+#         strides = (*front, stride * down, stride * right, stride * down, stride * right)
+#         return np.lib.stride_tricks.as_strided(x, shape, strides, writeable=False)
 
 # %% nbgrader={"grade": true, "grade_id": "test_windows", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 def test_windows():
@@ -1040,7 +1045,7 @@ test_max_windows()
 pooling_guess = prediction("reducing each window against maxima of whole arrays", None, None)
 
 # %%
-pictures = rng.standard_normal((32, 64, 64), dtype=np.float32)
+pictures = rng.standard_normal((16, 64, 64), dtype=np.float32)
 
 
 def max_loops(x, size, stride):
@@ -1057,7 +1062,7 @@ ways = {
     "maxima of arrays": lambda: max_windows(pictures, 2, 2),
 }
 assert all(np.array_equal(way(), max_windows(pictures, 2, 2)) for way in ways.values())
-took = {name: seconds(way, repeat=1 if "time" in name else 5) for name, way in ways.items()}
+took = side_by_side(ways)
 for name, t in took.items():
     print(f"{name:20s} {1e3 * t:8.3f} ms")
 print(pooling_guess.against(took["reducing the view"] / took["maxima of arrays"]))
@@ -1182,32 +1187,36 @@ def test_matmul_blocked():
 test_matmul_blocked()
 
 # %% [markdown]
-# In the table below, the blocks are multiplied once by your own `matmul_rows` and once by BLAS. Your guess: what part of
-# the speed of `@`, in percent, will the best of the first column reach? And the best of the second?
+# A batch of 64 samples through a layer of 2000 by 4000 weights: 32 MB of them. In the table below, the blocks are
+# multiplied once by your own `matmul_rows` and once by BLAS, and the last line is each of the two on the whole
+# matrices. Your guesses: how many times as fast as `matmul_rows` alone are the best blocks of the first column? And
+# what part of the speed of `@`, in percent, do the best of the second reach?
 
 # %%
-own_guess = prediction("blocks of our own rows, of the speed of @", None, None)
+own_guess = prediction("our rows in blocks against our rows", None, None)
 pieces_guess = prediction("blocks by BLAS, of the speed of @", None, None)
 
 # %%
-a, b = (rng.standard_normal((512, 512), dtype=np.float32) for _ in range(2))
-size, best = matmul_cost(512, 512, 512), {matmul_rows: 0.0, np.matmul: 0.0}
+a, b = rng.standard_normal((64, 2000), dtype=np.float32), rng.standard_normal((2000, 4000), dtype=np.float32)
+size, products = matmul_cost(64, 2000, 4000), (matmul_rows, np.matmul)
+ways = {(block, p): lambda block=block, p=p: matmul_blocked(a, b, block, p) for block in (64, 128, 256, 512) for p in products}
+ways |= {("whole", p): lambda p=p: p(a, b) for p in products}
 with blas_threads(1):
-    whole = size.flops / seconds(lambda: a @ b)
-    print(f"block   {'matmul_rows':>14s} {'by BLAS':>14s}     (Gflops a second)")
-    for block in (32, 64, 128, 256):
-        rates = [size.flops / seconds(lambda: matmul_blocked(a, b, block, product), repeat=3) for product in best]
-        best = {product: max(old, new) for (product, old), new in zip(best.items(), rates)}
-        print(f"{block:5d}   {rates[0] / 1e9:14.1f} {rates[1] / 1e9:14.1f}")
-    print(f"whole   {points['rows'][1] / 1e9:14.1f} {whole / 1e9:14.1f}")
-points["blocks of rows"], points["blocks by BLAS"] = ((size.intensity, rate) for rate in best.values())
-print(own_guess.against(100 * best[matmul_rows] / whole, "percent"))
-print(pieces_guess.against(100 * best[np.matmul] / whole, "percent"))
+    took = side_by_side(ways, repeat=4)
+print(f"block   {'matmul_rows':>14s} {'by BLAS':>14s}     (Gflops a second)")
+for block in (64, 128, 256, 512, "whole"):
+    print(f"{block!s:5s}   {size.flops / took[block, matmul_rows] / 1e9:14.1f} {size.flops / took[block, np.matmul] / 1e9:14.1f}")
+blocks_of_rows, blocks_by_blas = (min(took[block, p] for block in (64, 128, 256, 512)) for p in products)
+points["blocks of rows"], points["blocks by BLAS"] = ((size.intensity, size.flops / t) for t in (blocks_of_rows, blocks_by_blas))
+print(own_guess.against(took["whole", matmul_rows] / blocks_of_rows))
+print(pieces_guess.against(100 * took["whole", np.matmul] / blocks_by_blas, "percent"))
 
 # %% [markdown]
-# Small blocks cost: each is a few calls, and there are many. In the second column larger blocks come closer and closer
-# to the whole product; each number that is fetched for a block is used as many times as the block is wide. In the first
-# they help less, and at some point no more. Something is missing that no block can bring.
+# Small blocks cost: each is a few calls, and there are many. As they grow, the second column comes closer and closer to
+# the whole product, because a number that was fetched for a block is used as many times as the block is wide. In the
+# first column, larger blocks overtake the rows of the whole matrices if those had to come from memory again and again.
+# (Where a cache holds all 32 MB, there is little to overtake.) And then they gain no more, far below the second column.
+# Something is missing that no block can bring.
 #
 # ## Why BLAS wins
 #
@@ -1267,14 +1276,14 @@ print("entries         formula   in place   into out   in chunks    (ns an entry
 for n in (2**16, 2**20, 2**24):
     x, out = rng.standard_normal(n, dtype=np.float32), np.ones(n, dtype=np.float32)
     versions = (lambda: gelu_formula(x), lambda: gelu(x), lambda: gelu_into(x, out), lambda: gelu_in_chunks(x, out))
-    times = [seconds(call, repeat=3, number=max(1, 2**18 // n)) for call in versions]
+    times = [*side_by_side(dict(enumerate(versions)), repeat=4, number=max(1, 2**18 // n)).values()]
     print(f"{n:10,d}   {''.join(f'{1e9 * t / n:11.2f}' for t in times)}")
 points["GELU, formula"], points["GELU, chunks"] = ((9 / 8, 9 * n / t) for t in (times[0], times[3]))
 print(passes_guess.against(times[0] / times[3]))
 assert np.allclose(out, gelu_formula(x), atol=1e-6)
 
 # %% [markdown]
-# In the first row everything fits into a cache, and what differs is little. As the arrays grow, each pass over them
+# In the first row everything fits into a cache, and the versions lie closest together. As the arrays grow, each pass over them
 # costs a trip to memory, and each new array costs more than that (a later section finds out why). Chunks make one trip
 # of all passes. Where the caches are large they gain the least over the third version, and where memory is slow the
 # most. Too small a chunk would lose again, since every chunk pays for its calls.
@@ -1500,8 +1509,8 @@ test_fused_gelu_row()
 
 # %%
 #| export
-class FusedGELU(Activation):
-    """`fused_gelu` as an object."""
+class FusedGELU(GELU):
+    """`fused_gelu` as an object. A GELU, so that `create_mlp` draws the same starting values for both."""
 
     def forward(self, x):
         """GELU of x, entry by entry."""
@@ -1533,11 +1542,12 @@ print(f"after {5 * len(DataLoader(train, batch_size=32))} steps the weights diff
 with blas_threads(1):
     for hidden, batch_size in ((64, 32), (2048, 256)):
         x, y = next(iter(DataLoader(train, batch_size=batch_size, seed=0)))
-        times = []
+        steps = {}
         for activation in (GELU, FusedGELU):
             model = create_mlp(64, [hidden], 10, activation=activation, rng=0)
             optimizer = GradientDescent(model.parameters(), 0.01)
-            times.append(seconds(lambda: train_step(model, optimizer, loss_function, x, y), repeat=10, number=2))
+            steps[activation] = lambda model=model, optimizer=optimizer: train_step(model, optimizer, loss_function, x, y)
+        times = [*side_by_side(steps, repeat=20, number=2).values()]
         print(f"{hidden:5d} hidden units, batch of {batch_size:3d}:  GELU {1e3 * times[0]:6.2f} ms   fused {1e3 * times[1]:6.2f} ms")
 print(step_guess.against(times[0] / times[1]))
 
@@ -1638,7 +1648,7 @@ def matmul_parallel(a, b, threads: int = 2, product=np.matmul) -> np.ndarray:
     """
     a, b = checked_matrices("matmul_parallel", a, b)
     threads = checked_size(threads, "matmul_parallel", "threads")
-    out = np.empty((a.shape[0], b.shape[1]), a.dtype)
+    out = np.zeros((a.shape[0], b.shape[1]), a.dtype)
     with blas_threads(1), ThreadPoolExecutor(max_workers=threads) as pool:
         ### BEGIN SOLUTION matmul_parallel
         def fill(start, stop):
@@ -1662,7 +1672,6 @@ def matmul_parallel(a, b, threads: int = 2, product=np.matmul) -> np.ndarray:
 #       says: >-
 #         Some rows were never computed: N // threads rows for each thread do not add up to N. Take boundaries that begin at 0 and end at N.
 #       code: |
-#         out[:] = 0
 #         rows = len(a) // threads
 #         def fill(i):
 #             out[i * rows : (i + 1) * rows] = product(a[i * rows : (i + 1) * rows], b)
@@ -1726,11 +1735,10 @@ loops_guess = prediction("two threads against one, the three loops", None, None)
 # %%
 print("cores that this process may use:", len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
 print("size     one thread    two threads    times as fast")
-for n, product in ((32, np.matmul), (128, np.matmul), (512, np.matmul), (1024, np.matmul), (48, matmul_naive)):
+for n, product in ((32, np.matmul), (128, np.matmul), (512, np.matmul), (1024, np.matmul), (32, matmul_naive)):
     a, b = (rng.standard_normal((n, n), dtype=np.float32) for _ in range(2))
     with blas_threads(1):
-        one, two = (seconds(call, repeat=8, number=max(1, 256 // n) if product is np.matmul else 1)
-                    for call in (lambda: product(a, b), lambda: matmul_parallel(a, b, 2, product)))  # fmt: skip
+        one, two = side_by_side({1: lambda: product(a, b), 2: lambda: matmul_parallel(a, b, 2, product)}, repeat=15).values()
     print(f"{n:4d}  {1e3 * one:10.3f} ms  {1e3 * two:10.3f} ms  {one / two:12.2f}   {product.__name__}")
     if n == 1024:
         print(large_guess.against(one / two))
@@ -1826,17 +1834,18 @@ else:
         product = compiled_product(kernel)
         first = seconds(lambda: product(a[:4, :4].copy(), b[:4, :4].copy()), repeat=1)
         assert np.allclose(product(a, b), a @ b, atol=1e-3)
-        took[name] = seconds(lambda: product(a, b), repeat=3)
+        took[name] = seconds(lambda: product(a, b), repeat=3 if name == "sum_innermost" else 10)
         points[name.replace("_", " ")] = size.intensity, size.flops / took[name]
         print(f"{name:18s} {1e3 * took[name]:7.1f} ms   {size.flops / took[name] / 1e9:6.2f} Gflops a second   (first call {first:.2f} s: compiling)")
     print(order_guess.against(took["sum_innermost"] / took["columns_innermost"]))
-    two = seconds(lambda: matmul_parallel(a, b, 2, product), repeat=3)
-    print(f"two threads, columns innermost: {took['columns_innermost'] / two:.2f} times as fast as one")
+    one, two = side_by_side({1: lambda: product(a, b), 2: lambda: matmul_parallel(a, b, 2, product)}, repeat=10).values()
+    print(f"columns innermost in two threads: {one / two:.2f} times as fast as in one")
 
     x, bias = rng.standard_normal((8192, 1024), dtype=np.float32), rng.standard_normal(1024, dtype=np.float32)
     out, loop = np.empty_like(x), compiled(bias_relu)
     loop(x[:1], bias, out[:1])
-    one_pass, two_passes = seconds(lambda: loop(x, bias, out)), seconds(lambda: np.maximum(np.add(x, bias, out=out), 0, out=out))
+    fused = {"one pass": lambda: loop(x, bias, out), "two passes": lambda: np.maximum(np.add(x, bias, out=out), 0, out=out)}
+    one_pass, two_passes = side_by_side(fused).values()
     print(f"bias and ReLU on {x.size:,d} entries: NumPy, two passes {1e3 * two_passes:.1f} ms   compiled, one pass {1e3 * one_pass:.1f} ms")
 
 # %% [markdown]
@@ -1852,6 +1861,7 @@ else:
 # ## All of it under one roof
 
 # %%
+peak = max(peak, measured_peak())  # again, in case the machine was busy the first time
 plot_roofline(points, peak, memory_bandwidth).set_title("Between the loops and the roof lie the caches, the registers and the interpreter")
 plt.show()
 for name, (intensity, rate) in sorted(points.items(), key=lambda item: item[1][1]):
