@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['CHUNK', 'CUBE', 'side_by_side', 'seconds', 'Prediction', 'prediction', 'spoken_number', 'Cost', 'matmul_cost',
-           'measured_peak', 'peak_bytes', 'triad', 'checked_floats', 'bandwidth', 'attainable', 'plot_roofline',
+           'measured_peak', 'peak_bytes', 'triad', 'check_floats', 'bandwidth', 'attainable', 'plot_roofline',
            'checked_matrices', 'matmul_rows', 'windows', 'max_windows', 'matmul_blocked', 'gelu_with_slope',
            'fused_gelu', 'FusedGELU', 'matmul_parallel', 'compiled']
 
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .activations import GELU, GELU_SCALE, floating, gelu_composed
-from .autograd import gradient, unsolved
+from .autograd import gradient, unsolved  # noqa: F401 (`unsolved` stands in the row until it is written)
 from .layers import checked_size
 from .tensor import operation, unboxed
 from .training import pyplot
@@ -173,15 +173,19 @@ CHUNK = 2**16  # entries; 256 KB of float32, which the second cache of most proc
 
 def peak_bytes(call) -> int:
     """The most memory that `call` had allocated at one time, beyond what was there before."""
-    tracemalloc.start()
+    running = tracemalloc.is_tracing()
+    if not running:
+        tracemalloc.start()
     try:
+        tracemalloc.reset_peak()
         before = tracemalloc.get_traced_memory()[0]
         call()
         return tracemalloc.get_traced_memory()[1] - before
     finally:
-        tracemalloc.stop()
+        if not running:
+            tracemalloc.stop()
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L359
+# %% ../../modules/source/12_kernels/kernels_dev.py #L363
 def triad(a: np.ndarray, b: np.ndarray, c: np.ndarray, scale: float, chunk: int = CHUNK) -> np.ndarray:
     """Write b + scale * c into a, chunk by chunk, without a new array.
 
@@ -213,9 +217,9 @@ def triad(a: np.ndarray, b: np.ndarray, c: np.ndarray, scale: float, chunk: int 
     McCalpin (1995), Memory Bandwidth and Machine Balance in Current High Performance Computers.
     """
     chunk = checked_size(chunk, "triad", "chunk")
+    check_floats("triad", a, b, c)
     if a.ndim != 1 or a.shape != b.shape or a.shape != c.shape:
         raise ValueError(f"triad: expected three arrays of one shape (N,), got {a.shape}, {b.shape} and {c.shape}.")
-    checked_floats("triad", a, b, c)
     ### BEGIN SOLUTION triad
     for start in range(0, len(a), chunk):
         part = a[start : start + chunk]
@@ -225,13 +229,15 @@ def triad(a: np.ndarray, b: np.ndarray, c: np.ndarray, scale: float, chunk: int 
     ### END SOLUTION
 
 
-def checked_floats(name: str, *arrays) -> None:
-    """Raise TypeError where an array holds no floats."""
+def check_floats(name: str, *arrays) -> None:
+    """Raise TypeError for what is no array, or holds no floats."""
     for x in arrays:
+        if not isinstance(x, np.ndarray):
+            raise TypeError(f"{name}: {x!r:.60} is no array. Expected an array of floats, such as np.ones(3).")
         if x.dtype.kind != "f":
             raise TypeError(f"{name}: an array holds {x.dtype}. Expected floats.\n  Convert it: x.astype(np.float32).")
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L475
+# %% ../../modules/source/12_kernels/kernels_dev.py #L481
 def bandwidth(n: int, repeat: int = 5, number: int = 1, clock=time.perf_counter) -> float:
     """Bytes a second that a triad on three float32 arrays of n entries moves.
 
@@ -255,7 +261,7 @@ def bandwidth(n: int, repeat: int = 5, number: int = 1, clock=time.perf_counter)
     return moved / seconds(lambda: triad(a, b, c, 0.5), repeat, number, clock)
     ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L560
+# %% ../../modules/source/12_kernels/kernels_dev.py #L566
 def attainable(intensity, peak: float, bandwidth: float):
     """The most flops a second that a kernel can reach, by the roofline model.
 
@@ -277,7 +283,7 @@ def attainable(intensity, peak: float, bandwidth: float):
     Williams, Waterman & Patterson (2009), Roofline: An Insightful Visual Performance Model.
     """
     for name, value in (("peak", peak), ("bandwidth", bandwidth)):
-        if not value > 0:
+        if not isinstance(value, (int, float, np.number)) or not value > 0:
             raise ValueError(f"attainable: {name} is {value!r:.60}, but it has to be a number above 0.")
     if np.any(np.asarray(intensity) < 0):
         raise ValueError("attainable: an intensity is below 0. Expected flops for each byte.")
@@ -285,7 +291,7 @@ def attainable(intensity, peak: float, bandwidth: float):
     return np.minimum(peak, bandwidth * np.asarray(intensity))
     ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L627
+# %% ../../modules/source/12_kernels/kernels_dev.py #L633
 def plot_roofline(points: dict, peak: float, bandwidth: float, ax=None):
     """Draw the roof of a machine, and kernels below it.
 
@@ -306,23 +312,29 @@ def plot_roofline(points: dict, peak: float, bandwidth: float, ax=None):
     x = np.geomspace(min([ridge / 10, *intensities]) / 2, max([ridge * 10, *intensities]) * 6, 200)
     ax.plot(x, attainable(x, peak, bandwidth), color="#0072b2")
     ax.axvline(ridge, color="#666666", linestyle=":")
+    roofs = ((x[0], f"{bandwidth / 1e9:.0f} GB a second", "left", 30), (x[-1], f"{peak / 1e9:.0f} Gflops a second", "right", 5))
+    for place, text, side, up in roofs:
+        ax.annotate(text, (place, attainable(place, peak, bandwidth)), xytext=(0, up), textcoords="offset points", ha=side, color="#0072b2", fontsize=9)
     for name, (intensity, rate) in points.items():
+        crowded = any(1.1 < other / intensity < 30 and 0.6 < height / rate < 1.6 for other, height in points.values())
+        place = (-6 if crowded else 6, -12 if rate > 0.6 * attainable(intensity, peak, bandwidth) else -3)
         ax.plot(intensity, rate, "o", color="#d55e00", markersize=5)
-        ax.annotate(name, (intensity, rate), xytext=(6, -3), textcoords="offset points", fontsize=9)
+        ax.annotate(name, (intensity, rate), xytext=place, textcoords="offset points", ha="right" if crowded else "left", fontsize=9)
     ax.set(xscale="log", yscale="log", xlabel="flops for each byte", ylabel="flops a second")
+    ax.margins(y=0.1)
     return ax
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L679
+# %% ../../modules/source/12_kernels/kernels_dev.py #L691
 def checked_matrices(name: str, a, b) -> tuple[np.ndarray, np.ndarray]:
     """Two matrices of floats that can be multiplied, in one dtype."""
     a, b = np.asarray(a), np.asarray(b)
-    checked_floats(name, a, b)
+    check_floats(name, a, b)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
         raise ValueError(f"{name}: expected shapes (N, D) and (D, K), got {a.shape} and {b.shape}.")
     dtype = np.result_type(a, b)
     return a.astype(dtype, copy=False), b.astype(dtype, copy=False)
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L691
+# %% ../../modules/source/12_kernels/kernels_dev.py #L703
 def matmul_rows(a, b) -> np.ndarray:
     """The matrix product, one row of the result a call.
 
@@ -356,7 +368,7 @@ def matmul_rows(a, b) -> np.ndarray:
     ### END SOLUTION
     return out
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L851
+# %% ../../modules/source/12_kernels/kernels_dev.py #L863
 def windows(x, height: int, width: int, stride: int = 1) -> np.ndarray:
     """All windows of pictures, as a view that copies nothing and cannot be written to.
 
@@ -399,7 +411,7 @@ def windows(x, height: int, width: int, stride: int = 1) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(x, shape, strides, writeable=False)
     ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L964
+# %% ../../modules/source/12_kernels/kernels_dev.py #L976
 def max_windows(x, size: int, stride: int) -> np.ndarray:
     """The largest entry of each window: max pooling.
 
@@ -429,7 +441,7 @@ def max_windows(x, size: int, stride: int) -> np.ndarray:
     return out
     ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1085
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1097
 def matmul_blocked(a, b, block: int = 128, product=matmul_rows) -> np.ndarray:
     """The matrix product, block by block.
 
@@ -470,7 +482,7 @@ def matmul_blocked(a, b, block: int = 128, product=matmul_rows) -> np.ndarray:
     ### END SOLUTION
     return out
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1306
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1318
 CUBE = 0.044715  # k in the formulas
 
 
@@ -509,7 +521,7 @@ def gelu_with_slope(x, chunk: int = CHUNK) -> tuple:
     Hendrycks & Gimpel (2016), Gaussian Error Linear Units.
     """
     x, chunk = np.asarray(x), checked_size(chunk, "gelu_with_slope", "chunk")
-    checked_floats("gelu_with_slope", x)
+    check_floats("gelu_with_slope", x)
     flat = x.reshape(-1)
     value, slope, scratch = np.empty_like(flat), np.empty_like(flat), np.empty(min(chunk, flat.size), flat.dtype)
     ### BEGIN SOLUTION gelu_with_slope
@@ -535,18 +547,18 @@ def gelu_with_slope(x, chunk: int = CHUNK) -> tuple:
     ### END SOLUTION
     return unboxed(value.reshape(x.shape)), unboxed(slope.reshape(x.shape))
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1452
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1464
 @operation(keeps=True)
 def fused_gelu(x, /):
     """GELU whose slope is computed along with its value, and kept for backward."""
     return gelu_with_slope(floating(x))
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1460
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1472
 ### BEGIN SOLUTION fused_gelu_row
 gradient(fused_gelu, composition=gelu_composed, x=lambda g, kept: g * kept)
 ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1512
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1524
 class FusedGELU(GELU):
     """`fused_gelu` as an object. A GELU, so that `create_mlp` draws the same starting values for both."""
 
@@ -554,7 +566,7 @@ class FusedGELU(GELU):
         """GELU of x, entry by entry."""
         return fused_gelu(x)
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1620
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1632
 def matmul_parallel(a, b, threads: int = 2, product=np.matmul) -> np.ndarray:
     """The matrix product, a block of rows for each thread.
 
@@ -597,7 +609,7 @@ def matmul_parallel(a, b, threads: int = 2, product=np.matmul) -> np.ndarray:
         ### END SOLUTION
     return out
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1763
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1775
 def compiled(function):
     """`function` as machine code, made by numba at its first call for each combination of types.
 
@@ -619,5 +631,5 @@ def compiled(function):
     try:
         import numba
     except ImportError as error:
-        raise ImportError("compiled: numba is not installed. Install it: python -m pip install 'numba>=0.63'") from error
+        raise ImportError("compiled: numba is not installed. It is the extra numba: python -m pip install -e '.[numba]'") from error
     return numba.njit(nogil=True)(function)

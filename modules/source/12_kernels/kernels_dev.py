@@ -40,7 +40,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinytorch.core.activations import GELU, GELU_SCALE, floating, gelu_composed
-from tinytorch.core.autograd import gradient, unsolved
+from tinytorch.core.autograd import gradient, unsolved  # noqa: F401 (`unsolved` stands in the row until it is written)
 from tinytorch.core.layers import checked_size
 from tinytorch.core.tensor import operation, unboxed
 from tinytorch.core.training import pyplot
@@ -55,7 +55,7 @@ from itertools import count
 import matplotlib.pyplot as plt
 
 from tinytorch.core.activations import gelu
-from tinytorch.core.autograd import Variable, check_gradients, gradients, no_grad
+from tinytorch.core.autograd import Variable, check_gradients, gradients
 from tinytorch.core.dataloader import DataLoader, digits_split
 from tinytorch.core.layers import aligned, matmul_naive
 from tinytorch.core.networks import create_mlp
@@ -345,13 +345,17 @@ CHUNK = 2**16  # entries; 256 KB of float32, which the second cache of most proc
 
 def peak_bytes(call) -> int:
     """The most memory that `call` had allocated at one time, beyond what was there before."""
-    tracemalloc.start()
+    running = tracemalloc.is_tracing()
+    if not running:
+        tracemalloc.start()
     try:
+        tracemalloc.reset_peak()
         before = tracemalloc.get_traced_memory()[0]
         call()
         return tracemalloc.get_traced_memory()[1] - before
     finally:
-        tracemalloc.stop()
+        if not running:
+            tracemalloc.stop()
 
 
 # %% nbgrader={"grade": false, "grade_id": "triad", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -387,9 +391,9 @@ def triad(a: np.ndarray, b: np.ndarray, c: np.ndarray, scale: float, chunk: int 
     McCalpin (1995), Memory Bandwidth and Machine Balance in Current High Performance Computers.
     """
     chunk = checked_size(chunk, "triad", "chunk")
+    check_floats("triad", a, b, c)
     if a.ndim != 1 or a.shape != b.shape or a.shape != c.shape:
         raise ValueError(f"triad: expected three arrays of one shape (N,), got {a.shape}, {b.shape} and {c.shape}.")
-    checked_floats("triad", a, b, c)
     ### BEGIN SOLUTION triad
     for start in range(0, len(a), chunk):
         part = a[start : start + chunk]
@@ -399,9 +403,11 @@ def triad(a: np.ndarray, b: np.ndarray, c: np.ndarray, scale: float, chunk: int 
     ### END SOLUTION
 
 
-def checked_floats(name: str, *arrays) -> None:
-    """Raise TypeError where an array holds no floats."""
+def check_floats(name: str, *arrays) -> None:
+    """Raise TypeError for what is no array, or holds no floats."""
     for x in arrays:
+        if not isinstance(x, np.ndarray):
+            raise TypeError(f"{name}: {x!r:.60} is no array. Expected an array of floats, such as np.ones(3).")
         if x.dtype.kind != "f":
             raise TypeError(f"{name}: an array holds {x.dtype}. Expected floats.\n  Convert it: x.astype(np.float32).")
 
@@ -578,7 +584,7 @@ def attainable(intensity, peak: float, bandwidth: float):
     Williams, Waterman & Patterson (2009), Roofline: An Insightful Visual Performance Model.
     """
     for name, value in (("peak", peak), ("bandwidth", bandwidth)):
-        if not value > 0:
+        if not isinstance(value, (int, float, np.number)) or not value > 0:
             raise ValueError(f"attainable: {name} is {value!r:.60}, but it has to be a number above 0.")
     if np.any(np.asarray(intensity) < 0):
         raise ValueError("attainable: an intensity is below 0. Expected flops for each byte.")
@@ -644,15 +650,21 @@ def plot_roofline(points: dict, peak: float, bandwidth: float, ax=None):
     x = np.geomspace(min([ridge / 10, *intensities]) / 2, max([ridge * 10, *intensities]) * 6, 200)
     ax.plot(x, attainable(x, peak, bandwidth), color="#0072b2")
     ax.axvline(ridge, color="#666666", linestyle=":")
+    roofs = ((x[0], f"{bandwidth / 1e9:.0f} GB a second", "left", 30), (x[-1], f"{peak / 1e9:.0f} Gflops a second", "right", 5))
+    for place, text, side, up in roofs:
+        ax.annotate(text, (place, attainable(place, peak, bandwidth)), xytext=(0, up), textcoords="offset points", ha=side, color="#0072b2", fontsize=9)
     for name, (intensity, rate) in points.items():
+        crowded = any(1.1 < other / intensity < 30 and 0.6 < height / rate < 1.6 for other, height in points.values())
+        place = (-6 if crowded else 6, -12 if rate > 0.6 * attainable(intensity, peak, bandwidth) else -3)
         ax.plot(intensity, rate, "o", color="#d55e00", markersize=5)
-        ax.annotate(name, (intensity, rate), xytext=(6, -3), textcoords="offset points", fontsize=9)
+        ax.annotate(name, (intensity, rate), xytext=place, textcoords="offset points", ha="right" if crowded else "left", fontsize=9)
     ax.set(xscale="log", yscale="log", xlabel="flops for each byte", ylabel="flops a second")
+    ax.margins(y=0.1)
     return ax
 
 
 # %%
-points = {}
+points = {"triad": (2 / 12, memory_bandwidth * 2 / 12)}  # for each entry 2 flops, and 12 bytes of float32
 size = matmul_cost(48, 48, 48)
 points["three loops"] = size.intensity, size.flops / seconds(lambda: matmul_naive(a, b))
 plot_roofline(points, peak, memory_bandwidth).set_title(f"Below {peak / memory_bandwidth:.0f} flops a byte, memory is the limit")
@@ -679,7 +691,7 @@ print(f"the three loops reach {100 * points['three loops'][1] / attainable(size.
 def checked_matrices(name: str, a, b) -> tuple[np.ndarray, np.ndarray]:
     """Two matrices of floats that can be multiplied, in one dtype."""
     a, b = np.asarray(a), np.asarray(b)
-    checked_floats(name, a, b)
+    check_floats(name, a, b)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
         raise ValueError(f"{name}: expected shapes (N, D) and (D, K), got {a.shape} and {b.shape}.")
     dtype = np.result_type(a, b)
@@ -1341,7 +1353,7 @@ def gelu_with_slope(x, chunk: int = CHUNK) -> tuple:
     Hendrycks & Gimpel (2016), Gaussian Error Linear Units.
     """
     x, chunk = np.asarray(x), checked_size(chunk, "gelu_with_slope", "chunk")
-    checked_floats("gelu_with_slope", x)
+    check_floats("gelu_with_slope", x)
     flat = x.reshape(-1)
     value, slope, scratch = np.empty_like(flat), np.empty_like(flat), np.empty(min(chunk, flat.size), flat.dtype)
     ### BEGIN SOLUTION gelu_with_slope
@@ -1781,7 +1793,7 @@ def compiled(function):
     try:
         import numba
     except ImportError as error:
-        raise ImportError("compiled: numba is not installed. Install it: python -m pip install 'numba>=0.63'") from error
+        raise ImportError("compiled: numba is not installed. It is the extra numba: python -m pip install -e '.[numba]'") from error
     return numba.njit(nogil=True)(function)
 
 
@@ -1851,7 +1863,7 @@ else:
 # %% [markdown]
 # With numba, the interpreter is gone from both versions, and the order of the loops alone decides between walking down
 # columns and walking along rows, between one number at a time and many with one instruction. It is the lesson of
-# `matmul_columns` once more. The better order holds its own against the rows of NumPy's dot products. What it still
+# `matmul_columns` once more. Where the better order stands beside `matmul_rows` and BLAS, the last picture shows. What it
 # lacks for BLAS is the tile in the registers.
 #
 # Compiled loops are also the simplest way to fuse: `bias_relu` is one pass, without chunks and without buffers. Whether
