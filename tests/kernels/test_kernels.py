@@ -1,4 +1,4 @@
-"""The kernels chapter: values for every shape, counted bytes, a known clock, threads, with and without numba, bad input."""
+"""The kernels chapter: values for every shape, counted bytes, a known clock, threads, numba or none, bad input."""
 
 import sys
 import threading
