@@ -261,7 +261,7 @@ def bandwidth(n: int, repeat: int = 5, number: int = 1, clock=time.perf_counter)
     return moved / seconds(lambda: triad(a, b, c, 0.5), repeat, number, clock)
     ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L566
+# %% ../../modules/source/12_kernels/kernels_dev.py #L574
 def attainable(intensity, peak: float, bandwidth: float):
     """The most flops a second that a kernel can reach, by the roofline model.
 
@@ -291,7 +291,7 @@ def attainable(intensity, peak: float, bandwidth: float):
     return np.minimum(peak, bandwidth * np.asarray(intensity))
     ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L633
+# %% ../../modules/source/12_kernels/kernels_dev.py #L641
 def plot_roofline(points: dict, peak: float, bandwidth: float, ax=None):
     """Draw the roof of a machine, and kernels below it.
 
@@ -324,7 +324,7 @@ def plot_roofline(points: dict, peak: float, bandwidth: float, ax=None):
     ax.margins(y=0.1)
     return ax
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L691
+# %% ../../modules/source/12_kernels/kernels_dev.py #L699
 def checked_matrices(name: str, a, b) -> tuple[np.ndarray, np.ndarray]:
     """Two matrices of floats that can be multiplied, in one dtype."""
     a, b = np.asarray(a), np.asarray(b)
@@ -334,7 +334,7 @@ def checked_matrices(name: str, a, b) -> tuple[np.ndarray, np.ndarray]:
     dtype = np.result_type(a, b)
     return a.astype(dtype, copy=False), b.astype(dtype, copy=False)
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L703
+# %% ../../modules/source/12_kernels/kernels_dev.py #L711
 def matmul_rows(a, b) -> np.ndarray:
     """The matrix product, one row of the result a call.
 
@@ -368,7 +368,7 @@ def matmul_rows(a, b) -> np.ndarray:
     ### END SOLUTION
     return out
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L857
+# %% ../../modules/source/12_kernels/kernels_dev.py #L865
 def windows(x, height: int, width: int, stride: int = 1) -> np.ndarray:
     """All windows of pictures, as a view that copies nothing and cannot be written to.
 
@@ -411,7 +411,7 @@ def windows(x, height: int, width: int, stride: int = 1) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(x, shape, strides, writeable=False)
     ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L970
+# %% ../../modules/source/12_kernels/kernels_dev.py #L978
 def max_windows(x, size: int, stride: int) -> np.ndarray:
     """The largest entry of each window: max pooling.
 
@@ -441,7 +441,7 @@ def max_windows(x, size: int, stride: int) -> np.ndarray:
     return out
     ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1091
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1099
 def matmul_blocked(a, b, block: int = 128, product=matmul_rows) -> np.ndarray:
     """The matrix product, block by block.
 
@@ -482,7 +482,7 @@ def matmul_blocked(a, b, block: int = 128, product=matmul_rows) -> np.ndarray:
     ### END SOLUTION
     return out
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1312
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1320
 CUBE = 0.044715  # k in the formulas
 
 
@@ -547,18 +547,18 @@ def gelu_with_slope(x, chunk: int = CHUNK) -> tuple:
     ### END SOLUTION
     return unboxed(value.reshape(x.shape)), unboxed(slope.reshape(x.shape))
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1458
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1466
 @operation(keeps=True)
 def fused_gelu(x, /):
     """GELU whose slope is computed along with its value, and kept for backward."""
     return gelu_with_slope(floating(x))
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1466
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1474
 ### BEGIN SOLUTION fused_gelu_row
 gradient(fused_gelu, composition=gelu_composed, x=lambda g, kept: g * kept)
 ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1518
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1526
 class FusedGELU(GELU):
     """`fused_gelu` as an object. A GELU, so that `create_mlp` draws the same starting values for both."""
 
@@ -566,7 +566,7 @@ class FusedGELU(GELU):
         """GELU of x, entry by entry."""
         return fused_gelu(x)
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1626
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1634
 def matmul_parallel(a, b, threads: int = 2, product=np.matmul) -> np.ndarray:
     """The matrix product, a block of rows for each thread.
 
@@ -609,7 +609,7 @@ def matmul_parallel(a, b, threads: int = 2, product=np.matmul) -> np.ndarray:
         ### END SOLUTION
     return out
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1769
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1777
 def compiled(function):
     """`function` as machine code, made by numba at its first call for each combination of types.
 

@@ -520,6 +520,13 @@ def bandwidth(n: int, repeat: int = 5, number: int = 1, clock=time.perf_counter)
 #         Entries were counted, not bytes. a.nbytes is size times itemsize.
 #       code: |
 #         return 3 * a.size / seconds(lambda: triad(a, b, c, 0.5), repeat, number, clock)
+#     - name: measures nothing
+#       says: >-
+#         The triad ran before the clock did, or not at all: what was measured is an empty call. Hand seconds a function that makes the
+#         triad, lambda: triad(...), not its result.
+#       code: |
+#         triad(a, b, c, 0.5)
+#         return (a.nbytes + b.nbytes + c.nbytes) / seconds(lambda: a, repeat, number, clock)
 #     - name: leaves the number out
 #       says: >-
 #         number was not handed on, so each timing covered a single call. For small arrays that is mostly the clock itself.
@@ -532,6 +539,7 @@ def test_bandwidth():
     check(bandwidth(1000, clock=count(0, 2).__next__), 6000.0)
     check(bandwidth(1000, repeat=3, number=4, clock=count(0, 2).__next__), 24000.0)
     check(bandwidth(500, repeat=3, clock=iter([0, 8, 10, 12, 20, 29]).__next__), 3000.0)
+    check(bandwidth(2**20) < 1e13, True)  # no processor moves ten terabytes a second: is the triad inside the measured call?
     check_raises(ValueError, lambda: bandwidth(0), "n is 0")
 
 test_bandwidth()
