@@ -368,7 +368,7 @@ def matmul_rows(a, b) -> np.ndarray:
     ### END SOLUTION
     return out
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L865
+# %% ../../modules/source/12_kernels/kernels_dev.py #L866
 def windows(x, height: int, width: int, stride: int = 1) -> np.ndarray:
     """All windows of pictures, as a view that copies nothing and cannot be written to.
 
@@ -411,7 +411,7 @@ def windows(x, height: int, width: int, stride: int = 1) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(x, shape, strides, writeable=False)
     ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L978
+# %% ../../modules/source/12_kernels/kernels_dev.py #L979
 def max_windows(x, size: int, stride: int) -> np.ndarray:
     """The largest entry of each window: max pooling.
 
@@ -441,7 +441,7 @@ def max_windows(x, size: int, stride: int) -> np.ndarray:
     return out
     ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1099
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1100
 def matmul_blocked(a, b, block: int = 128, product=matmul_rows) -> np.ndarray:
     """The matrix product, block by block.
 
@@ -482,7 +482,7 @@ def matmul_blocked(a, b, block: int = 128, product=matmul_rows) -> np.ndarray:
     ### END SOLUTION
     return out
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1320
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1323
 CUBE = 0.044715  # k in the formulas
 
 
@@ -547,18 +547,18 @@ def gelu_with_slope(x, chunk: int = CHUNK) -> tuple:
     ### END SOLUTION
     return unboxed(value.reshape(x.shape)), unboxed(slope.reshape(x.shape))
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1466
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1469
 @operation(keeps=True)
 def fused_gelu(x, /):
     """GELU whose slope is computed along with its value, and kept for backward."""
     return gelu_with_slope(floating(x))
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1474
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1477
 ### BEGIN SOLUTION fused_gelu_row
 gradient(fused_gelu, composition=gelu_composed, x=lambda g, kept: g * kept)
 ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1526
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1529
 class FusedGELU(GELU):
     """`fused_gelu` as an object. A GELU, so that `create_mlp` draws the same starting values for both."""
 
@@ -566,7 +566,7 @@ class FusedGELU(GELU):
         """GELU of x, entry by entry."""
         return fused_gelu(x)
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1634
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1637
 def matmul_parallel(a, b, threads: int = 2, product=np.matmul) -> np.ndarray:
     """The matrix product, a block of rows for each thread.
 
@@ -609,7 +609,7 @@ def matmul_parallel(a, b, threads: int = 2, product=np.matmul) -> np.ndarray:
         ### END SOLUTION
     return out
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1777
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1780
 def compiled(function):
     """`function` as machine code, made by numba at its first call for each combination of types.
 

@@ -114,8 +114,8 @@ for name, product, number in (("three loops", matmul_naive, 1), ("@", np.matmul,
 
 # %% [markdown]
 # A processor's clock ticks a few times in a nanosecond. So in the loops, one multiplication and addition takes hundreds
-# of ticks, nearly all of which the interpreter spends on finding out what to do. With `@`, a tick is enough for many
-# of them. The rest of the chapter is about that second line.
+# of ticks, nearly all of which the interpreter spends on finding out what to do. With `@`, a tick is enough for many of
+# them. The rest of the chapter is about that second line.
 #
 # ## A guess first
 #
@@ -324,7 +324,7 @@ def measured_peak(size: int = 512, dtype=np.float32, repeat: int = 30, clock=tim
 
 # %%
 with blas_threads(1) as held:
-    print("BLAS is held to one thread" if held else "This BLAS can not be told. Start Python with VECLIB_MAXIMUM_THREADS=1.")
+    print("BLAS is held to one thread" if held else "This BLAS cannot be told. Start Python with VECLIB_MAXIMUM_THREADS=1.")
 peak = measured_peak()
 print(f"float32 {peak / 1e9:6.1f} Gflops a second   float64 {measured_peak(dtype=np.float64) / 1e9:6.1f}")
 
@@ -333,10 +333,10 @@ print(f"float32 {peak / 1e9:6.1f} Gflops a second   float64 {measured_peak(dtype
 # called the *triad*, `a = b + scale * c` on arrays too large for any cache (McCalpin 1995). It does next to no
 # arithmetic.
 #
-# In NumPy the obvious line makes two new arrays, and each of its steps passes over whole arrays: what the first wrote
-# has left the cache before the second reads it. So work in *chunks*. Take a piece that fits into the cache, do all
-# steps to it in place, then take the next one. `peak_bytes` measures what a call allocates, so that the test can see
-# that nothing is.
+# In NumPy the obvious line makes new arrays, and each of its steps passes over whole arrays: what the first wrote has
+# left the cache before the second reads it. So work in *chunks*. Take a piece that fits into the cache, do all steps to
+# it in place, then take the next one. `peak_bytes` measures what a call allocates, so that the test can see that
+# nothing is.
 
 # %%
 #| export
@@ -473,8 +473,8 @@ def test_triad():
 test_triad()
 
 # %% [markdown]
-# From the triad to the bandwidth it is one division. The arrays hold ones and not `np.zeros`: the system hands out zeros
-# as a promise, and pages that nobody has written to cost nothing to read.
+# From the triad to the bandwidth it is one division. The arrays hold ones and not `np.zeros`: the system hands out
+# zeros as a promise, and pages that nobody has written to cost nothing to read.
 
 # %% nbgrader={"grade": false, "grade_id": "bandwidth", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -846,8 +846,9 @@ even, odd = side_by_side(shifted, repeat=40, number=20).values()
 print(f"a sum of 50,000 entries      on a line {1e6 * even:6.2f} us   4 bytes off {1e6 * odd:6.2f} us, {odd / even:.2f} times")
 
 # %% [markdown]
-# In the first table the price of an entry rises with the distance until each has a cache line of its own. Beyond that,
-# it is the hardware's guess at what will be wanted next that gets worse. A gather by lot gives that guess nothing to
+# In the first table the price of an entry rises with the distance until each has a cache line of its own. Beyond that
+# the number of lines stays the same, and what still rises is what it takes to find them: they are spread over more
+# pages, and the hardware's guess at what will be wanted next gets worse. A gather by lot gives that guess nothing to
 # work with. And an array that begins in the middle of a line has pieces that lie on two, each of which takes two
 # fetches; whether that is felt at all depends on the processor, and the last line says what it does on this one. It is
 # the reason for `aligned` in the layers chapter: training goes over its parameters often.
@@ -1091,8 +1092,8 @@ print(pooling_guess.against(took["reducing the view"] / took["maxima of arrays"]
 #
 # $$\mathrm{out}_{ij} \mathrel{+}= a_{id} \, b_{dj}.$$
 #
-# While it runs, three blocks have to be at hand. With 128 rows and columns of float32 these are 192 KB. The function
-# that multiplies two blocks is an argument, so that several can be compared.
+# While it runs, three blocks have to be at hand, so a block must not be too large for three of them to fit into a
+# cache. The function that multiplies two blocks is an argument, so that several can be compared.
 
 # %% nbgrader={"grade": false, "grade_id": "matmul_blocked", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1201,10 +1202,10 @@ def test_matmul_blocked():
 test_matmul_blocked()
 
 # %% [markdown]
-# A batch of 64 samples through a layer of 2000 by 4000 weights: 32 MB of them. In the table below, the blocks are
-# multiplied once by your own `matmul_rows` and once by BLAS, and the last line is each of the two on the whole
-# matrices. Your guesses: how many times as fast as `matmul_rows` alone are the best blocks of the first column? And
-# what part of the speed of `@`, in percent, do the best of the second reach?
+# A batch of 64 samples through a layer of 2000 by 4000 weights. In the table below, the blocks are multiplied once by
+# your own `matmul_rows` and once by BLAS, and the last line is each of the two on the whole matrices. Your guesses: how
+# many times as fast as `matmul_rows` alone are the best blocks of the first column? And what part of the speed of `@`,
+# in percent, do the best of the second reach?
 
 # %%
 own_guess = prediction("our rows in blocks against our rows", None, None)
@@ -1217,6 +1218,7 @@ ways = {(block, p): lambda block=block, p=p: matmul_blocked(a, b, block, p) for 
 ways |= {("whole", p): lambda p=p: p(a, b) for p in products}
 with blas_threads(1):
     took = side_by_side(ways, repeat=4)
+print(f"{b.nbytes / 1e6:.0f} MB of weights; three blocks of 128 rows and columns take {3 * 4 * 128**2 / 1e3:.0f} KB")
 print(f"block   {'matmul_rows':>14s} {'by BLAS':>14s}     (Gflops a second)")
 for block in (64, 128, 256, 512, "whole"):
     print(f"{block!s:5s}   {size.flops / took[block, matmul_rows] / 1e9:14.1f} {size.flops / took[block, np.matmul] / 1e9:14.1f}")
@@ -1229,8 +1231,8 @@ print(pieces_guess.against(100 * took["whole", np.matmul] / blocks_by_blas, "per
 # Small blocks cost: each is a few calls, and there are many. As they grow, the second column comes closer and closer to
 # the whole product, because a number that was fetched for a block is used as many times as the block is wide. In the
 # first column, larger blocks overtake the rows of the whole matrices if those had to come from memory again and again.
-# (Where a cache holds all 32 MB, there is little to overtake.) And then they gain no more, far below the second column.
-# Something is missing that no block can bring.
+# (Where a cache holds all of the weights, there is little to overtake.) And then they gain no more, far below the
+# second column. Something is missing that no block can bring.
 #
 # ## Why BLAS wins
 #
@@ -1292,15 +1294,16 @@ for n in (2**16, 2**20, 2**24):
     versions = (lambda: gelu_formula(x), lambda: gelu(x), lambda: gelu_into(x, out), lambda: gelu_in_chunks(x, out))
     times = [*side_by_side(dict(enumerate(versions)), repeat=4, number=max(1, 2**18 // n)).values()]
     print(f"{n:10,d}   {''.join(f'{1e9 * t / n:11.2f}' for t in times)}")
-points["GELU, formula"], points["GELU, chunks"] = ((9 / 8, 9 * n / t) for t in (times[0], times[3]))
+points["GELU, formula"], points["GELU, chunks"] = ((8 / 8, 8 * n / t) for t in (times[0], times[3]))  # 8 steps, 8 bytes
 print(passes_guess.against(times[0] / times[3]))
 assert np.allclose(out, gelu_formula(x), atol=1e-6)
 
 # %% [markdown]
-# In the first row everything fits into a cache, and the versions lie closest together. As the arrays grow, each pass over them
-# costs a trip to memory, and each new array costs more than that (a later section finds out why). Chunks make one trip
-# of all passes. Where the caches are large they gain the least over the third version, and where memory is slow the
-# most. Too small a chunk would lose again, since every chunk pays for its calls.
+# In the first row everything fits into a cache, and what the later versions save there is a few multiplications and
+# calls. As the arrays grow, each pass over them costs a trip to memory, and each new array costs more than that (a
+# later section finds out why). Chunks make one trip of all passes. Where the caches are large they gain the least over
+# the third version, and where memory is slow the most. Too small a chunk would lose again, since every chunk pays for
+# its calls.
 #
 # ### An operation for the library
 #
@@ -1566,9 +1569,9 @@ with blas_threads(1):
 print(step_guess.against(times[0] / times[1]))
 
 # %% [markdown]
-# The two agree up to rounding, so the step is the same and only its price differs. The slope has a price of its own:
-# it is computed even if no backward follows, when the network is only used. A kernel that is best for training need not
-# be best for everything.
+# The two agree up to rounding, so the step is the same and only its price differs. The slope has a price of its own: it
+# is computed even if no backward follows, when the network is only used. A kernel that is best for training need not be
+# best for everything.
 #
 # ## What a new array costs
 #
@@ -1578,7 +1581,7 @@ print(step_guess.against(times[0] / times[1]))
 # with zeros, and lets it go on. The C library gives large blocks back to the system as soon as they are freed. So a
 # program that makes and drops large arrays pays for the same pages again and again.
 #
-# `tinytorch.memory.keep_memory` asks the library (glibc, on Linux) to keep freed blocks of up to 32 MB. That can not be
+# `tinytorch.memory.keep_memory` asks the library (glibc, on Linux) to keep freed blocks of up to 32 MB. That cannot be
 # taken back, so the experiment runs in processes of its own: one as it is, one with the switch.
 
 # %%
@@ -1760,10 +1763,10 @@ print(loops_guess.against(one / two))
 
 # %% [markdown]
 # Starting threads and handing them work takes a fixed time, which a small product does not last. It pays from the size
-# at which the last column passes 1, if it does: cores that are shared with other programs, as on most servers, are
-# not ours alone. The loops in the last line gain nothing: they hold the interpreter's lock all along, and two threads
-# only take turns. (In a Python that was built without that lock they would.) And where memory is the limit, a second
-# core waits for the same memory as the first.
+# at which the last column passes 1, if it does: cores that are shared with other programs, as on most servers, are not
+# ours alone. The loops in the last line gain nothing: they hold the interpreter's lock all along, and two threads only
+# take turns. (In a Python that was built without that lock they would.) And where memory is the limit, a second core
+# waits for the same memory as the first.
 #
 # ## Compiling the loops
 #
@@ -1875,7 +1878,7 @@ else:
 # ## All of it under one roof
 
 # %%
-peak = max(peak, measured_peak())  # again, in case the machine was busy the first time
+peak, memory_bandwidth = max(peak, measured_peak()), max(memory_bandwidth, bandwidth(2**24))  # the machine may have been busy before
 plot_roofline(points, peak, memory_bandwidth).set_title("Between the loops and the roof lie the caches, the registers and the interpreter")
 plt.show()
 for name, (intensity, rate) in sorted(points.items(), key=lambda item: item[1][1]):
@@ -1885,12 +1888,13 @@ for name, (intensity, rate) in sorted(points.items(), key=lambda item: item[1][1
 # The intensity here is that of the work: it counts every array once, however often a version really moves it. So two
 # versions of one kernel stand above each other, and the distance between them is what the better one saves. A kernel
 # can come out above the slope on the left. Then its arrays, or part of them, were still in a cache, and the cache has a
-# roof of its own. (The flops of `tanh` are counted as one, which is generous. GELU's points would lie higher otherwise.)
+# roof of its own. (A `tanh` is counted as one flop, which is modest: it takes a dozen or more, all of them in the
+# cache.)
 #
 # ## Against the real thing
 #
-# The kernels against NumPy, for shapes that fit no block, single rows and columns, empty matrices, and matrices that are
-# views with odd strides. And the fused operation against PyTorch, where it is installed.
+# The kernels against NumPy, for shapes that fit no block, single rows and columns, empty matrices, and matrices that
+# are views with odd strides. And the fused operation against PyTorch, where it is installed.
 
 # %%
 compared = 0
