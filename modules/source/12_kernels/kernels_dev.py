@@ -418,7 +418,7 @@ def check_floats(name: str, *arrays) -> None:
 #   hints:
 #     - Which two steps make b + scale * c, and where can the first one put its result if no new array is allowed?
 #     - Go from start = 0 in steps of chunk. Take the slice of a that begins there and is chunk long; write scale times c's slice into it, then add b's slice in place.
-#     - "part = a[start : start + chunk], then np.multiply(..., scale, out=part), then part += ..."
+#     - "part = a[start : ...], then np.multiply(..., scale, out=part), then part += ..."
 #   misconceptions:
 #     - name: makes new arrays
 #       says: >-
