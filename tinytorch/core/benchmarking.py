@@ -28,7 +28,7 @@ from .layers import Module
 from .setup import system_info
 from .training import pyplot
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L88
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L87
 def clock_step(clock: Callable[[], float] = time.perf_counter, readings: int = 200) -> float:
     """The smallest step, in seconds, that was seen between two readings of a clock; 0 where it never moved."""
     readings = checked_count(readings, "readings", 2, "clock_step")
@@ -46,7 +46,7 @@ def duration(seconds: float) -> str:
             return f"{seconds * factor:.3g} {unit}"
     return f"{seconds:.3g} s" if size < 999.5 else f"{seconds:.0f} s"
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L124
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L123
 class SimulatedClock:
     """A clock that moves only when it is told to. Reading it is calling it.
 
@@ -82,7 +82,7 @@ class SimulatedClock:
         turns = cycle(seconds)
         return lambda: self.advance(next(turns))
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L176
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L175
 def timings(call: Callable[[], object], runs: int, number: int = 1, clock: Callable[[], float] = time.perf_counter) -> np.ndarray:
     """Time a call again and again.
 
@@ -111,7 +111,7 @@ def timings(call: Callable[[], object], runs: int, number: int = 1, clock: Calla
     ### END SOLUTION
     return times
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L309
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L308
 def checked_values(function: str, what: str, values, least: int = 1) -> np.ndarray:
     """Numbers as a new float64 array of one axis, once they are seen to be finite and at least so many."""
     values = getattr(values, "times", values)  # a Measurement stands for its times
@@ -176,13 +176,12 @@ def called(call) -> str:
     """The name of a function, for reports."""
     return getattr(call, "__name__", type(call).__name__)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L376
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L375
 @contextmanager
 def measuring(function: str, name: str, collector: bool):
     """Without the garbage collector, if it was on and is not wanted; and what is raised inside names the call."""
     pause = gc.isenabled() and not collector
     if pause:
-        gc.collect()
         gc.disable()
     try:
         yield
@@ -338,7 +337,7 @@ class Timer:
     def __exit__(self, *exception):
         self.seconds = self.clock() - self.start
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L612
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L610
 def percentile(values, q: float) -> float:
     """The smallest of the values such that at least q percent of them are not above it (nearest rank).
 
@@ -363,7 +362,7 @@ def percentile(values, q: float) -> float:
     return float(ordered[rank - 1])
     ### END SOLUTION
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L715
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L713
 def binomial_cumulative(n: int, p: float) -> np.ndarray:
     """P(K <= k) for k = 0, ..., n, where K counts the successes among n tries that succeed with probability p."""
     k = np.arange(n + 1)
@@ -407,7 +406,7 @@ def percentile_interval(values, q: float, confidence: float = 0.95) -> tuple[flo
     return low, high
     ### END SOLUTION
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L863
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L861
 def bootstrap_interval(values, statistic: Callable = np.median, confidence: float = 0.95, resamples: int = 2000,
                        rng: "np.random.Generator | int" = 0) -> tuple[float, float]:
     """An interval for a number that is computed from samples, by drawing from the samples (Efron 1979).
@@ -442,7 +441,7 @@ def bootstrap_interval(values, statistic: Callable = np.median, confidence: floa
     return float(np.quantile(numbers, tail)), float(np.quantile(numbers, 1 - tail))
     ### END SOLUTION
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L973
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L971
 def groupings(n_a: int, n_b: int, resamples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Ways to part n_a + n_b entries into two groups, as two arrays of indices, a row for each way.
 
@@ -457,7 +456,7 @@ def groupings(n_a: int, n_b: int, resamples: int, rng: np.random.Generator) -> t
     order[0] = np.arange(n)
     return order[:, :n_a], order[:, n_a:]
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L990
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L988
 def permutation_test(a, b, statistic: Callable = np.median, resamples: int = 2000, rng: "np.random.Generator | int" = 0) -> float:
     """The p-value of a difference between two lists of independent samples, by exchanging labels (Fisher 1935; Pitman 1937).
 
@@ -496,7 +495,7 @@ def at_least(x: np.ndarray, y: float) -> np.ndarray:
     """Where x >= y, or would be but for rounding."""
     return x >= y - 1e-12 * abs(y)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1106
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1104
 def effect_size(a, b) -> float:
     """Cliff's delta: P(b > a) - P(b < a) over all pairs of a sample of `a` and one of `b` (Cliff 1993).
 
@@ -520,7 +519,7 @@ def effect_in_words(delta: float) -> str:
     size = abs(delta)
     return "negligible" if size < 0.147 else "small" if size < 0.33 else "medium" if size < 0.474 else "large"
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1196
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1194
 def holm(p_values) -> np.ndarray:
     """P-values adjusted for their number (Holm 1979).
 
@@ -549,7 +548,7 @@ def holm(p_values) -> np.ndarray:
     ### END SOLUTION
     return adjusted
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1284
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1282
 class NoisyMachine(SimulatedClock):
     """A simulated clock on which work takes longer or shorter than it should: a test bed with a known truth.
 
@@ -575,7 +574,7 @@ class NoisyMachine(SimulatedClock):
             factor *= 1 + 2 * self.rng.exponential()
         self.now += seconds * factor
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1332
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1330
 def paired_timings(a: Callable[[], object], b: Callable[[], object], pairs: int, number: int = 1,
                    clock: Callable[[], float] = time.perf_counter, rng: "np.random.Generator | int" = 0) -> np.ndarray:
     """Time two calls in pairs, one right after the other, in an order that a coin decides for each pair.
@@ -608,7 +607,7 @@ def paired_timings(a: Callable[[], object], b: Callable[[], object], pairs: int,
     ### END SOLUTION
     return times
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1430
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1428
 def ranks(values: np.ndarray) -> np.ndarray:
     """The rank of each value, from 1; equal values share the mean of their ranks."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
@@ -632,7 +631,7 @@ def sign_patterns(n: int, resamples: int, rng: np.random.Generator) -> np.ndarra
     signs[0] = 1.0
     return signs
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1461
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1459
 def sign_flip_test(differences, resamples: int = 2000, rng: "np.random.Generator | int" = 0) -> float:
     """The p-value of paired differences, by turning the signs of their signed ranks (Fisher 1935; Wilcoxon 1945).
 
@@ -663,7 +662,7 @@ def sign_flip_test(differences, resamples: int = 2000, rng: "np.random.Generator
     return float((sums >= sums[0]).mean())
     ### END SOLUTION
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1555
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1553
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """How two calls compare, measured in pairs.
@@ -784,7 +783,7 @@ def compare(a: Callable[[], object], b: Callable[[], object], pairs: int = 100, 
         times = paired_timings(a, b, pairs, number, clock, rng)
     return compare_times(*times.T, alpha, names, rng)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1737
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1735
 def power(noise, difference: float, pairs: int, alpha: float = 0.01, trials: int = 200, rng: "np.random.Generator | int" = 0) -> float:
     """In what part of all experiments `sign_flip_test` would find a difference of a given size.
 
@@ -808,7 +807,7 @@ def power(noise, difference: float, pairs: int, alpha: float = 0.01, trials: int
 
     Notes
     -----
-    ``centred`` below is the noise, moved so that its median is 0, and ``shift`` the logarithm of the ratio. ``rng.choice(centred, pairs)``
+    ``balanced`` below holds the noise and its negatives, and ``shift`` is the logarithm of the ratio. ``rng.choice(balanced, pairs)``
     draws with replacement. Hand ``rng`` on to the test, so that every trial turns other signs.
     """
     noise = checked_values("power", "noise", noise, least=2)
@@ -816,11 +815,11 @@ def power(noise, difference: float, pairs: int, alpha: float = 0.01, trials: int
     alpha, rng = checked_part("power", "alpha", alpha), random_generator("power", rng)
     if isinstance(difference, bool) or not isinstance(difference, (int, float, np.number)) or not -1 < difference < math.inf:
         raise ValueError(f"power: difference is {difference!r:.60}, but it has to be a number above -1: 0.05 for 5% longer.")
-    centred, shift = noise - np.median(noise), math.log1p(difference)
+    balanced, shift = np.concatenate([noise, -noise]), math.log1p(difference)
     ### BEGIN SOLUTION power
     found = 0
     for _ in range(trials):
-        differences = rng.choice(centred, pairs) + shift
+        differences = rng.choice(balanced, pairs) + shift
         found += sign_flip_test(differences, rng=rng) <= alpha
     return float(found / trials)
     ### END SOLUTION
@@ -845,7 +844,7 @@ def pairs_needed(noise, difference: float, wanted: float = 0.9, alpha: float = 0
             )
         pairs += (pairs + 1) // 2
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1891
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1890
 @dataclass(frozen=True)
 class SelfTest:
     """How often `compare` was wrong and right, in comparisons whose truth is known."""
@@ -879,7 +878,7 @@ def self_test(a: Callable[[], object], b: Callable[[], object], comparisons: int
     ratios = [c.ratio for c in found[1]]
     return SelfTest(comparisons, alarms, others, hits, pairs, (min(ratios), max(ratios)))
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1980
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1979
 @dataclass(frozen=True, eq=False, repr=False)
 class ScenarioResult:
     """What a scenario reports.
@@ -971,7 +970,7 @@ def offline(model, samples, count: int = 24_576, batch_size: int = 1024, runs: i
     rates = [batches * batch_size / t if t > 0 else math.inf for t in (found.median, high, max(low, 0.0))]
     return ScenarioResult("offline", found.name, "throughput", rates[0], "samples/s", (rates[1], rates[2]), found.times)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2105
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2104
 def poisson_arrivals(rate: float, queries: int, rng: "np.random.Generator | int" = 0) -> np.ndarray:
     """Moments, in seconds from the start, at which queries come: on average `rate` in a second, independently of each other."""
     rate = checked_number("poisson_arrivals", "rate", rate, " It is queries a second; at a rate of 0 none would ever come.")
@@ -985,7 +984,7 @@ def wait_until(moment: float, clock: Callable[[], float] = time.perf_counter) ->
         if left > 0.003:
             time.sleep(left - 0.002)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2121
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2120
 def serve(call: Callable[[], object], arrivals, clock: Callable[[], float] = time.perf_counter,
           wait: Callable[[float], None] = wait_until) -> tuple[np.ndarray, np.ndarray]:
     """Answer queries that come at given moments, one after the other.
@@ -1028,7 +1027,7 @@ def serve(call: Callable[[], object], arrivals, clock: Callable[[], float] = tim
     ### END SOLUTION
     return latency, service
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2262
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2264
 @dataclass(frozen=True, eq=False, repr=False)
 class ServerRun:
     """A server at one rate of arrivals.
@@ -1071,7 +1070,7 @@ def server_run(call: Callable[[], object], rate: float, queries: int = 2000, clo
     with measuring("server_run", called(call), collector=True):
         return ServerRun(float(rate), arrivals, *serve(call, arrivals, clock, wait))
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2372
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2374
 def server(model, samples, bound: float, q: float = 99, queries: int = 2000, steps: int = 6, clock: Callable[[], float] = time.perf_counter,
            wait: Callable[[float], None] = wait_until, rng: "np.random.Generator | int" = 0, name: str = "") -> ScenarioResult:
     """The largest rate of Poisson arrivals at which a percentile of the latency stays within a bound (Reddi et al. 2020).
@@ -1115,7 +1114,7 @@ def server(model, samples, bound: float, q: float = 99, queries: int = 2000, ste
         doubts.append(f"{queries} queries do not prove that p{q:g} stays within the bound at this rate; they do not speak against it.")
     return ScenarioResult("server", name, f"rate with p{q:g} within {duration(bound)}", low, "queries/s", (low, high), best, tuple(doubts))
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2449
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2451
 class Report:
     """Results on a page: a table in text, and a picture.
 
