@@ -1,5 +1,7 @@
 """The benchmarking chapter: against SciPy, on machines whose noise is known, bad input. Nothing here is decided by real time."""
 
+# ruff: noqa: E501 (a row of a table is a line)
+
 import gc
 import math
 import subprocess
@@ -48,6 +50,7 @@ from tinytorch.core.benchmarking import (
     serve,
     server,
     server_run,
+    shift_interval,
     sign_flip_test,
     sign_patterns,
     single_stream,
@@ -317,9 +320,27 @@ def test_a_comparison_in_words():
     assert repr(same).startswith("no difference found between a and b") and "is not ruled out" in repr(same) and "equal" not in repr(same)
 
 
-def test_a_small_p_value_alone_is_not_enough():
-    found = Comparison(("a", "b"), np.ones((8, 2)), 1.0, (0.99, 1.01), 0.001, 0.0)
-    assert not found.different
+@pytest.mark.parametrize("n, alpha", [(6, 0.05), (9, 0.01), (10, 0.2)])
+def test_the_interval_holds_what_the_test_does_not_rule_out(n, alpha):
+    rng = np.random.default_rng(n)
+    for _ in range(20):
+        d = rng.standard_t(2, size=n)
+        middle, low, high = shift_interval(d, alpha)
+        assert low < middle < high
+        for end, out in ((low, -1e-9), (high, 1e-9)):
+            assert sign_flip_test(d - (end + out)) <= alpha < sign_flip_test(d - (end - out))
+
+
+def test_an_interval_of_too_few():
+    assert shift_interval([1.0, 2.0, 4.0]) == (2.25, -math.inf, math.inf)
+    assert shift_interval([1.0] * 8) == (1.0, 1.0, 1.0) and shift_interval([0.0] * 8) == (0.0, 0.0, 0.0)
+
+
+def test_verdict_and_interval_agree():
+    machine = NoisyMachine(seed=4)
+    for i in range(60):
+        found = compare(machine.work(0.001), machine.work(0.001 * (1 + 0.0005 * i)), pairs=40, clock=machine, rng=i)
+        assert found.different == (not found.interval[0] <= 1 <= found.interval[1])
 
 
 def test_names_are_those_of_the_functions():
@@ -382,8 +403,8 @@ class TestCollector:
             gc.enable()
 
     def test_comparing_too(self):
-        seen = set()
-        compare(lambda: seen.add(gc.isenabled()), lambda: None, pairs=8, clock=lambda c=count(1): float(next(c)))
+        seen, ticks = set(), count()
+        compare(lambda: seen.add(gc.isenabled()), lambda: None, pairs=8, clock=lambda: float(next(ticks)))
         assert seen == {False} and gc.isenabled()
 
 
@@ -448,7 +469,8 @@ def test_timer_and_clocks():
     assert clock() == 7.0
     clock.wait_until(9.5)
     assert clock() == 9.5
-    assert clock_step(lambda c=count(): next(c) // 3 * 0.5) == 0.5 and clock_step(clock) == 0.0
+    ticks = count()
+    assert clock_step(lambda: next(ticks) // 3 * 0.5) == 0.5 and clock_step(clock) == 0.0
     with Timer() as timer:
         pass
     assert timer.seconds >= 0
