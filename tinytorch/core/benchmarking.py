@@ -337,7 +337,7 @@ class Timer:
     def __exit__(self, *exception):
         self.seconds = self.clock() - self.start
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L610
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L614
 def percentile(values, q: float) -> float:
     """The smallest of the values such that at least q percent of them are not above it (nearest rank).
 
@@ -362,7 +362,7 @@ def percentile(values, q: float) -> float:
     return float(ordered[rank - 1])
     ### END SOLUTION
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L713
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L717
 def binomial_cumulative(n: int, p: float) -> np.ndarray:
     """P(K <= k) for k = 0, ..., n, where K counts the successes among n tries that succeed with probability p."""
     k = np.arange(n + 1)
@@ -406,7 +406,7 @@ def percentile_interval(values, q: float, confidence: float = 0.95) -> tuple[flo
     return low, high
     ### END SOLUTION
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L861
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L865
 def bootstrap_interval(values, statistic: Callable = np.median, confidence: float = 0.95, resamples: int = 2000,
                        rng: "np.random.Generator | int" = 0) -> tuple[float, float]:
     """An interval for a number that is computed from samples, by drawing from the samples (Efron 1979).
@@ -441,7 +441,7 @@ def bootstrap_interval(values, statistic: Callable = np.median, confidence: floa
     return float(np.quantile(numbers, tail)), float(np.quantile(numbers, 1 - tail))
     ### END SOLUTION
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L971
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L975
 def groupings(n_a: int, n_b: int, resamples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Ways to part n_a + n_b entries into two groups, as two arrays of indices, a row for each way.
 
@@ -456,7 +456,7 @@ def groupings(n_a: int, n_b: int, resamples: int, rng: np.random.Generator) -> t
     order[0] = np.arange(n)
     return order[:, :n_a], order[:, n_a:]
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L988
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L992
 def permutation_test(a, b, statistic: Callable = np.median, resamples: int = 2000, rng: "np.random.Generator | int" = 0) -> float:
     """The p-value of a difference between two lists of independent samples, by exchanging labels (Fisher 1935; Pitman 1937).
 
@@ -495,7 +495,7 @@ def at_least(x: np.ndarray, y: float) -> np.ndarray:
     """Where x >= y, or would be but for rounding."""
     return x >= y - 1e-12 * abs(y)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1104
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1108
 def effect_size(a, b) -> float:
     """Cliff's delta: P(b > a) - P(b < a) over all pairs of a sample of `a` and one of `b` (Cliff 1993).
 
@@ -519,7 +519,7 @@ def effect_in_words(delta: float) -> str:
     size = abs(delta)
     return "negligible" if size < 0.147 else "small" if size < 0.33 else "medium" if size < 0.474 else "large"
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1194
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1198
 def holm(p_values) -> np.ndarray:
     """P-values adjusted for their number (Holm 1979).
 
@@ -548,7 +548,7 @@ def holm(p_values) -> np.ndarray:
     ### END SOLUTION
     return adjusted
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1282
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1286
 class NoisyMachine(SimulatedClock):
     """A simulated clock on which work takes longer or shorter than it should: a test bed with a known truth.
 
@@ -574,7 +574,7 @@ class NoisyMachine(SimulatedClock):
             factor *= 1 + 2 * self.rng.exponential()
         self.now += seconds * factor
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1330
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1334
 def paired_timings(a: Callable[[], object], b: Callable[[], object], pairs: int, number: int = 1,
                    clock: Callable[[], float] = time.perf_counter, rng: "np.random.Generator | int" = 0) -> np.ndarray:
     """Time two calls in pairs, one right after the other, in an order that a coin decides for each pair.
@@ -607,7 +607,7 @@ def paired_timings(a: Callable[[], object], b: Callable[[], object], pairs: int,
     ### END SOLUTION
     return times
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1428
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1432
 def ranks(values: np.ndarray) -> np.ndarray:
     """The rank of each value, from 1; equal values share the mean of their ranks."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
@@ -631,7 +631,7 @@ def sign_patterns(n: int, resamples: int, rng: np.random.Generator) -> np.ndarra
     signs[0] = 1.0
     return signs
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1459
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1463
 def sign_flip_test(differences, resamples: int = 2000, rng: "np.random.Generator | int" = 0) -> float:
     """The p-value of paired differences, by turning the signs of their signed ranks (Fisher 1935; Wilcoxon 1945).
 
@@ -662,7 +662,7 @@ def sign_flip_test(differences, resamples: int = 2000, rng: "np.random.Generator
     return float((sums >= sums[0]).mean())
     ### END SOLUTION
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1558
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1562
 def shift_interval(differences, alpha: float = 0.01, resamples: int = 2000, rng: "np.random.Generator | int" = 0) -> tuple[float, float, float]:
     """The middle of paired differences, and between which values `sign_flip_test` would not rule it out (Hodges & Lehmann 1963).
 
@@ -805,7 +805,7 @@ def compare(a: Callable[[], object], b: Callable[[], object], pairs: int = 100, 
         times = paired_timings(a, b, pairs, number, clock, rng)
     return compare_times(*times.T, alpha, names, rng)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1763
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1767
 def power(noise, difference: float, pairs: int, alpha: float = 0.01, trials: int = 200, rng: "np.random.Generator | int" = 0) -> float:
     """In what part of all experiments `sign_flip_test` would find a difference of a given size.
 
@@ -866,7 +866,7 @@ def pairs_needed(noise, difference: float, wanted: float = 0.9, alpha: float = 0
             )
         pairs += (pairs + 1) // 2
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1918
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1922
 @dataclass(frozen=True)
 class SelfTest:
     """How often `compare` was wrong and right, in comparisons whose truth is known."""
@@ -900,7 +900,7 @@ def self_test(a: Callable[[], object], b: Callable[[], object], comparisons: int
     ratios = [c.ratio for c in found[1]]
     return SelfTest(comparisons, alarms, others, hits, pairs, (min(ratios), max(ratios)))
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2007
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2011
 @dataclass(frozen=True, eq=False, repr=False)
 class ScenarioResult:
     """What a scenario reports.
@@ -992,7 +992,7 @@ def offline(model, samples, count: int = 24_576, batch_size: int = 1024, runs: i
     rates = [batches * batch_size / t if t > 0 else math.inf for t in (found.median, high, max(low, 0.0))]
     return ScenarioResult("offline", found.name, "throughput", rates[0], "samples/s", (rates[1], rates[2]), found.times)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2132
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2136
 def poisson_arrivals(rate: float, queries: int, rng: "np.random.Generator | int" = 0) -> np.ndarray:
     """Moments, in seconds from the start, at which queries come: on average `rate` in a second, independently of each other."""
     rate = checked_number("poisson_arrivals", "rate", rate, " It is queries a second; at a rate of 0 none would ever come.")
@@ -1006,7 +1006,7 @@ def wait_until(moment: float, clock: Callable[[], float] = time.perf_counter) ->
         if left > 0.003:
             time.sleep(left - 0.002)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2148
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2152
 def serve(call: Callable[[], object], arrivals, clock: Callable[[], float] = time.perf_counter,
           wait: Callable[[float], None] = wait_until) -> tuple[np.ndarray, np.ndarray]:
     """Answer queries that come at given moments, one after the other.
@@ -1049,7 +1049,7 @@ def serve(call: Callable[[], object], arrivals, clock: Callable[[], float] = tim
     ### END SOLUTION
     return latency, service
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2292
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2296
 @dataclass(frozen=True, eq=False, repr=False)
 class ServerRun:
     """A server at one rate of arrivals.
@@ -1092,7 +1092,7 @@ def server_run(call: Callable[[], object], rate: float, queries: int = 2000, clo
     with measuring("server_run", called(call), collector=True):
         return ServerRun(float(rate), arrivals, *serve(call, arrivals, clock, wait))
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2402
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2406
 def server(model, samples, bound: float, q: float = 99, queries: int = 2000, steps: int = 6, clock: Callable[[], float] = time.perf_counter,
            wait: Callable[[float], None] = wait_until, rng: "np.random.Generator | int" = 0, name: str = "") -> ScenarioResult:
     """The largest rate of Poisson arrivals at which a percentile of the latency stays within a bound (Reddi et al. 2020).
@@ -1136,7 +1136,7 @@ def server(model, samples, bound: float, q: float = 99, queries: int = 2000, ste
         doubts.append(f"{queries} queries do not prove that p{q:g} stays within the bound at this rate; they do not speak against it.")
     return ScenarioResult("server", name, f"rate with p{q:g} within {duration(bound)}", low, "queries/s", (low, high), best, tuple(doubts))
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2479
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2483
 class Report:
     """Results on a page: a table in text, and a picture.
 
