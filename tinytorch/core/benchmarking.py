@@ -337,7 +337,7 @@ class Timer:
     def __exit__(self, *exception):
         self.seconds = self.clock() - self.start
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L614
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L615
 def percentile(values, q: float) -> float:
     """The smallest of the values such that at least q percent of them are not above it (nearest rank).
 
@@ -350,7 +350,7 @@ def percentile(values, q: float) -> float:
     Notes
     -----
     ``ordered`` below are the values from the smallest to the largest, ``n`` is how many, and ``exact`` is q * n / 100. It need not be
-    whole; ``math.ceil`` rounds up.
+    whole; ``math.ceil`` rounds up. The answer is ``value``.
     """
     ordered = np.sort(checked_values("percentile", "values", values))
     if isinstance(q, bool) or not isinstance(q, (int, float, np.number)) or not 0 <= q <= 100:
@@ -359,10 +359,11 @@ def percentile(values, q: float) -> float:
     exact = round(q * n / 100, 9)  # 99.9 percent of 1000 is 999, not 999.0000000000001
     ### BEGIN SOLUTION percentile
     rank = max(math.ceil(exact), 1)
-    return float(ordered[rank - 1])
+    value = ordered[rank - 1]
     ### END SOLUTION
+    return float(value)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L717
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L719
 def binomial_cumulative(n: int, p: float) -> np.ndarray:
     """P(K <= k) for k = 0, ..., n, where K counts the successes among n tries that succeed with probability p."""
     k = np.arange(n + 1)
@@ -399,14 +400,14 @@ def percentile_interval(values, q: float, confidence: float = 0.95) -> tuple[flo
     below = binomial_cumulative(n, q / 100)
     below[n] = 1.0
     ### BEGIN SOLUTION percentile_interval
-    lower = int((below <= tail).sum())
-    upper = int(np.argmax(below >= 1 - tail)) + 1
-    low = float(ordered[lower - 1]) if lower >= 1 else -math.inf
-    high = float(ordered[upper - 1]) if upper <= n else math.inf
-    return low, high
+    lower = (below <= tail).sum()
+    upper = np.argmax(below >= 1 - tail) + 1
+    low = ordered[lower - 1] if lower >= 1 else -math.inf
+    high = ordered[upper - 1] if upper <= n else math.inf
     ### END SOLUTION
+    return float(low), float(high)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L865
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L867
 def bootstrap_interval(values, statistic: Callable = np.median, confidence: float = 0.95, resamples: int = 2000,
                        rng: "np.random.Generator | int" = 0) -> tuple[float, float]:
     """An interval for a number that is computed from samples, by drawing from the samples (Efron 1979).
@@ -438,10 +439,11 @@ def bootstrap_interval(values, statistic: Callable = np.median, confidence: floa
     ### BEGIN SOLUTION bootstrap_interval
     drawn = values[rng.integers(n, size=(resamples, n))]
     numbers = statistic(drawn, axis=1)
-    return float(np.quantile(numbers, tail)), float(np.quantile(numbers, 1 - tail))
+    low, high = np.quantile(numbers, tail), np.quantile(numbers, 1 - tail)
     ### END SOLUTION
+    return float(low), float(high)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L975
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L978
 def groupings(n_a: int, n_b: int, resamples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Ways to part n_a + n_b entries into two groups, as two arrays of indices, a row for each way.
 
@@ -456,7 +458,7 @@ def groupings(n_a: int, n_b: int, resamples: int, rng: np.random.Generator) -> t
     order[0] = np.arange(n)
     return order[:, :n_a], order[:, n_a:]
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L992
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L995
 def permutation_test(a, b, statistic: Callable = np.median, resamples: int = 2000, rng: "np.random.Generator | int" = 0) -> float:
     """The p-value of a difference between two lists of independent samples, by exchanging labels (Fisher 1935; Pitman 1937).
 
@@ -479,7 +481,7 @@ def permutation_test(a, b, statistic: Callable = np.median, resamples: int = 200
     -----
     ``pooled`` holds the values of a and then those of b. Row r of ``first`` and of ``second`` holds the places of those that
     are called a and b in grouping r; grouping 0 is the one that was found. ``at_least(x, y)`` is ``x >= y`` for each entry of x, with room for
-    rounding.
+    rounding. The p-value is ``p``.
     """
     a, b = (checked_values("permutation_test", name, values, least=2) for name, values in (("a", a), ("b", b)))
     resamples = checked_count(resamples, "resamples", 1, "permutation_test")
@@ -487,15 +489,16 @@ def permutation_test(a, b, statistic: Callable = np.median, resamples: int = 200
     first, second = groupings(len(a), len(b), resamples, random_generator("permutation_test", rng))
     ### BEGIN SOLUTION permutation_test
     differences = abs(statistic(pooled[second], axis=1) - statistic(pooled[first], axis=1))
-    return float(at_least(differences, differences[0]).mean())
+    p = at_least(differences, differences[0]).mean()
     ### END SOLUTION
+    return float(p)
 
 
 def at_least(x: np.ndarray, y: float) -> np.ndarray:
     """Where x >= y, or would be but for rounding."""
     return x >= y - 1e-12 * abs(y)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1108
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1112
 def effect_size(a, b) -> float:
     """Cliff's delta: P(b > a) - P(b < a) over all pairs of a sample of `a` and one of `b` (Cliff 1993).
 
@@ -506,12 +509,13 @@ def effect_size(a, b) -> float:
     Returns
     -------
     float, -1 to 1
-        Positive where samples of `b` tend to be larger. Pairs of equal ones count for neither side.
+        ``delta`` below: positive where samples of `b` tend to be larger. Pairs of equal ones count for neither side.
     """
     a, b = (checked_values("effect_size", name, values) for name, values in (("a", a), ("b", b)))
     ### BEGIN SOLUTION effect_size
-    return float(np.sign(b[:, None] - a).mean())
+    delta = np.sign(b[:, None] - a).mean()
     ### END SOLUTION
+    return float(delta)
 
 
 def effect_in_words(delta: float) -> str:
@@ -519,7 +523,7 @@ def effect_in_words(delta: float) -> str:
     size = abs(delta)
     return "negligible" if size < 0.147 else "small" if size < 0.33 else "medium" if size < 0.474 else "large"
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1198
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1203
 def holm(p_values) -> np.ndarray:
     """P-values adjusted for their number (Holm 1979).
 
@@ -548,7 +552,7 @@ def holm(p_values) -> np.ndarray:
     ### END SOLUTION
     return adjusted
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1286
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1291
 class NoisyMachine(SimulatedClock):
     """A simulated clock on which work takes longer or shorter than it should: a test bed with a known truth.
 
@@ -574,7 +578,7 @@ class NoisyMachine(SimulatedClock):
             factor *= 1 + 2 * self.rng.exponential()
         self.now += seconds * factor
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1334
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1339
 def paired_timings(a: Callable[[], object], b: Callable[[], object], pairs: int, number: int = 1,
                    clock: Callable[[], float] = time.perf_counter, rng: "np.random.Generator | int" = 0) -> np.ndarray:
     """Time two calls in pairs, one right after the other, in an order that a coin decides for each pair.
@@ -607,7 +611,7 @@ def paired_timings(a: Callable[[], object], b: Callable[[], object], pairs: int,
     ### END SOLUTION
     return times
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1432
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1437
 def ranks(values: np.ndarray) -> np.ndarray:
     """The rank of each value, from 1; equal values share the mean of their ranks."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
@@ -631,7 +635,7 @@ def sign_patterns(n: int, resamples: int, rng: np.random.Generator) -> np.ndarra
     signs[0] = 1.0
     return signs
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1463
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1468
 def sign_flip_test(differences, resamples: int = 2000, rng: "np.random.Generator | int" = 0) -> float:
     """The p-value of paired differences, by turning the signs of their signed ranks (Fisher 1935; Wilcoxon 1945).
 
@@ -651,7 +655,7 @@ def sign_flip_test(differences, resamples: int = 2000, rng: "np.random.Generator
     Notes
     -----
     ``scores`` below are the signed ranks. Row 0 of ``patterns``, an array of shape (patterns, n), turns no sign, so that it gives the sum that
-    was found. A product of a matrix and a vector gives all sums at once. They are exact, with no rounding to think of.
+    was found. A product of a matrix and a vector gives all sums at once. They are exact, with no rounding to think of. The p-value is ``p``.
     """
     differences = checked_values("sign_flip_test", "differences", differences)
     resamples = checked_count(resamples, "resamples", 1, "sign_flip_test")
@@ -659,10 +663,11 @@ def sign_flip_test(differences, resamples: int = 2000, rng: "np.random.Generator
     patterns = sign_patterns(len(scores), resamples, random_generator("sign_flip_test", rng))
     ### BEGIN SOLUTION sign_flip_test
     sums = abs(patterns @ scores)
-    return float((sums >= sums[0]).mean())
+    p = (sums >= sums[0]).mean()
     ### END SOLUTION
+    return float(p)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1562
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1568
 def shift_interval(differences, alpha: float = 0.01, resamples: int = 2000, rng: "np.random.Generator | int" = 0) -> tuple[float, float, float]:
     """The middle of paired differences, and between which values `sign_flip_test` would not rule it out (Hodges & Lehmann 1963).
 
@@ -743,7 +748,7 @@ class Comparison:
         ax.axhspan(*self.interval, color="#d55e00", alpha=0.3, linewidth=0)
         ax.axhline(1, color="0.6", linewidth=0.8)
         ax.set(xlabel="pair", ylabel=f"{self.names[1]} / {self.names[0]}", ylim=(min(0.8, self.interval[0] - 0.1), max(1.25, self.interval[1] + 0.1)))
-        ax.set_title("Different" if self.different else "No difference found")
+        ax.set_title(f"{'Different' if self.different else 'No difference found'}: ratio {self.ratio:.3f}, {self.interval[0]:.3f} to {self.interval[1]:.3f}")
         return ax
 
 
@@ -805,7 +810,7 @@ def compare(a: Callable[[], object], b: Callable[[], object], pairs: int = 100, 
         times = paired_timings(a, b, pairs, number, clock, rng)
     return compare_times(*times.T, alpha, names, rng)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1767
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1773
 def power(noise, difference: float, pairs: int, alpha: float = 0.01, trials: int = 200, rng: "np.random.Generator | int" = 0) -> float:
     """In what part of all experiments `sign_flip_test` would find a difference of a given size.
 
@@ -843,8 +848,8 @@ def power(noise, difference: float, pairs: int, alpha: float = 0.01, trials: int
     for _ in range(trials):
         differences = rng.choice(balanced, pairs) + shift
         found += sign_flip_test(differences, rng=rng) <= alpha
-    return float(found / trials)
     ### END SOLUTION
+    return found / trials
 
 
 def pairs_needed(noise, difference: float, wanted: float = 0.9, alpha: float = 0.01, most: int = 2000, rng: "np.random.Generator | int" = 0) -> int:
@@ -866,7 +871,7 @@ def pairs_needed(noise, difference: float, wanted: float = 0.9, alpha: float = 0
             )
         pairs += (pairs + 1) // 2
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1922
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1929
 @dataclass(frozen=True)
 class SelfTest:
     """How often `compare` was wrong and right, in comparisons whose truth is known."""
@@ -900,7 +905,7 @@ def self_test(a: Callable[[], object], b: Callable[[], object], comparisons: int
     ratios = [c.ratio for c in found[1]]
     return SelfTest(comparisons, alarms, others, hits, pairs, (min(ratios), max(ratios)))
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2011
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2018
 @dataclass(frozen=True, eq=False, repr=False)
 class ScenarioResult:
     """What a scenario reports.
@@ -992,7 +997,7 @@ def offline(model, samples, count: int = 24_576, batch_size: int = 1024, runs: i
     rates = [batches * batch_size / t if t > 0 else math.inf for t in (found.median, high, max(low, 0.0))]
     return ScenarioResult("offline", found.name, "throughput", rates[0], "samples/s", (rates[1], rates[2]), found.times)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2136
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2143
 def poisson_arrivals(rate: float, queries: int, rng: "np.random.Generator | int" = 0) -> np.ndarray:
     """Moments, in seconds from the start, at which queries come: on average `rate` in a second, independently of each other."""
     rate = checked_number("poisson_arrivals", "rate", rate, " It is queries a second; at a rate of 0 none would ever come.")
@@ -1006,7 +1011,7 @@ def wait_until(moment: float, clock: Callable[[], float] = time.perf_counter) ->
         if left > 0.003:
             time.sleep(left - 0.002)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2152
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2159
 def serve(call: Callable[[], object], arrivals, clock: Callable[[], float] = time.perf_counter,
           wait: Callable[[float], None] = wait_until) -> tuple[np.ndarray, np.ndarray]:
     """Answer queries that come at given moments, one after the other.
@@ -1049,7 +1054,7 @@ def serve(call: Callable[[], object], arrivals, clock: Callable[[], float] = tim
     ### END SOLUTION
     return latency, service
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2296
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2303
 @dataclass(frozen=True, eq=False, repr=False)
 class ServerRun:
     """A server at one rate of arrivals.
@@ -1092,7 +1097,7 @@ def server_run(call: Callable[[], object], rate: float, queries: int = 2000, clo
     with measuring("server_run", called(call), collector=True):
         return ServerRun(float(rate), arrivals, *serve(call, arrivals, clock, wait))
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2406
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2413
 def server(model, samples, bound: float, q: float = 99, queries: int = 2000, steps: int = 6, clock: Callable[[], float] = time.perf_counter,
            wait: Callable[[float], None] = wait_until, rng: "np.random.Generator | int" = 0, name: str = "") -> ScenarioResult:
     """The largest rate of Poisson arrivals at which a percentile of the latency stays within a bound (Reddi et al. 2020).
@@ -1131,12 +1136,16 @@ def server(model, samples, bound: float, q: float = 99, queries: int = 2000, ste
             low, best = rate, run.latency
         else:
             high = rate
-    doubts = [] if low else [f"no rate was seen to hold: p{q:g} of a query alone is {duration(found.percentile(q))}, and the bound is {duration(bound)}."]
+    doubts = []
+    if hopeless:
+        doubts.append(f"no rate can hold: p{q:g} of a query alone is {duration(found.percentile(q))}, and the bound is {duration(bound)}.")
+    elif not low:
+        doubts.append(f"no rate was seen to hold, and none below {high:,.0f} queries/s was tried: give more steps.")
     if low and percentile_interval(best, q)[1] > bound:
         doubts.append(f"{queries} queries do not prove that p{q:g} stays within the bound at this rate; they do not speak against it.")
     return ScenarioResult("server", name, f"rate with p{q:g} within {duration(bound)}", low, "queries/s", (low, high), best, tuple(doubts))
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2483
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2494
 class Report:
     """Results on a page: a table in text, and a picture.
 
@@ -1204,8 +1213,8 @@ class Report:
         ax.set(xscale="log", yscale="log", xlabel="percentile", ylabel="latency, ms")
         ax.set_xticks(ticks, ["p0", "p50", "p90", "p99", "p99.9", "p99.99"])
         ax.set_xlim(1, max(len(times) for _, times in curves))
-        fastest = min(curves, key=lambda curve: np.median(curve[1]))[0]
-        ax.set_title(f"{fastest} has the lowest median")
+        tails = sorted(percentile(times, 99) / max(np.median(times), 1e-300) for _, times in curves)
+        ax.set_title(f"One in a hundred takes {tails[0]:.1f} to {tails[-1]:.1f} times the median")
         ax.legend(frameon=False, fontsize=8)
         return ax
 

@@ -581,6 +581,7 @@ axes.hist(1e6 * shown, bins=80, color="0.8")
 for height, (name, value, colour) in zip((0.95, 0.8, 0.65), (("minimum", measured.minimum, "#009e73"), ("median", measured.median, "#0072b2"), ("mean", measured.mean, "#d55e00"))):
     axes.axvline(1e6 * value, color=colour, linewidth=1)
     axes.annotate(f" {name} {duration(value)}", (1e6 * value, height), xycoords=("data", "axes fraction"), color=colour)
+axes.set_xlim(right=1.2e6 * max(shown.max(), measured.mean))
 axes.set(xlabel="us", ylabel="runs", title="Times have a wall on the left and a long tail on the right")
 longest = np.sort(measured.times)[::-1]
 print(f"{measured.outliers} of {len(longest)} runs are outliers by Tukey's rule; the longest took {longest[0] / measured.median:.1f} times the median")
@@ -623,7 +624,7 @@ def percentile(values, q: float) -> float:
     Notes
     -----
     ``ordered`` below are the values from the smallest to the largest, ``n`` is how many, and ``exact`` is q * n / 100. It need not be
-    whole; ``math.ceil`` rounds up.
+    whole; ``math.ceil`` rounds up. The answer is ``value``.
     """
     ordered = np.sort(checked_values("percentile", "values", values))
     if isinstance(q, bool) or not isinstance(q, (int, float, np.number)) or not 0 <= q <= 100:
@@ -632,8 +633,9 @@ def percentile(values, q: float) -> float:
     exact = round(q * n / 100, 9)  # 99.9 percent of 1000 is 999, not 999.0000000000001
     ### BEGIN SOLUTION percentile
     rank = max(math.ceil(exact), 1)
-    return float(ordered[rank - 1])
+    value = ordered[rank - 1]
     ### END SOLUTION
+    return float(value)
 
 
 # %% [raw] tags=["exercise"]
@@ -750,12 +752,12 @@ def percentile_interval(values, q: float, confidence: float = 0.95) -> tuple[flo
     below = binomial_cumulative(n, q / 100)
     below[n] = 1.0
     ### BEGIN SOLUTION percentile_interval
-    lower = int((below <= tail).sum())
-    upper = int(np.argmax(below >= 1 - tail)) + 1
-    low = float(ordered[lower - 1]) if lower >= 1 else -math.inf
-    high = float(ordered[upper - 1]) if upper <= n else math.inf
-    return low, high
+    lower = (below <= tail).sum()
+    upper = np.argmax(below >= 1 - tail) + 1
+    low = ordered[lower - 1] if lower >= 1 else -math.inf
+    high = ordered[upper - 1] if upper <= n else math.inf
     ### END SOLUTION
+    return float(low), float(high)
 
 
 # %% [raw] tags=["exercise"]
@@ -893,8 +895,9 @@ def bootstrap_interval(values, statistic: Callable = np.median, confidence: floa
     ### BEGIN SOLUTION bootstrap_interval
     drawn = values[rng.integers(n, size=(resamples, n))]
     numbers = statistic(drawn, axis=1)
-    return float(np.quantile(numbers, tail)), float(np.quantile(numbers, 1 - tail))
+    low, high = np.quantile(numbers, tail), np.quantile(numbers, 1 - tail)
     ### END SOLUTION
+    return float(low), float(high)
 
 
 # %% [raw] tags=["exercise"]
@@ -1011,7 +1014,7 @@ def permutation_test(a, b, statistic: Callable = np.median, resamples: int = 200
     -----
     ``pooled`` holds the values of a and then those of b. Row r of ``first`` and of ``second`` holds the places of those that
     are called a and b in grouping r; grouping 0 is the one that was found. ``at_least(x, y)`` is ``x >= y`` for each entry of x, with room for
-    rounding.
+    rounding. The p-value is ``p``.
     """
     a, b = (checked_values("permutation_test", name, values, least=2) for name, values in (("a", a), ("b", b)))
     resamples = checked_count(resamples, "resamples", 1, "permutation_test")
@@ -1019,8 +1022,9 @@ def permutation_test(a, b, statistic: Callable = np.median, resamples: int = 200
     first, second = groupings(len(a), len(b), resamples, random_generator("permutation_test", rng))
     ### BEGIN SOLUTION permutation_test
     differences = abs(statistic(pooled[second], axis=1) - statistic(pooled[first], axis=1))
-    return float(at_least(differences, differences[0]).mean())
+    p = at_least(differences, differences[0]).mean()
     ### END SOLUTION
+    return float(p)
 
 
 def at_least(x: np.ndarray, y: float) -> np.ndarray:
@@ -1115,12 +1119,13 @@ def effect_size(a, b) -> float:
     Returns
     -------
     float, -1 to 1
-        Positive where samples of `b` tend to be larger. Pairs of equal ones count for neither side.
+        ``delta`` below: positive where samples of `b` tend to be larger. Pairs of equal ones count for neither side.
     """
     a, b = (checked_values("effect_size", name, values) for name, values in (("a", a), ("b", b)))
     ### BEGIN SOLUTION effect_size
-    return float(np.sign(b[:, None] - a).mean())
+    delta = np.sign(b[:, None] - a).mean()
     ### END SOLUTION
+    return float(delta)
 
 
 def effect_in_words(delta: float) -> str:
@@ -1230,7 +1235,7 @@ def holm(p_values) -> np.ndarray:
 #   hints:
 #     - Three steps in sorted order, and then a fourth that undoes the sorting. Which?
 #     - Multiply the sorted p-values by m, m - 1, ..., 1, take the largest so far, limit to 1, and write the result to the places named by order.
-#     - "scaled = p[order] * np.arange(m, 0, -1), and adjusted[order] is np.minimum of ... and 1.0"
+#     - "scaled = p[order] * np.arange(...), and adjusted[order] is np.minimum of ... and 1.0"
 #   misconceptions:
 #     - name: Bonferroni for all
 #       says: >-
@@ -1479,7 +1484,7 @@ def sign_flip_test(differences, resamples: int = 2000, rng: "np.random.Generator
     Notes
     -----
     ``scores`` below are the signed ranks. Row 0 of ``patterns``, an array of shape (patterns, n), turns no sign, so that it gives the sum that
-    was found. A product of a matrix and a vector gives all sums at once. They are exact, with no rounding to think of.
+    was found. A product of a matrix and a vector gives all sums at once. They are exact, with no rounding to think of. The p-value is ``p``.
     """
     differences = checked_values("sign_flip_test", "differences", differences)
     resamples = checked_count(resamples, "resamples", 1, "sign_flip_test")
@@ -1487,8 +1492,9 @@ def sign_flip_test(differences, resamples: int = 2000, rng: "np.random.Generator
     patterns = sign_patterns(len(scores), resamples, random_generator("sign_flip_test", rng))
     ### BEGIN SOLUTION sign_flip_test
     sums = abs(patterns @ scores)
-    return float((sums >= sums[0]).mean())
+    p = (sums >= sums[0]).mean()
     ### END SOLUTION
+    return float(p)
 
 
 # %% [raw] tags=["exercise"]
@@ -1639,7 +1645,7 @@ class Comparison:
         ax.axhspan(*self.interval, color="#d55e00", alpha=0.3, linewidth=0)
         ax.axhline(1, color="0.6", linewidth=0.8)
         ax.set(xlabel="pair", ylabel=f"{self.names[1]} / {self.names[0]}", ylim=(min(0.8, self.interval[0] - 0.1), max(1.25, self.interval[1] + 0.1)))
-        ax.set_title("Different" if self.different else "No difference found")
+        ax.set_title(f"{'Different' if self.different else 'No difference found'}: ratio {self.ratio:.3f}, {self.interval[0]:.3f} to {self.interval[1]:.3f}")
         return ax
 
 
@@ -1801,8 +1807,8 @@ def power(noise, difference: float, pairs: int, alpha: float = 0.01, trials: int
     for _ in range(trials):
         differences = rng.choice(balanced, pairs) + shift
         found += sign_flip_test(differences, rng=rng) <= alpha
-    return float(found / trials)
     ### END SOLUTION
+    return found / trials
 
 
 def pairs_needed(noise, difference: float, wanted: float = 0.9, alpha: float = 0.01, most: int = 2000, rng: "np.random.Generator | int" = 0) -> int:
@@ -1831,7 +1837,7 @@ def pairs_needed(noise, difference: float, wanted: float = 0.9, alpha: float = 0
 #   hints:
 #     - What does one simulated experiment consist of, and when has it found the difference?
 #     - In every trial draw so many from the balanced noise, add the shift, and test. Count the p-values that are at most alpha, and divide by the number of trials.
-#     - "differences = rng.choice(balanced, pairs) + shift, and found += sign_flip_test(...) <= ..."
+#     - "differences = rng.choice(...) + ..., and found += sign_flip_test(...) <= ..."
 #   misconceptions:
 #     - name: no difference in it
 #       says: >-
@@ -1865,6 +1871,7 @@ def test_power():
     check(power(np.zeros(20), 0.05, pairs=8), 1.0)
     check(power([0.0, 0.0], 0.05, pairs=8), 1.0)
     check(power([0.0, 0.0], 0.05, pairs=7, alpha=0.02), 1.0)
+    check(power([0.0, 0.0], 0.05, pairs=8, alpha=2 / 256), 1.0)
     check(power([0.0, 0.0], 0.0, pairs=8), 0.0)
     check(power([3.0, 3.0, 3.0], 0.0, pairs=8) < 0.1, True)
     check(power([-0.01, 0.0, 0.01], 0.05, pairs=10), 1.0)
@@ -2441,7 +2448,11 @@ def server(model, samples, bound: float, q: float = 99, queries: int = 2000, ste
             low, best = rate, run.latency
         else:
             high = rate
-    doubts = [] if low else [f"no rate was seen to hold: p{q:g} of a query alone is {duration(found.percentile(q))}, and the bound is {duration(bound)}."]
+    doubts = []
+    if hopeless:
+        doubts.append(f"no rate can hold: p{q:g} of a query alone is {duration(found.percentile(q))}, and the bound is {duration(bound)}.")
+    elif not low:
+        doubts.append(f"no rate was seen to hold, and none below {high:,.0f} queries/s was tried: give more steps.")
     if low and percentile_interval(best, q)[1] > bound:
         doubts.append(f"{queries} queries do not prove that p{q:g} stays within the bound at this rate; they do not speak against it.")
     return ScenarioResult("server", name, f"rate with p{q:g} within {duration(bound)}", low, "queries/s", (low, high), best, tuple(doubts))
@@ -2547,8 +2558,8 @@ class Report:
         ax.set(xscale="log", yscale="log", xlabel="percentile", ylabel="latency, ms")
         ax.set_xticks(ticks, ["p0", "p50", "p90", "p99", "p99.9", "p99.99"])
         ax.set_xlim(1, max(len(times) for _, times in curves))
-        fastest = min(curves, key=lambda curve: np.median(curve[1]))[0]
-        ax.set_title(f"{fastest} has the lowest median")
+        tails = sorted(percentile(times, 99) / max(np.median(times), 1e-300) for _, times in curves)
+        ax.set_title(f"One in a hundred takes {tails[0]:.1f} to {tails[-1]:.1f} times the median")
         ax.legend(frameon=False, fontsize=8)
         return ax
 
