@@ -672,6 +672,9 @@ bootstrap_interval([1, 2], rng="a")         bootstrap_interval: rng is 'a'; it h
 bootstrap_interval([1, 2], confidence="a")  bootstrap_interval: confidence is 'a'
 permutation_test([1, 2], [3])               permutation_test: b holds 1 sample
 permutation_test([1, 2], [3, None])         permutation_test: b is [3, None], not numbers
+bootstrap_interval([1, 2], "median")        bootstrap_interval: statistic is 'median', which cannot be called. Give one such as np.median
+bootstrap_interval([1, 2], min)             bootstrap_interval: the statistic takes no axis ... as np.median(array, axis=1) is
+permutation_test([1, 2], [3, 4], lambda x, axis: 3)  permutation_test: the statistic gave the shape () for 2 rows
 effect_size([], [1])                        effect_size: a holds no sample
 sign_flip_test([1, 2], resamples=1.5)       sign_flip_test: resamples is 1.5
 holm([0.1, -0.1])                           holm: the p-values reach from -0.1 to 0.1, but a p-value is a number from 0 to 1
@@ -688,6 +691,11 @@ compare_times([1] * 3, [1] * 3)             compare: 3 pairs cannot show anythin
 compare_times([1], [1])                     compare: 1 pair cannot show anything
 compare_times([1] * 9, [1] * 9, alpha=0)    compare: alpha is 0
 compare(3, task)                            compare: a is 3, which cannot be called. Give a function without arguments
+compare(task, task, names="ab")             compare: names is 'ab'. Expected two texts
+compare(task, task, clock=3)                compare: clock is 3, which cannot be called. Give one such as time.perf_counter
+measure(task, clock=None)                   measure: clock is None, which cannot be called
+measure(task, name=3)                       measure: name is 3, not a text
+query_call(model, [[1], [1, 2]], 1)         query_call: samples of shape (0,) hold no samples
 compare(task, task, pairs=True)             compare: pairs is True
 measure(model(x))                           measure: call is Variable( ... cannot be called ... lambda: model(x)
 measure(task, runs=0)                       measure: runs is 0; it has to be an integer of at least 1

@@ -2,13 +2,14 @@
 
 # %% auto #0
 __all__ = ['COLOURS', 'clock_step', 'duration', 'SimulatedClock', 'timings', 'checked_values', 'checked_times', 'checked_part',
-           'checked_number', 'checked_call', 'random_generator', 'called', 'measuring', 'Measurement', 'find_doubts',
-           'measure', 'Timer', 'percentile', 'binomial_cumulative', 'percentile_interval', 'bootstrap_interval',
-           'groupings', 'permutation_test', 'at_least', 'effect_size', 'effect_in_words', 'holm', 'NoisyMachine',
-           'paired_timings', 'ranks', 'signed_ranks', 'sign_patterns', 'sign_flip_test', 'shift_interval', 'Comparison',
-           'compare_times', 'compare', 'power', 'pairs_needed', 'SelfTest', 'self_test', 'ScenarioResult', 'query_call',
-           'closed_loop', 'single_stream', 'multi_stream', 'offline', 'poisson_arrivals', 'wait_until', 'serve',
-           'ServerRun', 'server_run', 'server', 'Report']
+           'checked_number', 'checked_call', 'checked_statistic', 'checked_name', 'random_generator', 'called',
+           'measuring', 'Measurement', 'find_doubts', 'measure', 'Timer', 'percentile', 'binomial_cumulative',
+           'percentile_interval', 'bootstrap_interval', 'groupings', 'permutation_test', 'at_least', 'effect_size',
+           'effect_in_words', 'holm', 'NoisyMachine', 'paired_timings', 'ranks', 'signed_ranks', 'sign_patterns',
+           'sign_flip_test', 'shift_interval', 'Comparison', 'checked_names', 'compare_times', 'compare', 'power',
+           'pairs_needed', 'SelfTest', 'self_test', 'ScenarioResult', 'query_call', 'closed_loop', 'single_stream',
+           'multi_stream', 'offline', 'poisson_arrivals', 'wait_until', 'serve', 'ServerRun', 'server_run', 'server',
+           'Report']
 
 # %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L35
 import gc
@@ -158,11 +159,30 @@ def checked_number(function: str, name: str, value, hint: str = "") -> float:
     return float(value)
 
 
-def checked_call(function: str, what: str, call) -> Callable:
+def checked_call(function: str, what: str, call, such_as: str = "a function without arguments: lambda: model(x)") -> Callable:
     """`call` itself, once it is seen to be callable."""
     if not callable(call):
-        raise TypeError(f"{function}: {what} is {call!r:.60}, which cannot be called. Give a function without arguments: lambda: model(x).")
+        raise TypeError(f"{function}: {what} is {call!r:.60}, which cannot be called. Give {such_as}.")
     return call
+
+
+def checked_statistic(function: str, statistic) -> Callable:
+    """`statistic` itself, once it is seen to give a number for each row of an array."""
+    checked_call(function, "statistic", statistic, "one such as np.median or np.mean")
+    try:
+        shape = np.shape(statistic(np.ones((2, 3)), axis=1))
+    except TypeError as error:
+        raise TypeError(f"{function}: the statistic takes no axis ({error}). Expected one that is called as np.median(array, axis=1) is.") from error
+    if shape != (2,):
+        raise ValueError(f"{function}: the statistic gave the shape {shape} for 2 rows. Expected a number for each row, as np.median(array, axis=1) gives.")
+    return statistic
+
+
+def checked_name(function: str, name, call) -> str:
+    """The name given, or that of the function where none is."""
+    if not isinstance(name, str):
+        raise TypeError(f"{function}: name is {name!r:.60}, not a text. Leave it out, or give one such as \"256 wide\".")
+    return name or called(call)
 
 
 def random_generator(function: str, rng) -> np.random.Generator:
@@ -176,7 +196,7 @@ def called(call) -> str:
     """The name of a function, for reports."""
     return getattr(call, "__name__", type(call).__name__)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L375
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L394
 @contextmanager
 def measuring(function: str, name: str, collector: bool):
     """Without the garbage collector, if it was on and is not wanted; and what is raised inside names the call."""
@@ -309,7 +329,8 @@ def measure(call: Callable[[], object], runs: int = 100, warmup: int = 10, numbe
     RuntimeError
         Where the call raises; it is named, and its exception is the cause.
     """
-    call, name = checked_call("measure", "call", call), name or called(call)
+    call, name = checked_call("measure", "call", call), checked_name("measure", name, call)
+    checked_call("measure", "clock", clock, "one such as time.perf_counter")
     runs, warmup = checked_count(runs, "runs", 1, "measure"), checked_count(warmup, "warmup", 0, "measure")
     number = checked_count(number, "number", 1, "measure")
     with measuring("measure", name, collector):
@@ -337,7 +358,7 @@ class Timer:
     def __exit__(self, *exception):
         self.seconds = self.clock() - self.start
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L615
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L635
 def percentile(values, q: float) -> float:
     """The smallest of the values such that at least q percent of them are not above it (nearest rank).
 
@@ -363,7 +384,7 @@ def percentile(values, q: float) -> float:
     ### END SOLUTION
     return float(value)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L719
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L739
 def binomial_cumulative(n: int, p: float) -> np.ndarray:
     """P(K <= k) for k = 0, ..., n, where K counts the successes among n tries that succeed with probability p."""
     k = np.arange(n + 1)
@@ -407,7 +428,7 @@ def percentile_interval(values, q: float, confidence: float = 0.95) -> tuple[flo
     ### END SOLUTION
     return float(low), float(high)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L867
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L888
 def bootstrap_interval(values, statistic: Callable = np.median, confidence: float = 0.95, resamples: int = 2000,
                        rng: "np.random.Generator | int" = 0) -> tuple[float, float]:
     """An interval for a number that is computed from samples, by drawing from the samples (Efron 1979).
@@ -435,6 +456,7 @@ def bootstrap_interval(values, statistic: Callable = np.median, confidence: floa
     values = checked_values("bootstrap_interval", "values", values, least=2)
     tail = (1 - checked_part("bootstrap_interval", "confidence", confidence)) / 2
     resamples = checked_count(resamples, "resamples", 1, "bootstrap_interval")
+    statistic = checked_statistic("bootstrap_interval", statistic)
     rng, n = random_generator("bootstrap_interval", rng), len(values)
     ### BEGIN SOLUTION bootstrap_interval
     drawn = values[rng.integers(n, size=(resamples, n))]
@@ -443,7 +465,7 @@ def bootstrap_interval(values, statistic: Callable = np.median, confidence: floa
     ### END SOLUTION
     return float(low), float(high)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L978
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1000
 def groupings(n_a: int, n_b: int, resamples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Ways to part n_a + n_b entries into two groups, as two arrays of indices, a row for each way.
 
@@ -458,7 +480,7 @@ def groupings(n_a: int, n_b: int, resamples: int, rng: np.random.Generator) -> t
     order[0] = np.arange(n)
     return order[:, :n_a], order[:, n_a:]
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L995
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1017
 def permutation_test(a, b, statistic: Callable = np.median, resamples: int = 2000, rng: "np.random.Generator | int" = 0) -> float:
     """The p-value of a difference between two lists of independent samples, by exchanging labels (Fisher 1935; Pitman 1937).
 
@@ -484,7 +506,7 @@ def permutation_test(a, b, statistic: Callable = np.median, resamples: int = 200
     rounding. The p-value is ``p``.
     """
     a, b = (checked_values("permutation_test", name, values, least=2) for name, values in (("a", a), ("b", b)))
-    resamples = checked_count(resamples, "resamples", 1, "permutation_test")
+    resamples, statistic = checked_count(resamples, "resamples", 1, "permutation_test"), checked_statistic("permutation_test", statistic)
     pooled = np.concatenate([a, b])
     first, second = groupings(len(a), len(b), resamples, random_generator("permutation_test", rng))
     ### BEGIN SOLUTION permutation_test
@@ -498,7 +520,7 @@ def at_least(x: np.ndarray, y: float) -> np.ndarray:
     """Where x >= y, or would be but for rounding."""
     return x >= y - 1e-12 * abs(y)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1112
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1134
 def effect_size(a, b) -> float:
     """Cliff's delta: P(b > a) - P(b < a) over all pairs of a sample of `a` and one of `b` (Cliff 1993).
 
@@ -523,7 +545,7 @@ def effect_in_words(delta: float) -> str:
     size = abs(delta)
     return "negligible" if size < 0.147 else "small" if size < 0.33 else "medium" if size < 0.474 else "large"
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1203
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1225
 def holm(p_values) -> np.ndarray:
     """P-values adjusted for their number (Holm 1979).
 
@@ -552,7 +574,7 @@ def holm(p_values) -> np.ndarray:
     ### END SOLUTION
     return adjusted
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1291
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1313
 class NoisyMachine(SimulatedClock):
     """A simulated clock on which work takes longer or shorter than it should: a test bed with a known truth.
 
@@ -578,7 +600,7 @@ class NoisyMachine(SimulatedClock):
             factor *= 1 + 2 * self.rng.exponential()
         self.now += seconds * factor
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1339
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1361
 def paired_timings(a: Callable[[], object], b: Callable[[], object], pairs: int, number: int = 1,
                    clock: Callable[[], float] = time.perf_counter, rng: "np.random.Generator | int" = 0) -> np.ndarray:
     """Time two calls in pairs, one right after the other, in an order that a coin decides for each pair.
@@ -611,7 +633,7 @@ def paired_timings(a: Callable[[], object], b: Callable[[], object], pairs: int,
     ### END SOLUTION
     return times
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1437
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1459
 def ranks(values: np.ndarray) -> np.ndarray:
     """The rank of each value, from 1; equal values share the mean of their ranks."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
@@ -635,7 +657,7 @@ def sign_patterns(n: int, resamples: int, rng: np.random.Generator) -> np.ndarra
     signs[0] = 1.0
     return signs
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1468
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1490
 def sign_flip_test(differences, resamples: int = 2000, rng: "np.random.Generator | int" = 0) -> float:
     """The p-value of paired differences, by turning the signs of their signed ranks (Fisher 1935; Wilcoxon 1945).
 
@@ -667,7 +689,7 @@ def sign_flip_test(differences, resamples: int = 2000, rng: "np.random.Generator
     ### END SOLUTION
     return float(p)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1568
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1590
 def shift_interval(differences, alpha: float = 0.01, resamples: int = 2000, rng: "np.random.Generator | int" = 0) -> tuple[float, float, float]:
     """The middle of paired differences, and between which values `sign_flip_test` would not rule it out (Hodges & Lehmann 1963).
 
@@ -752,11 +774,19 @@ class Comparison:
         return ax
 
 
+def checked_names(names) -> tuple[str, str]:
+    """Two names, once they are seen to be texts."""
+    if not isinstance(names, (tuple, list)) or len(names) != 2 or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"compare: names is {names!r:.60}. Expected two texts, such as (\"old\", \"new\").")
+    return tuple(names)
+
+
 def compare_times(a, b, alpha: float = 0.01, names: tuple[str, str] = ("a", "b"), rng: "np.random.Generator | int" = 0) -> Comparison:
     """Compare times that were taken in pairs, in an order that chance decided.
 
     Raises ValueError where the lengths differ, a time is 0 or less, or there are too few pairs to find anything at this level.
     """
+    names = checked_names(names)
     a, b = (checked_times("compare", f"times of {name}", times) for name, times in zip(names, (a, b)))
     alpha, rng = checked_part("compare", "alpha", alpha), random_generator("compare", rng)
     if len(a) != len(b):
@@ -776,7 +806,7 @@ def compare_times(a, b, alpha: float = 0.01, names: tuple[str, str] = ("a", "b")
     logs, resamples, seed = np.log(b) - np.log(a), max(2000, math.ceil(10 / alpha)), int(rng.integers(2**32))
     p = sign_flip_test(logs, resamples, seed)
     ratio, low, high = np.exp(shift_interval(logs, alpha, resamples, seed)).tolist()  # with the same signs, so that the two agree
-    return Comparison(tuple(names), np.stack([a, b], axis=1), ratio, (low, high), p, effect_size(a, b), alpha)
+    return Comparison(names, np.stack([a, b], axis=1), ratio, (low, high), p, effect_size(a, b), alpha)
 
 
 def compare(a: Callable[[], object], b: Callable[[], object], pairs: int = 100, warmup: int = 10, number: int = 1, alpha: float = 0.01,
@@ -801,8 +831,10 @@ def compare(a: Callable[[], object], b: Callable[[], object], pairs: int = 100, 
     a, b = checked_call("compare", "a", a), checked_call("compare", "b", b)
     pairs, warmup = checked_count(pairs, "pairs", 1, "compare"), checked_count(warmup, "warmup", 0, "compare")
     number, rng = checked_count(number, "number", 1, "compare"), random_generator("compare", rng)
+    checked_call("compare", "clock", clock, "one such as time.perf_counter")
     if names is None:
         names = (called(a), called(b)) if called(a) != called(b) else ("a", "b")
+    names = checked_names(names)
     for call, name in zip((a, b), names):
         with measuring("compare", name, collector):
             timings(call, warmup, number, clock)
@@ -810,7 +842,7 @@ def compare(a: Callable[[], object], b: Callable[[], object], pairs: int = 100, 
         times = paired_timings(a, b, pairs, number, clock, rng)
     return compare_times(*times.T, alpha, names, rng)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1773
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1805
 def power(noise, difference: float, pairs: int, alpha: float = 0.01, trials: int = 200, rng: "np.random.Generator | int" = 0) -> float:
     """In what part of all experiments `sign_flip_test` would find a difference of a given size.
 
@@ -871,7 +903,7 @@ def pairs_needed(noise, difference: float, wanted: float = 0.9, alpha: float = 0
             )
         pairs += (pairs + 1) // 2
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1929
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1961
 @dataclass(frozen=True)
 class SelfTest:
     """How often `compare` was wrong and right, in comparisons whose truth is known."""
@@ -905,7 +937,7 @@ def self_test(a: Callable[[], object], b: Callable[[], object], comparisons: int
     ratios = [c.ratio for c in found[1]]
     return SelfTest(comparisons, alarms, others, hits, pairs, (min(ratios), max(ratios)))
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2018
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2050
 @dataclass(frozen=True, eq=False, repr=False)
 class ScenarioResult:
     """What a scenario reports.
@@ -950,7 +982,11 @@ def query_call(model, samples, size: int, rng: "np.random.Generator | int" = 0, 
 
     The model is put into evaluation mode, and nothing is recorded. After `queries` queries they begin again.
     """
-    model, samples = checked_call("query_call", "model", model), np.asarray(getattr(samples, "features", samples))
+    model, samples = checked_call("query_call", "model", model, "one such as create_mlp(64, [32], 10)"), getattr(samples, "features", samples)
+    try:
+        samples = np.asarray(samples)
+    except ValueError:
+        samples = np.empty(0)
     if samples.ndim < 2 or len(samples) == 0:
         raise ValueError(f"query_call: samples of shape {samples.shape} hold no samples. Expected rows of features, (N, D), or a data set.")
     size, queries = checked_count(size, "size", 1, "query_call"), checked_count(queries, "queries", 1, "query_call")
@@ -997,7 +1033,7 @@ def offline(model, samples, count: int = 24_576, batch_size: int = 1024, runs: i
     rates = [batches * batch_size / t if t > 0 else math.inf for t in (found.median, high, max(low, 0.0))]
     return ScenarioResult("offline", found.name, "throughput", rates[0], "samples/s", (rates[1], rates[2]), found.times)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2143
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2179
 def poisson_arrivals(rate: float, queries: int, rng: "np.random.Generator | int" = 0) -> np.ndarray:
     """Moments, in seconds from the start, at which queries come: on average `rate` in a second, independently of each other."""
     rate = checked_number("poisson_arrivals", "rate", rate, " It is queries a second; at a rate of 0 none would ever come.")
@@ -1011,7 +1047,7 @@ def wait_until(moment: float, clock: Callable[[], float] = time.perf_counter) ->
         if left > 0.003:
             time.sleep(left - 0.002)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2159
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2195
 def serve(call: Callable[[], object], arrivals, clock: Callable[[], float] = time.perf_counter,
           wait: Callable[[float], None] = wait_until) -> tuple[np.ndarray, np.ndarray]:
     """Answer queries that come at given moments, one after the other.
@@ -1054,7 +1090,7 @@ def serve(call: Callable[[], object], arrivals, clock: Callable[[], float] = tim
     ### END SOLUTION
     return latency, service
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2303
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2339
 @dataclass(frozen=True, eq=False, repr=False)
 class ServerRun:
     """A server at one rate of arrivals.
@@ -1097,7 +1133,7 @@ def server_run(call: Callable[[], object], rate: float, queries: int = 2000, clo
     with measuring("server_run", called(call), collector=True):
         return ServerRun(float(rate), arrivals, *serve(call, arrivals, clock, wait))
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2413
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2449
 def server(model, samples, bound: float, q: float = 99, queries: int = 2000, steps: int = 6, clock: Callable[[], float] = time.perf_counter,
            wait: Callable[[float], None] = wait_until, rng: "np.random.Generator | int" = 0, name: str = "") -> ScenarioResult:
     """The largest rate of Poisson arrivals at which a percentile of the latency stays within a bound (Reddi et al. 2020).
@@ -1145,7 +1181,7 @@ def server(model, samples, bound: float, q: float = 99, queries: int = 2000, ste
         doubts.append(f"{queries} queries do not prove that p{q:g} stays within the bound at this rate; they do not speak against it.")
     return ScenarioResult("server", name, f"rate with p{q:g} within {duration(bound)}", low, "queries/s", (low, high), best, tuple(doubts))
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2494
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2530
 class Report:
     """Results on a page: a table in text, and a picture.
 

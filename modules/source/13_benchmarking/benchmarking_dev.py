@@ -167,8 +167,8 @@ for _ in range(3):
 # ## Repetition
 #
 # Now the loop that every measurement consists of: read the clock, call, read the clock again. One decision is hidden in
-# it. The calls between two readings are divided among, so that each timing is a mean over `number` calls. A mean hides
-# what a single call did. So `number` is 1 unless the clock is too coarse.
+# it. Where several calls lie between two readings, the timing is a mean over them, and a mean hides what a single call
+# did. So `number` is 1 unless the clock is too coarse.
 
 # %% nbgrader={"grade": false, "grade_id": "timings", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -351,11 +351,30 @@ def checked_number(function: str, name: str, value, hint: str = "") -> float:
     return float(value)
 
 
-def checked_call(function: str, what: str, call) -> Callable:
+def checked_call(function: str, what: str, call, such_as: str = "a function without arguments: lambda: model(x)") -> Callable:
     """`call` itself, once it is seen to be callable."""
     if not callable(call):
-        raise TypeError(f"{function}: {what} is {call!r:.60}, which cannot be called. Give a function without arguments: lambda: model(x).")
+        raise TypeError(f"{function}: {what} is {call!r:.60}, which cannot be called. Give {such_as}.")
     return call
+
+
+def checked_statistic(function: str, statistic) -> Callable:
+    """`statistic` itself, once it is seen to give a number for each row of an array."""
+    checked_call(function, "statistic", statistic, "one such as np.median or np.mean")
+    try:
+        shape = np.shape(statistic(np.ones((2, 3)), axis=1))
+    except TypeError as error:
+        raise TypeError(f"{function}: the statistic takes no axis ({error}). Expected one that is called as np.median(array, axis=1) is.") from error
+    if shape != (2,):
+        raise ValueError(f"{function}: the statistic gave the shape {shape} for 2 rows. Expected a number for each row, as np.median(array, axis=1) gives.")
+    return statistic
+
+
+def checked_name(function: str, name, call) -> str:
+    """The name given, or that of the function where none is."""
+    if not isinstance(name, str):
+        raise TypeError(f"{function}: name is {name!r:.60}, not a text. Leave it out, or give one such as \"256 wide\".")
+    return name or called(call)
 
 
 def random_generator(function: str, rng) -> np.random.Generator:
@@ -504,7 +523,8 @@ def measure(call: Callable[[], object], runs: int = 100, warmup: int = 10, numbe
     RuntimeError
         Where the call raises; it is named, and its exception is the cause.
     """
-    call, name = checked_call("measure", "call", call), name or called(call)
+    call, name = checked_call("measure", "call", call), checked_name("measure", name, call)
+    checked_call("measure", "clock", clock, "one such as time.perf_counter")
     runs, warmup = checked_count(runs, "runs", 1, "measure"), checked_count(warmup, "warmup", 0, "measure")
     number = checked_count(number, "number", 1, "measure")
     with measuring("measure", name, collector):
@@ -712,7 +732,7 @@ for n in (50, 100, 500, 1000):
 # $$P(K \le l - 1) \le \alpha / 2, \qquad P(K \le u - 1) \ge 1 - \alpha / 2.$$
 #
 # Where there is no such $l \ge 1$ or $u \le n$, the samples set no limit on that side. The answer is then infinite, and
-# that is the right answer: with fifty samples the true p99 may be anything above the largest but one or two.
+# that is the right answer: with fifty samples the true p99 may be anything above one of the largest few.
 
 # %% nbgrader={"grade": false, "grade_id": "percentile_interval", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -844,11 +864,12 @@ from statistics import NormalDist
 z = NormalDist().inv_cdf(0.995)
 for tail in (0.90, 0.95, 0.97, 0.99):
     margin = (1 - tail) / 20
-    print(f"p{100 * tail:.0f}   margin {margin:.2%}   queries {z**2 * tail * (1 - tail) / margin**2:9,.0f}")
+    queries = z**2 * tail * (1 - tail) / margin**2
+    print(f"p{100 * tail:.0f}   margin {margin:.2%}   queries {queries:9,.0f}   rounded up {2**13 * math.ceil(queries / 2**13):9,d}")
 
 # %% [markdown]
-# They round these up to multiples of $2^{13}$: 24,576 queries for a p90, 270,336 for a p99. Two hundred and seventy
-# thousand is what a p99 costs if others are to rely on it.
+# The last column, multiples of $2^{13}$, is what the rules of the first edition ask for. So much does a p99 cost if
+# others are to rely on it.
 
 # %% [markdown]
 # ## How sure is a median, or a mean?
@@ -891,6 +912,7 @@ def bootstrap_interval(values, statistic: Callable = np.median, confidence: floa
     values = checked_values("bootstrap_interval", "values", values, least=2)
     tail = (1 - checked_part("bootstrap_interval", "confidence", confidence)) / 2
     resamples = checked_count(resamples, "resamples", 1, "bootstrap_interval")
+    statistic = checked_statistic("bootstrap_interval", statistic)
     rng, n = random_generator("bootstrap_interval", rng), len(values)
     ### BEGIN SOLUTION bootstrap_interval
     drawn = values[rng.integers(n, size=(resamples, n))]
@@ -1017,7 +1039,7 @@ def permutation_test(a, b, statistic: Callable = np.median, resamples: int = 200
     rounding. The p-value is ``p``.
     """
     a, b = (checked_values("permutation_test", name, values, least=2) for name, values in (("a", a), ("b", b)))
-    resamples = checked_count(resamples, "resamples", 1, "permutation_test")
+    resamples, statistic = checked_count(resamples, "resamples", 1, "permutation_test"), checked_statistic("permutation_test", statistic)
     pooled = np.concatenate([a, b])
     first, second = groupings(len(a), len(b), resamples, random_generator("permutation_test", rng))
     ### BEGIN SOLUTION permutation_test
@@ -1649,11 +1671,19 @@ class Comparison:
         return ax
 
 
+def checked_names(names) -> tuple[str, str]:
+    """Two names, once they are seen to be texts."""
+    if not isinstance(names, (tuple, list)) or len(names) != 2 or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"compare: names is {names!r:.60}. Expected two texts, such as (\"old\", \"new\").")
+    return tuple(names)
+
+
 def compare_times(a, b, alpha: float = 0.01, names: tuple[str, str] = ("a", "b"), rng: "np.random.Generator | int" = 0) -> Comparison:
     """Compare times that were taken in pairs, in an order that chance decided.
 
     Raises ValueError where the lengths differ, a time is 0 or less, or there are too few pairs to find anything at this level.
     """
+    names = checked_names(names)
     a, b = (checked_times("compare", f"times of {name}", times) for name, times in zip(names, (a, b)))
     alpha, rng = checked_part("compare", "alpha", alpha), random_generator("compare", rng)
     if len(a) != len(b):
@@ -1673,7 +1703,7 @@ def compare_times(a, b, alpha: float = 0.01, names: tuple[str, str] = ("a", "b")
     logs, resamples, seed = np.log(b) - np.log(a), max(2000, math.ceil(10 / alpha)), int(rng.integers(2**32))
     p = sign_flip_test(logs, resamples, seed)
     ratio, low, high = np.exp(shift_interval(logs, alpha, resamples, seed)).tolist()  # with the same signs, so that the two agree
-    return Comparison(tuple(names), np.stack([a, b], axis=1), ratio, (low, high), p, effect_size(a, b), alpha)
+    return Comparison(names, np.stack([a, b], axis=1), ratio, (low, high), p, effect_size(a, b), alpha)
 
 
 def compare(a: Callable[[], object], b: Callable[[], object], pairs: int = 100, warmup: int = 10, number: int = 1, alpha: float = 0.01,
@@ -1698,8 +1728,10 @@ def compare(a: Callable[[], object], b: Callable[[], object], pairs: int = 100, 
     a, b = checked_call("compare", "a", a), checked_call("compare", "b", b)
     pairs, warmup = checked_count(pairs, "pairs", 1, "compare"), checked_count(warmup, "warmup", 0, "compare")
     number, rng = checked_count(number, "number", 1, "compare"), random_generator("compare", rng)
+    checked_call("compare", "clock", clock, "one such as time.perf_counter")
     if names is None:
         names = (called(a), called(b)) if called(a) != called(b) else ("a", "b")
+    names = checked_names(names)
     for call, name in zip((a, b), names):
         with measuring("compare", name, collector):
             timings(call, warmup, number, clock)
@@ -1922,7 +1954,7 @@ _ = result.plot()
 # Now the promise that the chapter began with. `self_test` compares a program with itself two hundred times and counts
 # how often it is called different, and then with one that does a known amount of more work and counts how often that is
 # found. At the level 0.01 there should be about two false alarms; more than ten, 5%, would be a rare thing indeed. (At
-# the level 0.05, ten would be the expectation, and one study out of two would have more.)
+# the level 0.05, ten would be the expectation, and nearly one study out of two would have more.)
 
 # %%
 #| export
@@ -2059,7 +2091,11 @@ def query_call(model, samples, size: int, rng: "np.random.Generator | int" = 0, 
 
     The model is put into evaluation mode, and nothing is recorded. After `queries` queries they begin again.
     """
-    model, samples = checked_call("query_call", "model", model), np.asarray(getattr(samples, "features", samples))
+    model, samples = checked_call("query_call", "model", model, "one such as create_mlp(64, [32], 10)"), getattr(samples, "features", samples)
+    try:
+        samples = np.asarray(samples)
+    except ValueError:
+        samples = np.empty(0)
     if samples.ndim < 2 or len(samples) == 0:
         raise ValueError(f"query_call: samples of shape {samples.shape} hold no samples. Expected rows of features, (N, D), or a data set.")
     size, queries = checked_count(size, "size", 1, "query_call"), checked_count(queries, "queries", 1, "query_call")
@@ -2360,9 +2396,9 @@ for run in runs:
 # $$\overline{W} = \overline{S} + \frac{\lambda\, \overline{S^2}}{2 (1 - \rho)}.$$
 #
 # The $1 - \rho$ below the line is all one has to remember: halfway from any load to the full one, the time in the line
-# doubles. And the mean of the *squares* stands above it, so a server whose service times vary makes its visitors wait
-# longer than one of the same mean that does not. On the left a simulated server that always takes a millisecond, on the
-# right the runs from above, with a formula that takes its two means from what was measured.
+# more than doubles. And the mean of the *squares* stands above it, so a server whose service times vary makes its
+# visitors wait longer than one of the same mean that does not. On the left a simulated server that always takes a
+# millisecond, on the right the runs from above, with a formula that takes its two means from what was measured.
 
 # %%
 def hockey_stick(axes, runs):
@@ -2390,9 +2426,9 @@ _ = figure.suptitle(f"From load {simulated[3].load:.2f} to {simulated[-1].load:.
 # other things as well the pauses come in bunches, while the formula takes service times for independent. How far the
 # points are from the line says how bad it is.
 #
-# A second law needs no assumption at all. *Little's law* (Little 1961): the mean number of queries in the system, in
-# line or being answered, is the rate times the mean latency, $L = \lambda W$. Look into the runs at two thousand random
-# moments, and count:
+# Another law needs no assumption about how queries come or how long they take. *Little's law* (Little 1961): the mean
+# number of queries in the system, in line or being answered, is the rate times the mean latency, $L = \lambda W$. Look
+# into the runs at two thousand random moments, and count:
 
 # %%
 for run in runs:
@@ -2603,8 +2639,8 @@ _ = report.plot()
 #
 # ## Against the real thing
 #
-# SciPy has all of these tests, where it is installed. The bootstrap differs by its random numbers; everything else has
-# to agree to the last digits.
+# SciPy has most of this, where it is installed. The bootstrap differs by its random numbers; everything else has to
+# agree to the last digit.
 
 # %%
 try:
