@@ -786,7 +786,7 @@ def percentile_interval(values, q: float, confidence: float = 0.95) -> tuple[flo
 #   hints:
 #     - Which two ranks are you looking for, and what do they mean when they are 0 or n + 1?
 #     - Count the entries of below that are at most tail, that is l. Find the first entry that is at least 1 - tail, its index plus 1 is u. Look both up in ordered, or answer with an infinity.
-#     - "lower = (below <= tail).sum() and upper = np.argmax(below >= ...) + 1"
+#     - "lower = (below <= ...).sum() and upper = np.argmax(below >= ...) + 1"
 #   misconceptions:
 #     - name: the whole error on either side
 #       says: >-
