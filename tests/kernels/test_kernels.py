@@ -25,7 +25,6 @@ from tinytorch.core.kernels import (
     matmul_cost,
     matmul_parallel,
     matmul_rows,
-    max_windows,
     measured_peak,
     peak_bytes,
     plot_roofline,
@@ -33,7 +32,6 @@ from tinytorch.core.kernels import (
     seconds,
     side_by_side,
     triad,
-    windows,
 )
 from tinytorch.core.layers import matmul_naive
 from tinytorch.core.networks import create_mlp
@@ -105,9 +103,6 @@ def test_numbers_that_count_something_are_at_least_one(wrong):
         "block": lambda: matmul_blocked(a, a, wrong),
         "threads": lambda: matmul_parallel(a, a, wrong),
         "chunk": lambda: triad(x, x, x, 1.0, wrong),
-        "stride": lambda: windows(a, 1, 1, wrong),
-        "height": lambda: windows(a, wrong, 1),
-        "width": lambda: windows(a, 1, wrong),
         "n": lambda: bandwidth(wrong),
         "size": lambda: measured_peak(wrong),
         "repeat": lambda: seconds(lambda: None, wrong),
@@ -140,7 +135,6 @@ def test_the_inputs_are_left_alone():
     for product in PRODUCTS.values():
         product(a, b, 2)
     gelu_with_slope(a)
-    max_windows(a, 2, 1)
     assert np.array_equal(a, before[0]) and np.array_equal(b, before[1])
 
 
@@ -279,42 +273,6 @@ def test_peak_bytes_counts_what_is_new_and_leaves_a_running_trace_running():
     with pytest.raises(ZeroDivisionError):
         peak_bytes(lambda: 1 / 0)
     assert not tracemalloc.is_tracing()
-
-
-PICTURES = st.tuples(st.integers(1, 9), st.integers(1, 9))
-FRONT = st.sampled_from([(), (3,), (2, 0), (2, 1)])
-
-
-@given(PICTURES, st.data(), FRONT, st.integers(1, 4), st.sampled_from([np.float32, np.int64, bool]))
-@settings(deadline=None)
-def test_windows_equal_numpy_s(picture, data, front, stride, dtype):
-    height, width = (data.draw(st.integers(1, n)) for n in picture)
-    x = np.random.default_rng(0).integers(0, 5, (*front, *picture)).astype(dtype)
-    for view in (x, x.swapaxes(-1, -2).copy().swapaxes(-1, -2), x[..., ::-1, ::-1]):
-        ours = windows(view, height, width, stride)
-        theirs = np.lib.stride_tricks.sliding_window_view(view, (height, width), axis=(-2, -1))
-        np.testing.assert_array_equal(ours, theirs[..., ::stride, ::stride, :, :])
-        assert not ours.flags.writeable and (not ours.size or np.shares_memory(ours, view))
-
-
-@given(PICTURES, st.data(), st.integers(1, 3))
-@settings(deadline=None)
-def test_max_windows_is_the_maximum_of_the_windows(picture, data, stride):
-    size = data.draw(st.integers(1, min(picture)))
-    x = np.random.default_rng(0).standard_normal((2, *picture)).astype(np.float32)
-    x[0, 0, 0] = np.nan
-    np.testing.assert_array_equal(max_windows(x, size, stride), windows(x, size, size, stride).max(axis=(-2, -1)))
-    assert not np.shares_memory(max_windows(x, size, stride), x)
-    assert max_windows((10 * x[1]).astype(int), size, stride).dtype == int
-
-
-@pytest.mark.parametrize("shape", [(), (5,), (3, 4), (0, 9), (9, 0), (2, 3, 9)])
-def test_windows_that_do_not_fit(shape):
-    with pytest.raises(ValueError, match=r"a window of \(4, 4\) does not fit") as error:
-        windows(np.ones(shape), 4, 4)
-    assert str(shape) in str(error.value)
-    with pytest.raises(ValueError, match="does not fit"):
-        max_windows(np.ones(shape), 4, 1)
 
 
 @given(st.integers(0, 50), st.integers(1, 60), st.sampled_from([np.float32, np.float64]))

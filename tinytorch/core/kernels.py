@@ -3,8 +3,8 @@
 # %% auto #0
 __all__ = ['CHUNK', 'CUBE', 'side_by_side', 'seconds', 'Prediction', 'prediction', 'spoken_number', 'Cost', 'matmul_cost',
            'measured_peak', 'peak_bytes', 'triad', 'check_floats', 'bandwidth', 'attainable', 'plot_roofline',
-           'checked_matrices', 'matmul_rows', 'windows', 'max_windows', 'matmul_blocked', 'gelu_with_slope',
-           'fused_gelu', 'FusedGELU', 'matmul_parallel', 'compiled']
+           'checked_matrices', 'matmul_rows', 'matmul_blocked', 'gelu_with_slope', 'fused_gelu', 'FusedGELU',
+           'matmul_parallel', 'compiled']
 
 # %% ../../modules/source/12_kernels/kernels_dev.py #L34
 import threading
@@ -22,7 +22,7 @@ from .tensor import operation, unboxed
 from .training import pyplot
 from ..threads import blas_threads
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L75
+# %% ../../modules/source/12_kernels/kernels_dev.py #L76
 def side_by_side(calls: dict, repeat: int = 5, number: int = 1, clock=time.perf_counter) -> dict:
     """The fastest of `repeat` timings of each contestant; in each round every one has its turn.
 
@@ -55,7 +55,7 @@ def seconds(call, repeat: int = 5, number: int = 1, clock=time.perf_counter) -> 
     """The fastest of `repeat` timings of `number` calls each, in seconds a call."""
     return side_by_side({"": call}, repeat, number, clock)[""]
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L128
+# %% ../../modules/source/12_kernels/kernels_dev.py #L129
 class Prediction:
     """A range written down before a measurement.
 
@@ -108,7 +108,7 @@ def spoken_number(x: float) -> str:
     """x with two digits, or as many as it has before the point."""
     return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.2g}"
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L200
+# %% ../../modules/source/12_kernels/kernels_dev.py #L201
 class Cost(NamedTuple):
     """What a kernel has to do.
 
@@ -154,7 +154,7 @@ def matmul_cost(n: int, d: int, k: int, itemsize: int = 4) -> Cost:
     return Cost(2 * n * d * k, itemsize * (n * d + d * k + n * k))
     ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L312
+# %% ../../modules/source/12_kernels/kernels_dev.py #L313
 def measured_peak(size: int = 512, dtype=np.float32, repeat: int = 30, clock=time.perf_counter) -> float:
     """Flops a second of a large matrix product by BLAS on one thread.
 
@@ -167,7 +167,7 @@ def measured_peak(size: int = 512, dtype=np.float32, repeat: int = 30, clock=tim
     with blas_threads(1):
         return matmul_cost(size, size, size).flops / seconds(lambda: a @ a, repeat, clock=clock)
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L343
+# %% ../../modules/source/12_kernels/kernels_dev.py #L344
 CHUNK = 2**16  # entries; 256 KB of float32, which the second cache of most processors holds
 
 
@@ -185,7 +185,7 @@ def peak_bytes(call) -> int:
         if not running:
             tracemalloc.stop()
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L363
+# %% ../../modules/source/12_kernels/kernels_dev.py #L364
 def triad(a: np.ndarray, b: np.ndarray, c: np.ndarray, scale: float, chunk: int = CHUNK) -> np.ndarray:
     """Write b + scale * c into a, chunk by chunk, without a new array.
 
@@ -237,7 +237,7 @@ def check_floats(name: str, *arrays) -> None:
         if x.dtype.kind != "f":
             raise TypeError(f"{name}: an array holds {x.dtype}. Expected floats.\n  Convert it: x.astype(np.float32).")
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L481
+# %% ../../modules/source/12_kernels/kernels_dev.py #L482
 def bandwidth(n: int, repeat: int = 5, number: int = 1, clock=time.perf_counter) -> float:
     """Bytes a second that a triad on three float32 arrays of n entries moves.
 
@@ -261,7 +261,7 @@ def bandwidth(n: int, repeat: int = 5, number: int = 1, clock=time.perf_counter)
     return moved / seconds(lambda: triad(a, b, c, 0.5), repeat, number, clock)
     ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L574
+# %% ../../modules/source/12_kernels/kernels_dev.py #L575
 def attainable(intensity, peak: float, bandwidth: float):
     """The most flops a second that a kernel can reach, by the roofline model.
 
@@ -291,7 +291,7 @@ def attainable(intensity, peak: float, bandwidth: float):
     return np.minimum(peak, bandwidth * np.asarray(intensity))
     ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L641
+# %% ../../modules/source/12_kernels/kernels_dev.py #L642
 def plot_roofline(points: dict, peak: float, bandwidth: float, ax=None):
     """Draw the roof of a machine, and kernels below it.
 
@@ -324,7 +324,7 @@ def plot_roofline(points: dict, peak: float, bandwidth: float, ax=None):
     ax.margins(y=0.1)
     return ax
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L699
+# %% ../../modules/source/12_kernels/kernels_dev.py #L700
 def checked_matrices(name: str, a, b) -> tuple[np.ndarray, np.ndarray]:
     """Two matrices of floats that can be multiplied, in one dtype."""
     a, b = np.asarray(a), np.asarray(b)
@@ -334,7 +334,7 @@ def checked_matrices(name: str, a, b) -> tuple[np.ndarray, np.ndarray]:
     dtype = np.result_type(a, b)
     return a.astype(dtype, copy=False), b.astype(dtype, copy=False)
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L711
+# %% ../../modules/source/12_kernels/kernels_dev.py #L712
 def matmul_rows(a, b) -> np.ndarray:
     """The matrix product, one row of the result a call.
 
@@ -368,80 +368,7 @@ def matmul_rows(a, b) -> np.ndarray:
     ### END SOLUTION
     return out
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L866
-def windows(x, height: int, width: int, stride: int = 1) -> np.ndarray:
-    """All windows of pictures, as a view that copies nothing and cannot be written to.
-
-    Parameters
-    ----------
-    x : array, shape (..., H, W)
-    height, width : int, at least 1
-        Of a window; no larger than the picture.
-    stride : int, at least 1
-        How many pixels it is from a window to the next, in both directions.
-
-    Returns
-    -------
-    array, shape (..., rows, columns, height, width)
-        Entry ``[..., i, j, :, :]`` is the window whose upper left pixel is ``[..., i * stride, j * stride]``. Windows
-        that would reach over the edge are left out.
-
-    Raises
-    ------
-    ValueError
-        Where a window does not fit into the picture, or a size is below 1.
-
-    Notes
-    -----
-    ``np.lib.stride_tricks.as_strided(x, shape, strides, writeable=False)`` lays a shape and strides (in bytes) over the
-    memory of x, and believes whatever it is told. ``x.strides`` are those of the picture. Along H it takes
-    ``(H - height) // stride + 1`` windows.
-    """
-    x = np.asarray(x)
-    height, width, stride = (
-        checked_size(value, "windows", name) for name, value in (("height", height), ("width", width), ("stride", stride))
-    )
-    if x.ndim < 2 or x.shape[-2] < height or x.shape[-1] < width:
-        raise ValueError(f"windows: a window of ({height}, {width}) does not fit into pictures of shape {x.shape}. Expected (..., H, W), at least as large.")
-    *front, down, right = x.strides
-    ### BEGIN SOLUTION windows
-    rows, columns = (x.shape[-2] - height) // stride + 1, (x.shape[-1] - width) // stride + 1
-    shape = (*x.shape[:-2], rows, columns, height, width)
-    strides = (*front, stride * down, stride * right, down, right)
-    return np.lib.stride_tricks.as_strided(x, shape, strides, writeable=False)
-    ### END SOLUTION
-
-# %% ../../modules/source/12_kernels/kernels_dev.py #L979
-def max_windows(x, size: int, stride: int) -> np.ndarray:
-    """The largest entry of each window: max pooling.
-
-    Parameters
-    ----------
-    x : array, shape (..., H, W)
-    size : int, at least 1
-        Height and width of a window.
-    stride : int, at least 1
-
-    Returns
-    -------
-    array, shape (..., rows, columns)
-        A new one.
-
-    Notes
-    -----
-    ``view[..., i, j]`` is pixel (i, j) of all windows. ``np.maximum(p, q, out=p)`` keeps the larger of each
-    pair in p, which has to be an array of your own.
-    """
-    view = windows(x, size, size, stride)
-    ### BEGIN SOLUTION max_windows
-    out = view[..., 0, 0].copy()
-    for i in range(size):
-        for j in range(size):
-            np.maximum(out, view[..., i, j], out=out)
-    return out
-    ### END SOLUTION
-
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1100
+# %% ../../modules/source/12_kernels/kernels_dev.py #L923
 def matmul_blocked(a, b, block: int = 128, product=matmul_rows) -> np.ndarray:
     """The matrix product, block by block.
 
@@ -482,7 +409,7 @@ def matmul_blocked(a, b, block: int = 128, product=matmul_rows) -> np.ndarray:
     ### END SOLUTION
     return out
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1323
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1146
 CUBE = 0.044715  # k in the formulas
 
 
@@ -547,18 +474,18 @@ def gelu_with_slope(x, chunk: int = CHUNK) -> tuple:
     ### END SOLUTION
     return unboxed(value.reshape(x.shape)), unboxed(slope.reshape(x.shape))
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1469
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1292
 @operation(keeps=True)
 def fused_gelu(x, /):
     """GELU whose slope is computed along with its value, and kept for backward."""
     return gelu_with_slope(floating(x))
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1477
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1300
 ### BEGIN SOLUTION fused_gelu_row
 gradient(fused_gelu, composition=gelu_composed, x=lambda g, kept: g * kept)
 ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1529
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1352
 class FusedGELU(GELU):
     """`fused_gelu` as an object. A GELU, so that `create_mlp` draws the same starting values for both."""
 
@@ -566,7 +493,7 @@ class FusedGELU(GELU):
         """GELU of x, entry by entry."""
         return fused_gelu(x)
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1637
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1460
 def matmul_parallel(a, b, threads: int = 2, product=np.matmul) -> np.ndarray:
     """The matrix product, a block of rows for each thread.
 
@@ -609,7 +536,7 @@ def matmul_parallel(a, b, threads: int = 2, product=np.matmul) -> np.ndarray:
         ### END SOLUTION
     return out
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1780
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1603
 def compiled(function):
     """`function` as machine code, made by numba at its first call for each combination of types.
 

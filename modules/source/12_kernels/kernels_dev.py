@@ -56,6 +56,7 @@ import matplotlib.pyplot as plt
 
 from tinytorch.core.activations import gelu
 from tinytorch.core.autograd import Variable, check_gradients, gradients
+from tinytorch.core.cnn import max_pool2d, windows
 from tinytorch.core.dataloader import DataLoader, digits_split
 from tinytorch.core.layers import aligned, matmul_naive
 from tinytorch.core.networks import create_mlp
@@ -855,234 +856,56 @@ print(f"a sum of 50,000 entries      on a line {1e6 * even:6.2f} us   4 bytes of
 #
 # ## Windows without a copy
 #
-# Strides can also save work. A *window* over a picture is a small rectangle that slides: convolution multiplies each
-# window by weights, pooling takes the largest entry of each. Neighbouring windows share most of their pixels. Copying
-# each into a row would multiply the memory; with strides it is not necessary. The window one step to the right begins
-# `stride` pixels later *in the same memory*, and so an array of all windows is only another shape and other strides on
-# the picture.
-
-# %% nbgrader={"grade": false, "grade_id": "windows", "locked": false, "schema_version": 3, "solution": true, "task": false}
-#| export
-def windows(x, height: int, width: int, stride: int = 1) -> np.ndarray:
-    """All windows of pictures, as a view that copies nothing and cannot be written to.
-
-    Parameters
-    ----------
-    x : array, shape (..., H, W)
-    height, width : int, at least 1
-        Of a window; no larger than the picture.
-    stride : int, at least 1
-        How many pixels it is from a window to the next, in both directions.
-
-    Returns
-    -------
-    array, shape (..., rows, columns, height, width)
-        Entry ``[..., i, j, :, :]`` is the window whose upper left pixel is ``[..., i * stride, j * stride]``. Windows
-        that would reach over the edge are left out.
-
-    Raises
-    ------
-    ValueError
-        Where a window does not fit into the picture, or a size is below 1.
-
-    Notes
-    -----
-    ``np.lib.stride_tricks.as_strided(x, shape, strides, writeable=False)`` lays a shape and strides (in bytes) over the
-    memory of x, and believes whatever it is told. ``x.strides`` are those of the picture. Along H it takes
-    ``(H - height) // stride + 1`` windows.
-    """
-    x = np.asarray(x)
-    height, width, stride = (
-        checked_size(value, "windows", name) for name, value in (("height", height), ("width", width), ("stride", stride))
-    )
-    if x.ndim < 2 or x.shape[-2] < height or x.shape[-1] < width:
-        raise ValueError(f"windows: a window of ({height}, {width}) does not fit into pictures of shape {x.shape}. Expected (..., H, W), at least as large.")
-    *front, down, right = x.strides
-    ### BEGIN SOLUTION windows
-    rows, columns = (x.shape[-2] - height) // stride + 1, (x.shape[-1] - width) // stride + 1
-    shape = (*x.shape[:-2], rows, columns, height, width)
-    strides = (*front, stride * down, stride * right, down, right)
-    return np.lib.stride_tricks.as_strided(x, shape, strides, writeable=False)
-    ### END SOLUTION
-
-
-# %% [raw] tags=["exercise"]
-# windows:
-#   title: Windows without a copy
-#   hints:
-#     - A window one row of windows further down begins how many rows of pixels, and so how many bytes, later? And within a window, how far is it to the pixel below?
-#     - The result has the axes of x in front, then two for the window's place and two for the pixel in it. Count rows and columns with the formula of the notes. For each axis give the distance in bytes.
-#     - "strides = (*front, stride * down, ..., down, right)"
-#   misconceptions:
-#     - name: steps by one whatever the stride
-#       says: >-
-#         The windows begin one pixel apart, whatever the stride is. A step between windows is `stride` steps between pixels.
-#       code: |
-#         rows, columns = (x.shape[-2] - height) // stride + 1, (x.shape[-1] - width) // stride + 1
-#         shape = (*x.shape[:-2], rows, columns, height, width)
-#         return np.lib.stride_tricks.as_strided(x, shape, (*front, down, right, down, right), writeable=False)
-#     - name: the strides of a copy
-#       says: >-
-#         The strides were computed from the shape, as for an array that lies in memory without a gap. A view of every other column, or a transposed picture, has
-#         other strides: take x.strides.
-#       code: |
-#         rows, columns = (x.shape[-2] - height) // stride + 1, (x.shape[-1] - width) // stride + 1
-#         shape = (*x.shape[:-2], rows, columns, height, width)
-#         x = np.ascontiguousarray(x)
-#         *front, down, right = x.strides
-#         return np.lib.stride_tricks.as_strided(x, shape, (*front, stride * down, stride * right, down, right), writeable=False)
-#     - name: one window too few
-#       says: >-
-#         The last window is missing. Windows can begin at 0, stride, 2 stride and so on up to H - height: that is the quotient plus one.
-#       code: |
-#         rows, columns = (x.shape[-2] - height) // stride, (x.shape[-1] - width) // stride
-#         shape = (*x.shape[:-2], rows, columns, height, width)
-#         strides = (*front, stride * down, stride * right, down, right)
-#         return np.lib.stride_tricks.as_strided(x, shape, strides, writeable=False)
-#     - name: scales the pixels of a window too
-#       says: >-
-#         The stride was also applied inside the window. Its pixels are neighbours; only the windows are `stride` apart.
-#       code: |
-#         rows, columns = (x.shape[-2] - height) // stride + 1, (x.shape[-1] - width) // stride + 1
-#         shape = (*x.shape[:-2], rows, columns, height, width)
-#         strides = (*front, stride * down, stride * right, stride * down, stride * right)
-#         return np.lib.stride_tricks.as_strided(x, shape, strides, writeable=False)
-
-# %% nbgrader={"grade": true, "grade_id": "test_windows", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-def test_windows():
-    x = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]])
-    check(windows(x, 2, 2).shape, (2, 2, 2, 2))
-    check(windows(x, 2, 2)[0, 1], [[2.0, 3.0], [5.0, 6.0]])
-    check(windows(x, 2, 2)[1, 0], [[4.0, 5.0], [7.0, 8.0]])
-    check(windows(x, 1, 2, stride=2)[:, 0], [[[1.0, 2.0]], [[7.0, 8.0]]])
-    check(windows(x, 3, 1)[0, 2], [[3.0], [6.0], [9.0]])
-    check(windows(np.arange(30.0).reshape(5, 6), 2, 2, stride=3)[1, 1], [[21.0, 22.0], [27.0, 28.0]])
-    check(np.shares_memory(windows(x, 2, 2), x), True)
-    check(np.shares_memory(windows(x.T, 2, 2), x), True)
-    check(windows(x.T, 2, 2)[0, 1], [[4.0, 7.0], [5.0, 8.0]])
-    check(windows(np.stack([x, 10 * x]), 2, 2)[1, 0, 1], [[20.0, 30.0], [50.0, 60.0]])
-    check(windows(x, 2, 2).flags.writeable, False)
-    check_raises(ValueError, lambda: windows(x, 4, 2), "(4, 2) does not fit")
-    check_raises(ValueError, lambda: windows(x, 2, 2, stride=0), "stride is 0")
-    check_raises(ValueError, lambda: windows(np.ones((0, 3)), 1, 1), "does not fit")
-
-test_windows()
-
-# %% [markdown]
-# The view is free. Computing with it is not, and how one goes through it matters. `view.max(axis=(-2, -1))` reduces
-# tiny windows, one after the other: four numbers at a time, with the cost of starting and ending each time. Turned
-# inside out, the same work is a few passes over large arrays. Pixel `(0, 0)` of all windows is one array, pixel `(0,
-# 1)` of all windows another, and the largest of each window is the entrywise maximum of these.
-
-# %% nbgrader={"grade": false, "grade_id": "max_windows", "locked": false, "schema_version": 3, "solution": true, "task": false}
-#| export
-def max_windows(x, size: int, stride: int) -> np.ndarray:
-    """The largest entry of each window: max pooling.
-
-    Parameters
-    ----------
-    x : array, shape (..., H, W)
-    size : int, at least 1
-        Height and width of a window.
-    stride : int, at least 1
-
-    Returns
-    -------
-    array, shape (..., rows, columns)
-        A new one.
-
-    Notes
-    -----
-    ``view[..., i, j]`` is pixel (i, j) of all windows. ``np.maximum(p, q, out=p)`` keeps the larger of each
-    pair in p, which has to be an array of your own.
-    """
-    view = windows(x, size, size, stride)
-    ### BEGIN SOLUTION max_windows
-    out = view[..., 0, 0].copy()
-    for i in range(size):
-        for j in range(size):
-            np.maximum(out, view[..., i, j], out=out)
-    return out
-    ### END SOLUTION
-
-
-# %% [raw] tags=["exercise"]
-# max_windows:
-#   title: The largest of each window
-#   hints:
-#     - For windows of one pixel, what is the result? What changes with each further pixel of the window?
-#     - Start with a copy of pixel (0, 0) of all windows. For each pixel (i, j), keep the larger of what you have and that pixel.
-#     - "np.maximum(out, view[..., ...], out=out)"
-#   misconceptions:
-#     - name: starts at zero
-#       says: >-
-#         The search began with zeros, so a window of negative numbers came out as 0. Begin with a pixel of the window itself.
-#       code: |
-#         out = np.zeros(view.shape[:-2], view.dtype)
-#         for i in range(size):
-#             for j in range(size):
-#                 np.maximum(out, view[..., i, j], out=out)
-#         return out
-#     - name: writes into the view
-#       says: >-
-#         view[..., 0, 0] is the picture's own memory, and this would have overwritten it; the view is read-only for that reason. Start
-#         with a copy.
-#       code: |
-#         out = view[..., 0, 0]
-#         for i in range(size):
-#             for j in range(size):
-#                 np.maximum(out, view[..., i, j], out=out)
-#         return out
-#     - name: looks at the diagonal
-#       says: >-
-#         Only the pixels (0, 0), (1, 1), ... of each window were looked at. i and j run independently of each other: two loops.
-#       code: |
-#         out = view[..., 0, 0].copy()
-#         for i in range(size):
-#             np.maximum(out, view[..., i, i], out=out)
-#         return out
-
-# %% nbgrader={"grade": true, "grade_id": "test_max_windows", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-def test_max_windows():
-    x = np.array([[1.0, 2.0, 3.0, 0.0], [4.0, 5.0, 9.0, 1.0], [7.0, 8.0, 6.0, 2.0], [0.0, 1.0, 2.0, 3.0]])
-    check(max_windows(x, 2, 2), [[5.0, 9.0], [8.0, 6.0]])
-    check(max_windows(x, 3, 1), [[9.0, 9.0], [9.0, 9.0]])
-    check(max_windows(x, 2, 1)[0], [5.0, 9.0, 9.0])
-    check(max_windows(-x, 2, 2), [[-1.0, 0.0], [0.0, -2.0]])
-    check(max_windows(-1 - x, 2, 2), [[-2.0, -1.0], [-1.0, -3.0]])
-    check(x[0], [1.0, 2.0, 3.0, 0.0])
-    check(max_windows(x, 1, 3), [[1.0, 0.0], [0.0, 3.0]])
-    check(max_windows(np.stack([x, 2 * x]), 2, 2)[1], [[10.0, 18.0], [16.0, 12.0]])
-
-test_max_windows()
+# Strides can also save work. The convolution chapter laid *windows* over pictures: small rectangles that slide, and
+# share most of their pixels with their neighbours. Copying each into a row would multiply the memory. A window one step
+# to the right begins a few pixels later *in the same memory*, and so `windows` is only another shape and other strides
+# on the picture: no pixel moves.
+#
+# The view is free. Computing with it is not, and how one goes through it matters. Take the largest entry of each
+# window. Reducing the view along its two window axes handles tiny windows, one after the other: four numbers at a time,
+# with the cost of starting and ending each time. Turned inside out, the same work is a few passes over large arrays.
+# Pixel `(0, 0)` of all windows is one array, pixel `(0, 1)` of all windows another, and the largest of each window is
+# the entrywise maximum of these. That is how `max_pool2d` does it.
 
 # %%
 pooling_guess = prediction("reducing each window against maxima of whole arrays", None, None)
 
 # %%
-pictures = rng.standard_normal((16, 64, 64), dtype=np.float32)
+pictures = rng.standard_normal((16, 1, 64, 64), dtype=np.float32)
 
 
-def max_loops(x, size, stride):
+def max_loops(x, size):
     """A window at a time, by Python."""
-    out = np.empty((len(x), (x.shape[1] - size) // stride + 1, (x.shape[2] - size) // stride + 1), x.dtype)
-    for n, i, j in np.ndindex(out.shape):
-        out[n, i, j] = x[n, i * stride : i * stride + size, j * stride : j * stride + size].max()
+    out = np.empty((*x.shape[:2], x.shape[2] // size, x.shape[3] // size), x.dtype)
+    for n, c, i, j in np.ndindex(out.shape):
+        out[n, c, i, j] = x[n, c, i * size : (i + 1) * size, j * size : (j + 1) * size].max()
+    return out
+
+
+def max_arrays(x, size):
+    """Maxima of whole arrays, one for each pixel of a window."""
+    view = windows(x, (size, size), (size, size))
+    out = view[:, :, 0, 0].copy()
+    for i, j in np.ndindex(size, size):
+        np.maximum(out, view[:, :, i, j], out=out)
     return out
 
 
 ways = {
-    "a window at a time": lambda: max_loops(pictures, 2, 2),
-    "reducing the view": lambda: windows(pictures, 2, 2, 2).max(axis=(-2, -1)),
-    "maxima of arrays": lambda: max_windows(pictures, 2, 2),
+    "a window at a time": lambda: max_loops(pictures, 2),
+    "reducing the view": lambda: windows(pictures, (2, 2), (2, 2)).max(axis=(2, 3)),
+    "maxima of arrays": lambda: max_arrays(pictures, 2),
+    "max_pool2d": lambda: max_pool2d(pictures, 2),
 }
-assert all(np.array_equal(way(), max_windows(pictures, 2, 2)) for way in ways.values())
+assert all(np.array_equal(way(), max_loops(pictures, 2)) for way in ways.values())
 took = side_by_side(ways)
 for name, t in took.items():
     print(f"{name:20s} {1e3 * t:8.3f} ms")
 print(pooling_guess.against(took["reducing the view"] / took["maxima of arrays"]))
 
 # %% [markdown]
+# The last line also keeps which pixel was the largest, since backward will ask for it.
+#
 # ## Blocks
 #
 # Back to the product, and to what `matmul_rows` leaves lying. For each row of `a` it goes over the whole of `b`, and
@@ -1904,10 +1727,6 @@ for n, d, k in ((1, 1, 1), (5, 7, 3), (64, 65, 63), (1, 40, 1), (0, 3, 2), (3, 0
         for product in (matmul_rows, lambda a, b: matmul_blocked(a, b, 16), lambda a, b: matmul_parallel(a, b, 3)):
             assert np.allclose(product(a, b), a @ b, rtol=1e-10, atol=1e-12)
             compared += 1
-for shape, height, width in (((5, 7), 2, 3), ((2, 3, 6, 6), 3, 3), ((4, 4), 4, 4), ((3, 8, 1), 1, 1)):
-    x = rng.standard_normal(shape)
-    assert np.array_equal(windows(x, height, width), np.lib.stride_tricks.sliding_window_view(x, (height, width), axis=(-2, -1)))
-    compared += 1
 print(compared, "results agree with NumPy")
 
 try:
