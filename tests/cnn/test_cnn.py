@@ -42,7 +42,7 @@ from tinytorch.core.cnn import (
 from tinytorch.core.dataloader import ArrayDataset, DataLoader, Transformed, digits_split, random_shift
 from tinytorch.core.layers import Dense
 from tinytorch.core.networks import Sequential, count_parameters, load, save, summary
-from tinytorch.core.optimizers import AdamW
+from tinytorch.core.optimizers import AdamW, find_learning_rate
 from tinytorch.core.tensor import Tensor
 from tinytorch.core.training import Accuracy, CrossEntropyLoss, Trainer, dead_units
 
@@ -473,3 +473,13 @@ def test_training_on_a_last_batch_of_one_is_explained():
     with pytest.raises(ValueError, match="drop_last=True"):
         trainer.fit(DataLoader(data, batch_size=4), epochs=1, quiet=True)
     trainer.fit(DataLoader(data, batch_size=4, drop_last=True), epochs=1, quiet=True)
+
+
+def test_a_search_for_the_learning_rate_puts_running_statistics_back():
+    training = with_channels(digits_split()[0]).subset(range(80))
+    model = Sequential([Conv2D(1, 4, 3, rng=0), BatchNorm(4), Flatten(), Dense(144, 10, rng=0)])
+    before = model.state_dict()
+    loader = DataLoader(training, batch_size=40, seed=0)
+    find_learning_rate(model, AdamW(model.parameters()), CrossEntropyLoss(), loader, steps=5)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
