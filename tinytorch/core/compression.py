@@ -778,7 +778,7 @@ def integer_layer(layer, edges: list, bits: int, per_channel: bool, relu: bool) 
     scale_out, zero_out = following[0]
     return IntegerDense(weights, bias, zero_point, unit / scale_out, zero_out, max(-128, zero_out) if relu else -128)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1599
+# %% ../../modules/source/11_compression/compression_dev.py #L1600
 @operation
 def fake_quantize(x, /, scale, zero_point=0, bits=8):
     """What is left of x once it has been quantised: floats, but only those that `bits` bits can stand for.
@@ -819,7 +819,7 @@ def straight_through(g, x, scale, zero_point=0, bits=8):
 
 gradient(fake_quantize, x=straight_through)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1700
+# %% ../../modules/source/11_compression/compression_dev.py #L1701
 class QuantizationAware(Module):
     """A Dense or Conv2D that computes with what its weights and inputs will be once they are quantised.
 
@@ -869,7 +869,7 @@ def quantization_aware(model: Sequential, ranges: list, bits: int = 8, per_chann
     following = iter(checked_ranges(model, ranges))
     return Sequential([QuantizationAware(layer, *next(following), bits, per_channel) if isinstance(layer, WEIGHTED) else layer for layer in model])
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1788
+# %% ../../modules/source/11_compression/compression_dev.py #L1789
 def distillation_loss(logits, teacher_logits, targets, temperature: float = 4.0, alpha: float = 0.9) -> Tensor:
     """How far a student is from its teacher and from the labels (Hinton et al. 2015).
 
@@ -917,7 +917,7 @@ def checked_temperature(value) -> float:
         )
     return float(value)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1904
+# %% ../../modules/source/11_compression/compression_dev.py #L1905
 def distil(student, teacher, dataset, epochs: int, learning_rate: float = 0.003, temperature: float = 4.0, alpha: float = 0.9,
            seed: int = 0, batch_size: int = 32) -> float:  # fmt: skip
     """Train a student on what a teacher says; returns the mean loss of the last epoch.
@@ -945,7 +945,7 @@ def distil(student, teacher, dataset, epochs: int, learning_rate: float = 0.003,
         schedule.step()
     return float(np.mean(losses))
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1974
+# %% ../../modules/source/11_compression/compression_dev.py #L1975
 def low_rank(layer: Dense, rank: int) -> list[Dense]:
     """A layer as two thin ones whose product is the closest of that rank.
 
@@ -982,7 +982,7 @@ def rank_for_energy(singular_values: np.ndarray, energy: float) -> int:
     kept = np.cumsum(np.square(singular_values, dtype=np.float64))
     return min(int(np.searchsorted(kept, energy * kept[-1] * (1 - 1e-12))) + 1, len(kept))
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2079
+# %% ../../modules/source/11_compression/compression_dev.py #L2080
 def factorize(model: Sequential, energy: float) -> Sequential:
     """A copy of a network in which thin pairs of layers stand for those where that saves numbers."""
     layers = []
@@ -995,7 +995,7 @@ def factorize(model: Sequential, energy: float) -> Sequential:
             layers.append(layer)
     return Sequential(layers)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2109
+# %% ../../modules/source/11_compression/compression_dev.py #L2110
 def pack_sparse(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """An array as a bit for each entry and the entries that are not zero.
 
@@ -1029,7 +1029,7 @@ def unpack_sparse(bits: np.ndarray, values: np.ndarray, shape: tuple[int, ...]) 
     array.reshape(-1)[mask] = values
     return array
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2206
+# %% ../../modules/source/11_compression/compression_dev.py #L2207
 FORMAT = "TinyTorch compressed network, version 1"
 KINDS = {kind.__name__: kind for kind in (
     Sequential, MLP, Dense, Conv2D, BatchNorm, LayerNorm, Dropout, Dropout2D, MaxPool2D, AvgPool2D, Flatten,
@@ -1151,7 +1151,10 @@ def load_compressed(path):
         told = json.loads(arrays.pop("text").tobytes()) if "text" in arrays else {}
         if not isinstance(told, dict) or told.get("format") != FORMAT:
             raise ValueError("it does not say that it holds a compressed network")
-        return restored(told["network"], arrays)
+        network = restored(told["network"], arrays)
+        if not isinstance(network, (Module, IntegerNetwork)):
+            raise ValueError("it holds no network")
+        return network
     except Exception as error:  # whatever a damaged file makes its reader stumble over
         raise ValueError(
             f"load_compressed: {path} is damaged, or no file that save_compressed wrote: {error}.\n"
@@ -1170,7 +1173,7 @@ def checked_file(function: str, path) -> Path:
         raise IsADirectoryError(f'{function}: {path} is a directory. Name a file in it, such as "{path / "small.npz"}".')
     return path
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2419
+# %% ../../modules/source/11_compression/compression_dev.py #L2423
 def measure(model, dataset) -> dict:
     """Bytes of a network's file, its accuracy, and the time of an answer.
 

@@ -1566,8 +1566,9 @@ weights = sum(p.data.nbytes for p in wide.parameters())
 weights_int8 = sum(a.nbytes for layer in wide_int8.layers for a in (layer.weights, layer.bias, layer.m, layer.n) if a is not None)
 with no_grad():
     flow, flow_int8 = peak_bytes(lambda: wide(as_tensor(x))), peak_bytes(lambda: wide_int8(x))
-    print(f"weights  float32 {weights:10,} bytes   int8 {weights_int8:10,} bytes   ratio {weights_int8 / weights:.2f}")
-    print(f"at most beside them, batch of 256: float32 {flow:10,} bytes   int8 {flow_int8:10,} bytes   ratio {flow_int8 / flow:.2f}")
+    print(f"weights                        float32 {weights:10,} bytes   int8 {weights_int8:10,} bytes   ratio {weights_int8 / weights:.2f}")
+    print(f"what flows, a batch of 256     float32 {flow:10,} bytes   int8 {flow_int8:10,} bytes   ratio {flow_int8 / flow:.2f}")
+    print(f"both                           float32 {weights + flow:10,} bytes   int8 {weights_int8 + flow_int8:10,} bytes   ratio {(weights_int8 + flow_int8) / (weights + flow):.2f}")
     for rows in (1, 256):
         some = x[:rows]
         print(f"batch of {rows:3d}   float32 {1e3 * seconds(lambda: wide(some), 3):8.3f} ms   int8 {1e3 * seconds(lambda: wide_int8(some), 3):8.3f} ms")
@@ -2324,7 +2325,10 @@ def load_compressed(path):
         told = json.loads(arrays.pop("text").tobytes()) if "text" in arrays else {}
         if not isinstance(told, dict) or told.get("format") != FORMAT:
             raise ValueError("it does not say that it holds a compressed network")
-        return restored(told["network"], arrays)
+        network = restored(told["network"], arrays)
+        if not isinstance(network, (Module, IntegerNetwork)):
+            raise ValueError("it holds no network")
+        return network
     except Exception as error:  # whatever a damaged file makes its reader stumble over
         raise ValueError(
             f"load_compressed: {path} is damaged, or no file that save_compressed wrote: {error}.\n"
@@ -2541,11 +2545,10 @@ else:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((50, 40)).astype(np.float32)
     scale, zero_point = affine_parameters(-2.0, 1.5)
-    theirs = torch.quantize_per_tensor(torch.tensor(x), scale, zero_point, torch.qint8)
-    print("integers equal:", np.array_equal(quantize(x, scale, zero_point), theirs.int_repr().numpy()))
     v, t = Variable(x), torch.tensor(x, requires_grad=True)
-    fake_quantize(v, scale, zero_point).sum().backward()
-    torch.fake_quantize_per_tensor_affine(t, scale, zero_point, -128, 127).sum().backward()
+    ours, theirs = fake_quantize(v, scale, zero_point), torch.fake_quantize_per_tensor_affine(t, scale, zero_point, -128, 127)
+    ours.sum().backward(), theirs.sum().backward()
+    print(f"quantised and brought back, differ by at most {abs(ours.data - theirs.detach().numpy()).max():.1e}")
     print("straight-through gradients equal:", np.array_equal(v.grad.data, t.grad.numpy()))
     layer = torch.nn.Linear(40, 50)
     with torch.no_grad():
