@@ -48,11 +48,11 @@ from tinytorch.core.dataloader import DataLoader
 from tinytorch.core.layers import Dense, Dropout, LayerNorm, Module, Parameter, dense
 from tinytorch.core.networks import MLP, Sequential, count_parameters, short
 from tinytorch.core.optimizers import AdamW, CosineLR
-from tinytorch.core.tensor import Tensor, as_tensor, mean, operation, reduce_sum, wrap
+from tinytorch.core.tensor import Tensor, as_tensor, operation, reduce_sum, wrap
 from tinytorch.core.training import Accuracy, CrossEntropyLoss, Trainer, evaluating, train_step
 
 # %%
-from tinytorch.core.autograd import Variable, check_gradients
+from tinytorch.core.autograd import Variable
 from tinytorch.core.cnn import with_channels
 from tinytorch.core.dataloader import digits_split, train_test_split
 from tinytorch.core.networks import create_mlp, dense_with, save
@@ -100,7 +100,7 @@ def accuracy_of(model, dataset) -> float:
 # %%
 train, test = digits_split()
 train, validation = train_test_split(train, test_size=237, seed=1, stratify=True)
-teacher = create_mlp(64, [256, 128], 10, rng=0)
+teacher = create_mlp(64, [128, 64], 10, rng=0)
 fit(teacher, train, epochs=30)
 print(f"{count_parameters(teacher):,} parameters, validation accuracy {accuracy_of(teacher, validation):.4f}")
 
@@ -127,8 +127,8 @@ for fraction in (0.0, 0.5, 0.8, 0.9, 0.95):
 # To *prune* is to remove weights (LeCun et al. 1990). Which ones? A weight close to zero changes its unit's sum the
 # least, so the smallest go first; that is all there is to *magnitude pruning* (Han et al. 2015). What is needed later
 # is not the zeros themselves but a note of where they are: a *mask*, True where a weight is kept. And the number of
-# zeros should be exactly what was asked for, also where many weights are equally large. A threshold cannot promise that, an
-# order can.
+# zeros should be exactly what was asked for, also where many weights are equally large. A threshold cannot promise
+# that, an order can.
 
 # %% nbgrader={"grade": false, "grade_id": "magnitude_mask", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -292,7 +292,8 @@ print(f"after an epoch more: {sparsity_of(pruned):6.1%} zeros   validation accur
 #
 # Could one set the gradients of pruned weights to zero instead? With plain gradient descent, yes. But an optimizer with
 # memory also moves weights whose gradient is zero: momentum goes on rolling. So let it step, and put the zeros back
-# afterwards, whatever the rule was. This takes an optimizer and gives one, so a `Trainer` or a schedule does not notice.
+# afterwards, whatever the rule was. This takes an optimizer and gives one, so a `Trainer` or a schedule does not
+# notice.
 
 # %% nbgrader={"grade": false, "grade_id": "masked_step", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -424,8 +425,8 @@ def test_masked_step():
 test_masked_step()
 
 # %% [markdown]
-# How far can one go? For each sparsity below, the same trained network is pruned, and then trained eight epochs more with
-# its masks. The picture has one question: up to where does fine-tuning give back what pruning took?
+# How far can one go? For each sparsity below, the same trained network is pruned, and then trained eight epochs more
+# with its masks. The picture has one question: up to where does fine-tuning give back what pruning took?
 
 # %%
 import matplotlib.pyplot as plt
@@ -476,11 +477,11 @@ for name, matrix in (("dense", w), ("90% zeros", sparse)):
     print(f"{name:12s} {1e3 * seconds(lambda: x @ matrix):7.3f} ms")
 
 # %% [markdown]
-# It takes as long as before. The product multiplies by zero just as carefully as by anything else. A kernel that skips zeros has
-# to look up where the others are, and reading scattered numbers is so much slower than reading neighbours that it pays
-# only for matrices that are very sparse, or on hardware that was made for it. So: these zeros make a *file* smaller,
-# because they need not be written. They make nothing faster. What does is to remove what is zero in whole rows and columns, so
-# that a smaller dense matrix remains.
+# It takes as long as before. The product multiplies by zero just as carefully as by anything else. A kernel that skips
+# zeros has to look up where the others are, and reading scattered numbers is so much slower than reading neighbours
+# that it pays only for matrices that are very sparse, or on hardware that was made for it. So: these zeros make a
+# *file* smaller, because they need not be written. They make nothing faster. What does is to remove what is zero in
+# whole rows and columns, so that a smaller dense matrix remains.
 #
 # ## Pruning whole units
 #
@@ -605,11 +606,11 @@ test_keep_units()
 # Which units stay? One whose incoming weights are small says little, and one whose outgoing weights are small is not
 # listened to. The product of the two lengths is a fair measure of both.
 #
-# A channel of a convolution is a unit too: it owns a kernel, a bias, and its part of every kernel in the next layer, or, behind a
-# `Flatten`, a row of the dense weights for each of its places. If the weights of both kinds of layers are looked at as a matrix, inputs
-# times outputs, the two are treated alike. A `BatchNorm` in between would have to lose a channel as well, so it is taken out of the way first. In use it is a
-# factor and an offset for each channel, and these can be worked into the weights and the bias of the layer before it:
-# it is *folded in*.
+# A channel of a convolution is a unit too: it owns a kernel, a bias, and its part of every kernel in the next layer,
+# or, behind a `Flatten`, a row of the dense weights for each of its places. If the weights of both kinds of layers are
+# looked at as a matrix, inputs times outputs, the two are treated alike. A `BatchNorm` in between would have to lose a
+# channel as well, so it is taken out of the way first. In use it is a factor and an offset for each channel, and these
+# can be worked into the weights and the bias of the layer before it: it is *folded in*.
 
 # %%
 #| export
@@ -748,15 +749,16 @@ for keep in (1.0, 0.5, 0.25, 0.1):
 #
 # ## Shorter numbers
 #
-# A float32 tells apart more than four billion values. Does a weight need them? Take 256 equally spaced values and write each
-# number as the nearest of them: one byte. The spacing is called the *scale* $s$, and the integer that stands for 0 is
-# the *zero point* $z$:
+# A float32 tells apart more than four billion values. Does a weight need them? Take 256 equally spaced values and write
+# each number as the nearest of them: one byte. The spacing is called the *scale* $s$, and the integer that stands for 0
+# is the *zero point* $z$:
 #
 # $$q = \mathrm{round}(x / s) + z, \qquad x \approx s\,(q - z).$$
 #
-# An int8 holds $-128$ to $127$. Given the range that the numbers come from, its lower end shall become $-128$ and its upper end
-# $127$. Zero is something special: it is what `relu` gives and what padding is made of, and it should be represented
-# exactly. So the range is stretched until it holds 0, if it does not, and $z$ is a whole number (Jacob et al. 2018).
+# An int8 holds $-128$ to $127$. Given the range that the numbers come from, its lower end shall become $-128$ and its
+# upper end $127$. Zero is something special: it is what `relu` gives and what padding is made of, and it should be
+# represented exactly. So the range is stretched until it holds 0, if it does not, and $z$ is a whole number (Jacob et
+# al. 2018).
 
 # %% nbgrader={"grade": false, "grade_id": "affine_parameters", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -874,9 +876,9 @@ def test_affine_parameters():
 test_affine_parameters()
 
 # %% [markdown]
-# Then the numbers themselves. What lies outside the range becomes the nearest integer there is: an integer that is too large
-# for int8 would otherwise come out at the other end, `np.int64(130).astype(np.int8)` is $-126$, and nobody would be
-# told.
+# Then the numbers themselves. What lies outside the range becomes the nearest integer there is: an integer that is too
+# large for int8 would otherwise come out at the other end, `np.int64(130).astype(np.int8)` is $-126$, and nobody would
+# be told.
 
 # %% nbgrader={"grade": false, "grade_id": "quantize", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -963,9 +965,9 @@ test_quantize()
 
 # %% [markdown]
 # Weights lie about zero on both sides, so their zero point may as well be 0, which saves work later: the scale is then
-# the largest magnitude over 127. One scale may serve a whole matrix, or every unit gets one of its own. The second costs
-# four bytes a unit. It helps where units differ much in size, since a small unit would otherwise have to live on the
-# few integers that a large one leaves it.
+# the largest magnitude over 127. One scale may serve a whole matrix, or every unit gets one of its own. The second
+# costs four bytes a unit. It helps where units differ much in size, since a small unit would otherwise have to live on
+# the few integers that a large one leaves it.
 
 # %%
 #| export
@@ -997,9 +999,9 @@ for name, matrix in (("as trained", w), ("uneven units", uneven)):
 # ### Which range? Calibration
 #
 # Weights are known. What flows between the layers is not: it depends on the input. So a few hundred training samples
-# are sent through the network, and the ranges are read off. That is *calibration*. The obvious range is from the smallest value
-# to the largest. But a single outlier then stretches the steps for all others, and it may be better to cut it off. How
-# much better can be computed: quantise, go back, and take the mean square of what was lost.
+# are sent through the network, and the ranges are read off. That is *calibration*. The obvious range is from the
+# smallest value to the largest. But a single outlier then stretches the steps for all others, and it may be better to
+# cut it off. How much better can be computed: quantise, go back, and take the mean square of what was lost.
 
 # %% nbgrader={"grade": false, "grade_id": "mse_range", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1028,7 +1030,10 @@ def percentile_range(values: np.ndarray, bits: int = 8, percent: float = 99.9) -
     return float(low), float(high)
 
 
-def mse_range(values: np.ndarray, bits: int = 8, factors=tuple(np.linspace(1.0, 0.2, 41))) -> tuple[float, float]:
+FACTORS = tuple(np.linspace(1.0, 0.2, 41))
+
+
+def mse_range(values: np.ndarray, bits: int = 8, factors=FACTORS) -> tuple[float, float]:
     """The range, from the full one inwards, that loses least: with the smallest mean square of what quantising changes.
 
     Parameters
@@ -1173,13 +1178,13 @@ for method in CALIBRATIONS:
 # $$\sum_d x_d w_d + b = s_x s_w \Big( \sum_d q_d v_d \;-\; z \sum_d v_d \;+\; \frac{b}{s_x s_w} \Big).$$
 #
 # Everything in the large bracket is a whole number, if the bias is rounded to one. The first sum is a product of two
-# int8 matrices. It needs more room than its factors: a single product of two bytes can reach $2^{14}$, and an int8
-# ends at 127. So it is *accumulated* in int32, which has room for a hundred thousand such products. The second sum
-# depends on the weights alone.
+# int8 matrices. It needs more room than its factors: a single product of two bytes can reach $2^{14}$, and an int8 ends
+# at 127. So it is *accumulated* in int32, which has room for a hundred thousand such products. The second sum depends
+# on the weights alone.
 #
-# NumPy's `@` would keep the type of its inputs and overflow without a word. `np.einsum` takes the type to add up in, and
-# converts its inputs on the way, a small buffer at a time. This is the only place where the integer network multiplies
-# matrices, and it refuses anything but bytes.
+# NumPy's `@` would keep the type of its inputs and overflow without a word. `np.einsum` takes the type to add up in,
+# and converts its inputs on the way, a small buffer at a time. This is the only place where the integer network
+# multiplies matrices, and it refuses anything but bytes.
 
 # %%
 q, v = np.array([[100, 100]], np.int8), np.array([[100, 100]], np.int8)
@@ -1286,10 +1291,10 @@ test_integer_dense()
 #
 # The int32 sums have the scale $s_x s_w$. The next layer wants bytes of its own scale $s_y$, so each sum has to be
 # multiplied by $M = s_x s_w / s_y$, a real number. The chips that all this is made for often have no floats at all. But
-# any real number is nearly a whole number divided by a power of two: $M \approx m / 2^n$ with $m$ of 31 bits. So multiply by $m$ in
-# 64 bits, add half of $2^n$ so that the shift rounds, shift right by $n$ bits, and add the zero point. A `relu` costs
-# nothing at all: what is below the zero point becomes the zero point, and bytes have to be clipped at some lower end
-# anyway.
+# any real number is nearly a whole number divided by a power of two: $M \approx m / 2^n$ with $m$ of 31 bits. So
+# multiply by $m$ in 64 bits, add half of $2^n$ so that the shift rounds, shift right by $n$ bits, and add the zero
+# point. A `relu` costs nothing at all: what is below the zero point becomes the zero point, and bytes have to be
+# clipped at some lower end anyway.
 
 # %%
 #| export
@@ -1330,8 +1335,8 @@ test_requantize()
 # %% [markdown]
 # A layer, then, is bytes in, bytes out. The correction for the zero point depends on nothing that arrives, so it is
 # worked out once and put into the bias. (How? It is what the layer gives for a row of zeros: the product is 0, and what
-# remains is the bias, corrected.) Rows are taken a few at a time, because a sum needs eight bytes for a moment: only some
-# thousand sums exist at once.
+# remains is the bias, corrected.) Rows are taken a few at a time, because a sum needs eight bytes for a moment: only
+# some thousand sums exist at once.
 
 # %%
 #| export
@@ -1525,8 +1530,9 @@ for per_channel in (False, True):
 print(f"{'float32':34s} validation accuracy {accuracy_of(teacher, validation):.4f}")
 
 # %% [markdown]
-# Eight bits are nearly free. The scores are not the same as before, but almost all decisions are. What flowed between the
-# layers was bytes and int32 sums; to see it, send the validation digits through and look at what each layer was given.
+# Eight bits are nearly free. The scores are not the same as before, but almost all decisions are. What flowed between
+# the layers was bytes and int32 sums; to see it, send the validation digits through and look at what each layer was
+# given.
 
 # %%
 network = quantize_model(teacher, train.features)
@@ -1541,9 +1547,10 @@ print(f"scores differ by {difference.mean():.3f} on average; they reach from {pl
 # %% [markdown]
 # ### What it saves, and what it does not
 #
-# Memory: a quarter, for weights and for what flows. Time is another matter. On a processor with instructions for products of
-# bytes, and with a library that uses them, int8 is several times faster than float32. NumPy has no such library. Its
-# float product is made by hand, by people who know the caches of every processor; its integer product is a plain loop.
+# Memory: a quarter, for weights and for what flows. Time is another matter. On a processor with instructions for
+# products of bytes, and with a library that uses them, int8 is several times faster than float32. NumPy has no such
+# library. Its float product is made by hand, by people who know the caches of every processor; its integer product is a
+# plain loop.
 
 # %%
 def peak_bytes(call) -> int:
@@ -1574,8 +1581,9 @@ with no_grad():
         print(f"batch of {rows:3d}   float32 {1e3 * seconds(lambda: wide(some), 3):8.3f} ms   int8 {1e3 * seconds(lambda: wide_int8(some), 3):8.3f} ms")
 
 # %% [markdown]
-# So here, quantising makes the network smaller, and slower. Whoever reports a speed-up by int8 has to say on which machine and
-# with which kernels; this chapter can only report what it prints.
+# So here, quantising makes a network smaller, and for large batches slower. Whoever reports a speed-up by int8 has to
+# say on which machine, with which kernels, and beside what else. (The float product uses several threads. On a machine
+# that is busy with other things they wait for each other, and then the comparison says little.)
 #
 # ## Training for few bits
 #
@@ -1586,14 +1594,15 @@ for bits in (8, 6, 4, 3, 2):
     print(f"{bits} bits: validation accuracy {accuracy_of(quantize_model(teacher, train.features, bits=bits), validation):.4f}")
 
 # %% [markdown]
-# With two bits a weight is $-s$, 0 or $s$, and the network never learned to live with that. It could: let it feel the rounding
-# while it trains. In the forward pass weights and inputs are quantised and brought back at once, floats again, but only those
-# that integers can stand for. This is called *fake quantisation*, and training with it *quantisation-aware*.
+# With two bits a weight is $-s$, 0 or $s$, and the network never learned to live with that. It could: let it feel the
+# rounding while it trains. In the forward pass weights and inputs are quantised and brought back at once, floats again,
+# but only those that integers can stand for. This is called *fake quantisation*, and training with it
+# *quantisation-aware*.
 #
-# One difficulty stands in the way. Rounding is a staircase: its slope is 0 almost everywhere, so every gradient would die at it.
-# The remedy is bold, and works: behave on the way back as if the staircase were the straight line that it follows, and
-# hand the gradient through (the *straight-through estimator*; Bengio et al. 2013). Where the value was clipped there is no
-# staircase, only a wall, and there the gradient is 0.
+# One difficulty stands in the way. Rounding is a staircase: its slope is 0 almost everywhere, so every gradient would
+# die at it. The remedy is bold, and works: behave on the way back as if the staircase were the straight line that it
+# follows, and hand the gradient through (the *straight-through estimator*; Bengio et al. 2013). Where the value was
+# clipped there is no staircase, only a wall, and there the gradient is 0.
 
 # %% nbgrader={"grade": false, "grade_id": "straight_through", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1692,9 +1701,9 @@ def test_straight_through():
 test_straight_through()
 
 # %% [markdown]
-# A layer that trains this way shares its parameters with an ordinary one. The scale of the weights follows the weights, step
-# by step; the range of the input is the one that was calibrated. After training, the ordinary network has become used to
-# being quantised, and `quantize_model` makes integers of it.
+# A layer that trains this way shares its parameters with an ordinary one. The scale of the weights follows the weights,
+# step by step; the range of the input is the one that was calibrated. After training, the ordinary network has become
+# used to being quantised, and `quantize_model` makes integers of it.
 
 # %%
 #| export
@@ -1765,10 +1774,10 @@ for bits in (3, 2):
 #
 # ## A small network that imitates a large one
 #
-# A small network, trained on the labels, is told one thing about each digit: its class. The large one knows more. Of a sloppy
-# seven it says *seven, perhaps a one, surely no eight*. *Distillation* (Hinton et al. 2015) trains the small network, the *student*, on
-# what the large one, the *teacher*, says. A confident teacher says almost nothing beside the class, so both soften their scores: they
-# are divided by a *temperature* $T$ before the softmax.
+# A small network, trained on the labels, is told one thing about each digit: its class. The large one knows more. Of a
+# sloppy seven it says *seven, perhaps a one, surely no eight*. *Distillation* (Hinton et al. 2015) trains the small
+# network, the *student*, on what the large one, the *teacher*, says. A confident teacher says almost nothing beside the
+# class, so both soften their scores: they are divided by a *temperature* $T$ before the softmax.
 
 # %%
 scores = plain(teacher(as_tensor(train.features[:200])))
@@ -1778,11 +1787,12 @@ for temperature in (1, 4, 20):
     print(f"T = {temperature:2d}   " + "  ".join(f"{k}: {v:.3f}" for k, v in enumerate(p)))
 
 # %% [markdown]
-# The loss has two parts. The *soft* part asks how far the student's softened probabilities $q$ are from the teacher's $p$: the
-# Kullback–Leibler divergence $\sum_k p_k (\log p_k - \log q_k)$, averaged over the batch, which is 0 where they agree.
-# Its slope shrinks with $1/T^2$, so it is multiplied by $T^2$ to stay comparable. The *hard* part is the usual cross-entropy with
-# the labels, at $T = 1$. A weight $\alpha$ joins them: $\alpha\, T^2\, \mathrm{soft} + (1 - \alpha)\, \mathrm{hard}$. Everything is
-# computed from the scores, through `log_softmax`, for the reason that the training chapter gives.
+# The loss has two parts. The *soft* part asks how far the student's softened probabilities $q$ are from the teacher's
+# $p$: the Kullback–Leibler divergence $\sum_k p_k (\log p_k - \log q_k)$, averaged over the batch, which is 0 where
+# they agree. Its slope shrinks with $1/T^2$, so it is multiplied by $T^2$ to stay comparable. The *hard* part is the
+# usual cross-entropy with the labels, at $T = 1$. A weight $\alpha$ joins them:
+# $\alpha\, T^2\, \mathrm{soft} + (1 - \alpha)\, \mathrm{hard}$. Everything is computed from the scores, through
+# `log_softmax`, for the reason that the training chapter gives.
 
 # %% nbgrader={"grade": false, "grade_id": "distillation_loss", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1875,7 +1885,7 @@ def checked_temperature(value) -> float:
 #         The mean was taken over all entries. The divergence of a row is a sum over its classes; only the rows are averaged.
 #       code: |
 #         log_p, log_q = log_softmax(t / temperature), log_softmax(logits / temperature)
-#         soft = mean(np.exp(log_p) * (log_p - log_q))
+#         soft = (np.exp(log_p) * (log_p - log_q)).mean()
 #         return alpha * temperature**2 * soft + (1 - alpha) * CrossEntropyLoss()(logits, targets)
 
 # %% nbgrader={"grade": true, "grade_id": "test_distillation_loss", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
@@ -1940,9 +1950,10 @@ for name, alpha in (("from the labels", 0.0), ("from the teacher", 1.0)):
     print(f"a student of {count_parameters(student):,} parameters, {name:17s} validation accuracy {min(found):.4f} and {max(found):.4f} (two seeds)")
 
 # %% [markdown]
-# With all labels at hand, and digits as easy as these, the teacher has nothing to add, and to imitate all its scores is the harder
-# task for a network so small. To see what is hidden in them, take something away. The students below never see a three. One learns from the labels of all other digits; the other is told what the
-# teacher says about the very same pictures, and no labels at all (Hinton et al. 2015 did this with MNIST).
+# With all labels at hand, and digits as easy as these, the teacher has nothing to add, and to imitate all its scores is
+# the harder task for a network so small. To see what is hidden in them, take something away. The students below never
+# see a three. One learns from the labels of all other digits; the other is told what the teacher says about the very
+# same pictures, and no labels at all (Hinton et al. 2015 did this with MNIST).
 
 # %%
 no_threes = train.subset(np.flatnonzero(train.targets != 3))
@@ -1953,16 +1964,16 @@ for name, alpha in (("labels", 0.0), ("teacher", 1.0)):
     print(f"from the {name:8s} without a three: reads {accuracy_of(student, threes):.3f} of the threes, {accuracy_of(student, others):.3f} of the others")
 
 # %% [markdown]
-# It reads threes, and has not seen one. All it knows of them is how much like a three the teacher found every eight, nine and five. That is
-# what the soft scores carry beyond the class.
+# It reads threes, and has not seen one. All it knows of them is how much like a three the teacher found every eight,
+# nine and five. That is what the soft scores carry beyond the class.
 #
 # ## Two thin matrices for a large one
 #
-# A matrix $W$ of shape $(D, K)$ of *rank* $r$ is a product $A B$ of shapes $(D, r)$ and $(r, K)$: $r (D + K)$ numbers in
-# the place of $D K$. A trained matrix has full rank, but some of its directions matter more than others. The singular value
-# decomposition $W = U\, \mathrm{diag}(s)\, V^T$ sorts them: $s_1 \ge s_2 \ge \dots \ge 0$. Keep the first $r$, and what
-# is lost, measured as the sum of the squares of all entries, is $s_{r+1}^2 + s_{r+2}^2 + \dots$, and no other matrix of rank $r$
-# loses less (Eckart & Young 1936). The sum of all $s_i^2$ is called the *energy*.
+# A matrix $W$ of shape $(D, K)$ of *rank* $r$ is a product $A B$ of shapes $(D, r)$ and $(r, K)$: $r (D + K)$ numbers
+# in the place of $D K$. A trained matrix has full rank, but some of its directions matter more than others. The
+# singular value decomposition $W = U\, \mathrm{diag}(s)\, V^T$ sorts them: $s_1 \ge s_2 \ge \dots \ge 0$. Keep the
+# first $r$, and what is lost, measured as the sum of the squares of all entries, is $s_{r+1}^2 + s_{r+2}^2 + \dots$,
+# and no other matrix of rank $r$ loses less (Eckart & Young 1936). The sum of all $s_i^2$ is called the *energy*.
 
 # %%
 for place in (0, 2, 4):
@@ -2101,9 +2112,9 @@ for energy in (0.9, 0.7, 0.5, 0.3):
 # %% [markdown]
 # ## A file that is really smaller
 #
-# An array of zeros and other numbers is as long in memory as any other array, and just as long in an `.npz` file. To write a
-# pruned layer in less, say where its weights are, a bit for each place, and then only the weights that are there. At 90% zeros that is a bit and a
-# tenth of 32, for each weight, in the place of 32.
+# An array of zeros and other numbers is as long in memory as any other array, and just as long in an `.npz` file. To
+# write a pruned layer in less, say where its weights are, a bit for each place, and then only the weights that are
+# there. At 90% zeros that is a bit and a tenth of 32, for each weight, in the place of 32.
 
 # %% nbgrader={"grade": false, "grade_id": "pack_sparse", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -2196,11 +2207,12 @@ def test_pack_sparse():
 test_pack_sparse()
 
 # %% [markdown]
-# The file describes the network as well, so that it can be built again from the file alone: its shape is no longer the one it was trained with.
-# That is where file formats become dangerous. Pickle describes objects by saying which function is to be called with
-# which arguments, and a pickle file from a stranger can call any function there is. Ours says the *name* of each kind of layer, and the reader looks
-# it up in a table of those it knows. All arrays of one dtype stand one after the other in a single array, because each array in an `.npz` file
-# costs some two hundred bytes of labels, as much as a small layer.
+# The file describes the network as well, so that it can be built again from the file alone: its shape is no longer the
+# one it was trained with. That is where file formats become dangerous. Pickle describes objects by saying which
+# function is to be called with which arguments, and a pickle file from a stranger can call any function there is. Ours
+# says the *name* of each kind of layer, and the reader looks it up in a table of those it knows. All arrays of one
+# dtype stand one after the other in a single array, because each array in an `.npz` file costs some two hundred bytes
+# of labels, as much as a small layer.
 
 # %%
 #| export
@@ -2386,19 +2398,20 @@ with tempfile.TemporaryDirectory() as folder:
 # %% [markdown]
 # ## The same with convolutions
 #
-# Nothing here was made for dense layers alone. A small network with convolutions, batch normalisation and pooling goes the same ways. In
-# integers, a convolution is the dense layer from above, applied to every window. Around the picture it meets padding, which stands for 0, and so has to be filled
-# with the zero point; pooling takes the largest integer, because quantising keeps the order.
+# Nothing here was made for dense layers alone. A small network with convolutions, batch normalisation and pooling goes
+# the same ways. In integers, a convolution is the dense layer from above, applied to every window. Around the picture
+# it meets padding, which stands for 0, and so has to be filled with the zero point; pooling takes the largest integer,
+# because quantising keeps the order.
 
 # %%
 pictures, pictures_validation, pictures_test = (with_channels(part) for part in (train, validation, test))
 rng = np.random.default_rng(0)
 cnn = Sequential([
-    Conv2D(1, 8, 3, padding=1, rng=rng), BatchNorm(8), ReLU(), MaxPool2D(2),
-    Conv2D(8, 16, 3, padding=1, rng=rng), BatchNorm(16), ReLU(), MaxPool2D(2),
-    Flatten(), Dense(64, 10, rng=rng),
+    Conv2D(1, 16, 3, padding=1, rng=rng), BatchNorm(16), ReLU(), MaxPool2D(2),
+    Conv2D(16, 32, 3, padding=1, rng=rng), BatchNorm(32), ReLU(), MaxPool2D(2),
+    Flatten(), Dense(128, 10, rng=rng),
 ])  # fmt: skip
-fit(cnn, pictures, epochs=15)
+fit(cnn, pictures, epochs=10)
 cnn.eval()
 cnn_int8 = quantize_model(cnn, pictures.features)
 print(f"{count_parameters(cnn):,} parameters: validation accuracy {accuracy_of(cnn, pictures_validation):.4f} in floats, {accuracy_of(cnn_int8, pictures_validation):.4f} in integers")
@@ -2415,8 +2428,9 @@ for layer in cnn_int8.layers:
 # %% [markdown]
 # ## The table
 #
-# Now all of it, once, on the test digits, which took part in no choice. Each row is a network that was made from the same
-# trained one. *Bytes* is the length of the file on disk, *one* and *all* the time for a single digit and for all test digits at once.
+# Now all of it, once, on the test digits, which took part in no choice. Each row is a network that was made from the
+# same trained one. *Bytes* is the length of the file on disk, *one* and *all* the time for a single digit and for all
+# test digits at once.
 
 # %%
 #| export
@@ -2511,10 +2525,11 @@ for title, model, data, unseen in (("dense", teacher, train, test), ("convolutio
             print(table_row(name, rows[name], rows["float32"]))
 
 # %% [markdown]
-# Some readings. Single weights go the furthest in bytes and not at all in time. Whole units save both, wherever it runs. Eight bits save three
-# quarters for next to nothing in accuracy; their time is NumPy's, not theirs. The techniques add up, because they remove different things: the
-# last of the common rows is smaller than any of its parts. And a small network that was trained well from the start is hard to beat. On a
-# hundred times as many pictures, with a task that needs its size, distillation comes into its own.
+# Some readings. Single weights go the furthest in bytes and not at all in time. Whole units save both, wherever it
+# runs. Eight bits save three quarters for next to nothing in accuracy; their time is NumPy's, not theirs. The
+# techniques add up, because they remove different things: the last of the common rows is smaller than any of its parts.
+# And a small network that was trained well from the start is hard to beat. On a hundred times as many pictures, with a
+# task that needs its size, distillation comes into its own.
 #
 # Which of these would you take? The picture asks how much accuracy a byte is worth.
 
@@ -2526,14 +2541,14 @@ for axes, (title, rows) in zip(grid, found.items()):
         axes.annotate(f" {name}", (row["bytes"] / 1000, row["accuracy"]), fontsize=6, va="bottom", rotation=20)
     axes.set(xscale="log", xlabel="file, kB", title=title)
 grid[0].set_ylabel("test accuracy")
-figure.suptitle("A tenth of the bytes costs hardly any right answers (squares: floats; circles: integers)")
+figure.suptitle("The smallest files come from several techniques together (squares: floats; circles: integers)")
 plt.show()
 
 # %% [markdown]
 # ## Against the real thing
 #
-# PyTorch's quantisation, its straight-through gradient, its magnitude pruning and its Kullback–Leibler divergence, where it is
-# installed, on the same numbers.
+# PyTorch's quantisation, its straight-through gradient, its magnitude pruning and its Kullback–Leibler divergence,
+# where it is installed, on the same numbers.
 
 # %%
 try:
@@ -2548,7 +2563,8 @@ else:
     v, t = Variable(x), torch.tensor(x, requires_grad=True)
     ours, theirs = fake_quantize(v, scale, zero_point), torch.fake_quantize_per_tensor_affine(t, scale, zero_point, -128, 127)
     ours.sum().backward(), theirs.sum().backward()
-    print(f"quantised and brought back, differ by at most {abs(ours.data - theirs.detach().numpy()).max():.1e}")
+    steps = np.rint(abs(ours.data - theirs.detach().numpy()) / scale)
+    print(f"quantised and brought back: {np.count_nonzero(steps)} of {steps.size} entries differ, by at most {steps.max():.0f} step (PyTorch multiplies by 1 / scale)")
     print("straight-through gradients equal:", np.array_equal(v.grad.data, t.grad.numpy()))
     layer = torch.nn.Linear(40, 50)
     with torch.no_grad():
@@ -2564,13 +2580,15 @@ else:
 # %% [markdown]
 # ## Where next
 #
-# - *One threshold for all layers.* `prune` takes the same fraction from every layer. Take the smallest weights of the whole network, wherever
-#   they are. Which layers lose most? Does it read better at 95% zeros?
-# - *Prune a little, tune a little.* Go to 98% zeros in ten rounds, with an epoch of fine-tuning after each (Zhu & Gupta 2018). How much of what one single cut
-#   loses comes back? Then start the survivors from the values they had before training: the *lottery ticket* (Frankle & Carbin 2019).
-# - *Fewer bits in the file.* A network with two bits still spends eight on each weight. Pack four of them into a byte. Then look at how often each value
-#   occurs, and give the frequent ones shorter codes (Huffman coding; Han et al. 2016). `np.savez_compressed` does the last part blindly: how far does it get?
+# - *One threshold for all layers.* `prune` takes the same fraction from every layer. Take the smallest weights of the
+#   whole network, wherever they are. Which layers lose most? Does it read better at 95% zeros?
+# - *Prune a little, tune a little.* Go to 98% zeros in ten rounds, with an epoch of fine-tuning after each (Zhu & Gupta
+#   2018). How much of what one single cut loses comes back? Then start the survivors from the values they had before
+#   training: the *lottery ticket* (Frankle & Carbin 2019).
+# - *Fewer bits in the file.* A network with two bits still spends eight on each weight. Pack four of them into a byte.
+#   Then look at how often each value occurs, and give the frequent ones shorter codes (Huffman coding; Han et al.
+#   2016). `np.savez_compressed` does the last part blindly: how far does it get?
 #
-# Left out here, and present in the real ones: kernels for products of bytes, quantised activations of fewer bits, sums and joins of branches with
-# different scales, softmax and layer normalisation in integers, ranges that are learned (Esser et al. 2020), and formats that
-# other programs read, such as ONNX.
+# Left out here, and present in the real ones: kernels for products of bytes, quantised activations of fewer bits, sums
+# and joins of branches with different scales, softmax and layer normalisation in integers, ranges that are learned
+# (Esser et al. 2020), and formats that other programs read, such as ONNX.
