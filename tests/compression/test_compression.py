@@ -655,7 +655,7 @@ def test_every_technique_reads_digits(digits, teacher):
     for name in ("int8, one scale a matrix", "int8, a scale for each unit"):
         assert abs(found[name]["accuracy"] - whole["accuracy"]) <= 0.011
         assert found[name]["bytes"] < 0.36 * whole["bytes"]
-    assert found["half the units, 60% zeros, int8"]["bytes"] < 0.15 * whole["bytes"]
+    assert found["half the units, 60% zeros, int8"]["bytes"] < 0.17 * whole["bytes"]
 
 
 def test_a_convolutional_network_reads_digits_in_integers(digits):
