@@ -228,6 +228,7 @@ def test_magnitude_mask():
     check(magnitude_mask(w, 1.0), [[False, False, False], [False, False, False]])
     check(magnitude_mask(np.array([2.0, -2.0, 2.0, 2.0]), 0.5), [False, False, True, True])
     check(magnitude_mask(np.array([1.0, 4.0, 3.0, 2.0]), 0.3), [False, True, True, True])
+    check(magnitude_mask(np.array([2.0, 1.0] * 30), 0.05), [True, False] * 3 + [True] * 54)
     check(str(magnitude_mask(w, 0.5).dtype), "bool")
     check(w, [[0.1, 3.0, 0.2], [-0.3, -2.0, 1.0]])
     check_raises(ValueError, lambda: magnitude_mask(w, 1.5), "sparsity is 1.5, expected a number from 0 to 1")
@@ -1127,7 +1128,8 @@ def test_mse_range():
     # steps of 4 lose 1 + 4 + 1 = 6; steps of 2 lose 1 + 1 + 36; steps of 1 lose 81
     check(mse_range(few, bits=2, factors=(1.0, 0.5, 0.25)), (0.0, 12.0))
     check(mse_range(-few, bits=2, factors=(0.5, 1.0)), (-12.0, 0.0))
-    check(mse_range(np.array([0.0, 255.0]), factors=(1.0, 1.0)), (0.0, 255.0))
+    check(mse_range(-ones, bits=2, factors=(1.0, 0.25)), (-3.0, 0.0))
+    check(mse_range(np.array([0.0, 6.0]), bits=2, factors=(1.0, 1.5)), (0.0, 6.0))  # steps of 2 or of 3, nothing is lost
     check_raises(ValueError, lambda: mse_range(np.array([])), "there are no values")
     check_raises(ValueError, lambda: mse_range(np.array([1.0, np.nan])), "NaN")
 
@@ -1631,7 +1633,7 @@ def straight_through(g, x, scale, zero_point=0, bits=8):
     ----------
     g : gradient with respect to the result, the shape of x
     x, scale, zero_point, bits
-        As for `fake_quantize`. x may be a Variable; `plain(x)` is its array.
+        As for `fake_quantize`. x may be a Variable, and ``np.rint`` of one is a constant.
 
     Returns
     -------
@@ -1639,7 +1641,7 @@ def straight_through(g, x, scale, zero_point=0, bits=8):
     """
     smallest, largest = integer_range(bits)
     ### BEGIN SOLUTION straight_through
-    q = np.rint(plain(x) / scale) + zero_point
+    q = np.rint(x / scale) + zero_point
     return g * ((q >= smallest) & (q <= largest))
     ### END SOLUTION
 
@@ -1652,7 +1654,7 @@ gradient(fake_quantize, x=straight_through)
 #   hints:
 #     - For which x did fake_quantize change nothing but the digits after the point, and for which did it cut off more?
 #     - Compute the integer before clipping. Where it lies between smallest and largest, ends included, the gradient passes.
-#     - "g * ((q >= ...) & (q <= ...)), where q = np.rint(plain(x) / scale) + ..."
+#     - "g * ((q >= ...) & (q <= ...)), where q = np.rint(x / scale) + ..."
 #   misconceptions:
 #     - name: lets everything through
 #       says: >-
@@ -1664,25 +1666,25 @@ gradient(fake_quantize, x=straight_through)
 #         The slope of a staircase is 0 nearly everywhere, so nothing would ever be learned. Hand the gradient through where nothing was
 #         clipped.
 #       code: |
-#         return g * np.zeros(plain(x).shape, plain(x).dtype)
+#         return g * np.zeros(x.shape)
 #     - name: stops at the ends
 #       says: >-
 #         The smallest and the largest integer are integers like the others: what rounds to them was not clipped.
 #       code: |
-#         q = np.rint(plain(x) / scale) + zero_point
+#         q = np.rint(x / scale) + zero_point
 #         return g * ((q > smallest) & (q < largest))
 #     - name: forgets the zero point
 #       says: >-
 #         The integer is x / scale plus the zero point. Without it, the wrong end of the range is taken for clipped.
 #       code: |
-#         q = np.rint(plain(x) / scale)
+#         q = np.rint(x / scale)
 #         return g * ((q >= smallest) & (q <= largest))
 #     - name: divides by the scale
 #       says: >-
 #         The gradient was divided by the scale. Quantising divides by it, but bringing back multiplies by it: the line that the staircase
 #         follows has slope 1.
 #       code: |
-#         q = np.rint(plain(x) / scale) + zero_point
+#         q = np.rint(x / scale) + zero_point
 #         return g * ((q >= smallest) & (q <= largest)) / scale
 
 # %% nbgrader={"grade": true, "grade_id": "test_straight_through", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -1694,6 +1696,7 @@ def test_straight_through():
     check(straight_through(g, x, 0.25, zero_point=4, bits=3), [0.0, 0.0, 3.0, 4.0, 0.0, 6.0])
     check(straight_through(g, x, np.array([1.0, 0.25, 1.0, 0.25, 1.0, 0.25]), bits=3), [1.0, 0.0, 3.0, 0.0, 5.0, 0.0])
     v = Variable(x)
+    check(straight_through(g, v, 0.25, bits=3), [1.0, 0.0, 3.0, 0.0, 5.0, 0.0])
     fake_quantize(v, 0.25, 0, 3).sum().backward()
     check(v.grad, [1.0, 0.0, 1.0, 0.0, 1.0, 0.0])
     check(fake_quantize(x, 0.25, 0, 3), [0.25, 0.75, -1.0, -1.0, 0.75, -1.0])
@@ -2134,11 +2137,10 @@ def pack_sparse(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Notes
     -----
-    ``np.packbits(mask)`` packs an array of bools with one axis.
+    ``np.packbits(mask)`` packs bools, and lays an array of several axes out along one first. So does an index: ``array[mask]``.
     """
     ### BEGIN SOLUTION pack_sparse
-    flat = array.reshape(-1)
-    return np.packbits(flat != 0), flat[flat != 0]
+    return np.packbits(array != 0), array[array != 0]
     ### END SOLUTION
 
 
@@ -2157,8 +2159,8 @@ def unpack_sparse(bits: np.ndarray, values: np.ndarray, shape: tuple[int, ...]) 
 #   title: A bit for each weight
 #   hints:
 #     - What has to be known to put the weights that are there back into their places?
-#     - Lay the array out along one axis. Pack the mask of what is not zero, and take the entries where it is true.
-#     - "np.packbits(flat != 0), flat[...], where flat = array.reshape(...)"
+#     - Pack the mask of what is not zero, and take the entries where it is true.
+#     - "np.packbits(array != ...), array[...]"
 #   misconceptions:
 #     - name: a byte for each bit
 #       says: >-
