@@ -51,7 +51,13 @@ def measure(workload, seconds: float) -> dict:
             again = side_by_side(prepared[-1], seconds / MORE_PREPARATIONS)
             times |= {name: min(t, times[name]) for name, t in again.items()}
     ratios = {name: t / times["numpy"] for name, t in times.items()}
-    return {"figures": ratios, "unit": "x", "numpy_seconds": times["numpy"], "gate": workload.gate, "aim": workload.aim}
+    gates = {"gate": workload.gate, "aim": workload.aim, "beside": beside(ratios, workload.peer_gates)}
+    return {"figures": ratios, "unit": "x", "numpy_seconds": times["numpy"]} | gates
+
+
+def beside(ratios: dict, peer_gates: dict) -> dict:
+    """TinyTorch's ratio to other contestants that are here and that it has to keep up with, and how large it may be."""
+    return {peer: [ratios["tinytorch"] / ratios[peer], gate] for peer, gate in peer_gates.items() if peer in ratios}
 
 
 def measure_command(workload, seconds: float) -> dict:
@@ -66,6 +72,8 @@ def verdict(result) -> str:
     ours = result["figures"].get("tinytorch", result["figures"].get("tito"))
     if ours is None or result["gate"] is None:
         return ""
+    if any(ratio > gate for ratio, gate in result.get("beside", {}).values()):
+        return "MISSED"
     if result["aim"] is not None and ours <= result["aim"]:
         return "aim"
     return "gate" if ours <= result["gate"] else "MISSED"
@@ -83,7 +91,9 @@ def row(name, result, contestants) -> str:
         figure = "-" if value is None else f"{value:.2f}" if result["unit"] == "x" else f"{value:.1f} MB"
         cells.append(f"{figure:>10}")
     gate = " ".join(f"{'' if bound is None else f'{bound:.3g}':>6}" for bound in (result["gate"], result["aim"]))
-    return f"{name:14}{base}{''.join(cells)}  {gate}  {verdict(result)}"
+    compared = result.get("beside", {}).items()
+    peers_told = "".join(f", {ratio:.2f} of {peer} (gate {bound:.3g})" for peer, (ratio, bound) in compared)
+    return f"{name:14}{base}{''.join(cells)}  {gate}  {verdict(result)}{peers_told}"
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """The form of a workload."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass
@@ -18,6 +18,8 @@ class Workload:
     kind : "time", "memory", "import" or "command"
     allowance : float
         Seconds that a command may take beyond `gate` times what the base takes.
+    peer_gates : dict
+        For other contestants TinyTorch's largest ratio to them that is accepted, where they are installed.
     """
 
     name: str
@@ -27,3 +29,4 @@ class Workload:
     aim: float | None = None
     kind: str = "time"
     allowance: float = 0.0
+    peer_gates: dict[str, float] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from .layers import Dense, Dropout, Module, Parameter, checked_size, he_normal
 from .networks import Sequential
 from .tensor import Tensor, as_tensor, matmul, mean, operation, reshape, sqrt, wrap
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L115
+# %% ../../modules/source/10_cnn/cnn_dev.py #L116
 def conv2d_naive(image, kernel):
     """A picture seen through a kernel at every place, one multiplication at a time. Outside any derivative.
 
@@ -56,7 +56,7 @@ def conv2d_naive(image, kernel):
     ### END SOLUTION
     return wrap(out) if isinstance(image, Tensor) or isinstance(kernel, Tensor) else out
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L242
+# %% ../../modules/source/10_cnn/cnn_dev.py #L245
 def output_length(size: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
     """In how many places a kernel is laid along one axis.
 
@@ -93,26 +93,30 @@ def output_length(size: int, kernel: int, stride: int = 1, padding: int = 0, dil
         raise ValueError(f"a kernel of {kernel} with dilation {dilation} does not fit on {size} pixels{frame}.")
     return places
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L326
+# %% ../../modules/source/10_cnn/cnn_dev.py #L329
 def pair(layer: str, name: str, value, least: int = 1) -> tuple[int, int]:
     """`value` as a pair (down, across), once it is seen to be made of whole numbers of at least `least`."""
     both = value if isinstance(value, (tuple, list)) else (value, value)
     for n in both:
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < least:
-            raise ValueError(f"{layer}: {name} is {value!r:.60}, expected a whole number of at least {least}, or a pair of them.")
+            raise ValueError(
+                f"{layer}: {name} is {value!r:.60}, expected a whole number of at least {least}, or a pair of them."
+            )
     if len(both) != 2:
         raise ValueError(f"{layer}: {name} is {value!r:.60}, expected one number, or two: down and across.")
     return int(both[0]), int(both[1])
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L358
+# %% ../../modules/source/10_cnn/cnn_dev.py #L363
 def with_channels(dataset: ArrayDataset) -> ArrayDataset:
-    """A data set of pictures with features of shape (N, 1, height, width), as convolutions want them. The pixels are shared."""
+    """A data set of pictures with features of shape (N, 1, height, width), as convolutions want them; the pixels are shared."""
     if not isinstance(dataset, ArrayDataset):
-        raise TypeError(f"with_channels: {dataset!r:.60} is no ArrayDataset. An array of pictures (N, H, W) becomes (N, 1, H, W) by x[:, None].")
+        raise TypeError(
+            f"with_channels: {dataset!r:.60} is no ArrayDataset.\n  An array of pictures (N, H, W) becomes (N, 1, H, W) by x[:, None]."
+        )
     pictures = dataset.images
     return dataset.like(pictures.reshape(len(pictures), -1, *pictures.shape[-2:]), dataset.targets)
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L388
+# %% ../../modules/source/10_cnn/cnn_dev.py #L395
 def strided_view(x: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
     """A read-only view of x with this shape and these strides in bytes, once it is seen to stay inside x."""
     for sign in (1, -1):
@@ -153,7 +157,7 @@ def windows(x: np.ndarray, kernel_size, stride=(1, 1), dilation=(1, 1)) -> np.nd
     ### END SOLUTION
     return strided_view(x, shape, strides)
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L484
+# %% ../../modules/source/10_cnn/cnn_dev.py #L491
 def padded(x: np.ndarray, padding: tuple[int, int], value=0) -> np.ndarray:
     """x (N, C, H, W) with a frame of `value` around every picture; x itself where the frame is empty."""
     down, across = padding
@@ -203,13 +207,13 @@ def unfold(x, /, kernel_size, stride=1, padding=0, dilation=1):
     array, shape (N, C * kh * kw, OH * OW)
         A column for each place, top left to bottom right; in it the pixels of its window, channel by channel.
     """
-    kernel_size, stride, dilation = pair("unfold", "kernel_size", kernel_size), pair("unfold", "stride", stride), pair("unfold", "dilation", dilation)
-    x = padded(checked_images(x, "unfold"), pair("unfold", "padding", padding, 0))
-    view = windows(x, kernel_size, stride, dilation)
+    kernel_size, stride = pair("unfold", "kernel_size", kernel_size), pair("unfold", "stride", stride)
+    padding, dilation = pair("unfold", "padding", padding, 0), pair("unfold", "dilation", dilation)
+    view = windows(padded(checked_images(x, "unfold"), padding), kernel_size, stride, dilation)
     n, c, kh, kw, oh, ow = view.shape
     return view.reshape(n, c * kh * kw, oh * ow)
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L570
+# %% ../../modules/source/10_cnn/cnn_dev.py #L579
 def places(shape, kernel_size, stride, padding, dilation) -> tuple[int, int]:
     """Rows and columns of places where a kernel is laid on pictures of this shape, (N, C, H, W)."""
     kernel_size, stride = pair("conv2d", "kernel_size", kernel_size), pair("conv2d", "stride", stride)
@@ -235,8 +239,10 @@ def explain_conv2d(x: tuple, w: tuple, b: tuple, stride=1, padding=0, dilation=1
     try:
         places(x, w[2:], stride, padding, dilation)
     except ValueError as error:
-        too_large = f"{name} got pictures of {x[2]} x {x[3]}: {error}\n  Use a smaller kernel, padding, or fewer layers that shrink the pictures."
-        return str(error) if str(error).startswith("conv2d") else too_large
+        if str(error).startswith("conv2d"):  # the settings themselves are wrong
+            return str(error)
+        hint = "Use a smaller kernel, padding, or fewer layers that shrink the pictures."
+        return f"{name} got pictures of {x[2]} x {x[3]}: {error}\n  {hint}"
     return ""
 
 
@@ -248,7 +254,7 @@ def conv2d_composed(x, w, b, stride=1, padding=0, dilation=1, groups=1):
     out = matmul(reshape(w, (groups, o // groups, -1)), columns)
     return reshape(out, (n, o, *size)) + reshape(b, (-1, 1, 1))
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L615
+# %% ../../modules/source/10_cnn/cnn_dev.py #L627
 @operation(explain=explain_conv2d, keeps=True)
 def conv2d(x, w, b, /, stride=1, padding=0, dilation=1, groups=1):
     """Every window of every picture, weighted by every kernel (LeCun et al. 1989).
@@ -275,12 +281,12 @@ def conv2d(x, w, b, /, stride=1, padding=0, dilation=1, groups=1):
 
     Notes
     -----
-    Equals `conv2d_composed`. Below, `columns` are there already, ``n`` is the number of pictures, ``o`` of kernels,
-    and `size` is (OH, OW). The weights need the shape (groups, o // groups, ...) for the product. ``b[:, None, None]`` stands at the right
-    axis to be added in place.
+    Equals `conv2d_composed`. Below, `columns` are there already, ``n`` is the number of pictures, ``o`` of
+    kernels, and `size` is (OH, OW). The weights need the shape (groups, o // groups, ...) for the product.
+    ``b[:, None, None]`` stands at the right axis to be added in place.
     """
-    if x.ndim != 4 or w.ndim != 4 or groups < 1 or x.shape[1] != w.shape[1] * groups or len(w) % groups or b.shape != w.shape[:1]:
-        raise ValueError(explain_conv2d(x.shape, w.shape, b.shape, stride, padding, dilation, groups))
+    if problem := explain_conv2d(x.shape, w.shape, b.shape, stride, padding, dilation, groups):
+        raise ValueError(problem)
     n, o, size = len(x), len(w), places(x.shape, w.shape[2:], stride, padding, dilation)
     columns = unfold(x, w.shape[2:], stride, padding, dilation)
     columns = columns.reshape(n, groups, -1, columns.shape[-1])
@@ -290,7 +296,7 @@ def conv2d(x, w, b, /, stride=1, padding=0, dilation=1, groups=1):
     ### END SOLUTION
     return out, columns
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L746
+# %% ../../modules/source/10_cnn/cnn_dev.py #L760
 def met(i: int, count: int, stride: int, dilation: int) -> slice:
     """The pixels along an axis that entry i of a kernel meets in `count` places."""
     return slice(i * dilation, i * dilation + stride * count, stride)
@@ -303,7 +309,7 @@ def fold(columns, /, shape, kernel_size, stride=1, padding=0, dilation=1):
     Parameters
     ----------
     columns : array, shape (N, C * kh * kw, OH * OW)
-        As `unfold` gives them for pictures of `shape`.
+        As `unfold` gives them for pictures of `shape`. Groups may have an axis of their own before the rows.
     shape : tuple of int
         (N, C, H, W)
     kernel_size, stride, padding, dilation : int, or pair of int
@@ -321,8 +327,8 @@ def fold(columns, /, shape, kernel_size, stride=1, padding=0, dilation=1):
     ``met(i, oh, sh, dh)`` is the slice of pixels that kernel row i meets, ``met(j, ow, sw, dw)`` that of column j.
     """
     n, c, h, w = shape
-    (kh, kw), (sh, sw), (dh, dw) = pair("fold", "kernel_size", kernel_size), pair("fold", "stride", stride), pair("fold", "dilation", dilation)
-    ph, pw = pair("fold", "padding", padding, 0)
+    (kh, kw), (sh, sw) = pair("fold", "kernel_size", kernel_size), pair("fold", "stride", stride)
+    (ph, pw), (dh, dw) = pair("fold", "padding", padding, 0), pair("fold", "dilation", dilation)
     oh, ow = output_length(h, kh, sh, ph, dh), output_length(w, kw, sw, pw, dw)
     columns = columns.reshape(n, c, kh, kw, oh, ow)
     rows = np.zeros((n, c, kw, h + 2 * ph, ow), columns.dtype)
@@ -336,10 +342,14 @@ def fold(columns, /, shape, kernel_size, stride=1, padding=0, dilation=1):
     return out[:, :, ph : ph + h, pw : pw + w]
 
 
-gradient(unfold, x=lambda g, x_shape, kernel_size, stride, padding, dilation: fold(g, x_shape, kernel_size, stride, padding, dilation))
-gradient(fold, columns=lambda g, kernel_size, stride, padding, dilation: unfold(g, kernel_size, stride, padding, dilation))
+# fmt: off
+gradient(unfold, x=lambda g, x_shape, kernel_size, stride, padding, dilation:
+         fold(g, x_shape, kernel_size, stride, padding, dilation))
+gradient(fold, columns=lambda g, kernel_size, stride, padding, dilation:
+         unfold(g, kernel_size, stride, padding, dilation))
+# fmt: on
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L855
+# %% ../../modules/source/10_cnn/cnn_dev.py #L873
 def kernel_slope(g: np.ndarray, columns: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The gradient of the kernels of a convolution.
 
@@ -354,8 +364,8 @@ def kernel_slope(g: np.ndarray, columns: np.ndarray, shape: tuple[int, ...]) -> 
 
     Notes
     -----
-    `g` is given the shape (N, G, O / G, OH * OW) below. A matrix product for each picture and group, the sum over the pictures, a
-    reshape. ``a.mT`` has the last two axes of a exchanged.
+    `g` is given the shape (N, G, O / G, OH * OW) below. A matrix product for each picture and group, the sum over
+    the pictures, a reshape. ``a.mT`` has the last two axes of a exchanged.
     """
     g = g.reshape(len(g), columns.shape[1], -1, columns.shape[-1])
     ### BEGIN SOLUTION kernel_slope
@@ -363,7 +373,7 @@ def kernel_slope(g: np.ndarray, columns: np.ndarray, shape: tuple[int, ...]) -> 
     ### END SOLUTION
 
 
-def input_slope(g: np.ndarray, w: np.ndarray, shape: tuple[int, ...], stride=1, padding=0, dilation=1, groups=1) -> np.ndarray:
+def input_slope(g: np.ndarray, w: np.ndarray, shape: tuple, stride=1, padding=0, dilation=1, groups=1) -> np.ndarray:
     """The gradient of the pictures of a convolution.
 
     Parameters
@@ -378,14 +388,13 @@ def input_slope(g: np.ndarray, w: np.ndarray, shape: tuple[int, ...], stride=1, 
 
     Notes
     -----
-    `g` is given the shape (N, groups, O / groups, OH * OW) and `w` the shape (groups, O / groups, ...) below. The gradient of the columns is a product of the
-    two; as an array of shape (N, C * kh * kw, OH * OW) it goes to `fold`.
+    `g` is given the shape (N, groups, O / groups, OH * OW) and `w` the shape (groups, O / groups, ...) below. The
+    gradient of the columns is a product of the two, (N, groups, C / groups * kh * kw, OH * OW), which `fold` takes.
     """
     n, o, oh, ow = g.shape
     kernel_size, g, w = w.shape[2:], g.reshape(n, groups, o // groups, oh * ow), w.reshape(groups, o // groups, -1)
     ### BEGIN SOLUTION input_slope
-    columns = (w.mT @ g).reshape(n, -1, oh * ow)
-    return fold(columns, shape, kernel_size, stride, padding, dilation)
+    return fold(w.mT @ g, shape, kernel_size, stride, padding, dilation)
     ### END SOLUTION
 
 
@@ -398,7 +407,7 @@ gradient(
     b=lambda g: g.sum(axis=(0, 2, 3)),
 )
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1041
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1057
 class Conv2D(Module):
     """Kernels that see every window of a picture.
 
@@ -430,8 +439,8 @@ class Conv2D(Module):
         self.groups = checked_size(groups, "Conv2D", "groups")
         if self.in_channels % self.groups or self.out_channels % self.groups:
             raise ValueError(
-                f"Conv2D: {self.groups} groups do not divide {self.in_channels} input and {self.out_channels} output channels into equal parts.\n"
-                "  groups has to divide both numbers."
+                f"Conv2D: {self.groups} groups do not divide {self.in_channels} input and {self.out_channels} output channels\n"
+                "  into equal parts. groups has to divide both numbers."
             )
         if not callable(weight_init):
             raise TypeError(f"Conv2D: weight_init is {weight_init!r:.60}, expected a function such as he_normal.")
@@ -457,7 +466,7 @@ class Conv2D(Module):
 
 Conv2d = Conv2D  # the name in PyTorch
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1132
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1149
 def explain_pool(x: tuple, kernel_size, stride=None, padding=0) -> str:
     """Why pictures and settings of a pooling do not fit; empty where they do."""
     try:
@@ -475,7 +484,8 @@ def pool_settings(layer: str, kernel_size, stride=None, padding=0):
     kernel_size, padding = pair(layer, "kernel_size", kernel_size), pair(layer, "padding", padding, 0)
     if any(2 * p > k for p, k in zip(padding, kernel_size)):
         raise ValueError(
-            f"{layer}: padding is {padding}, more than half of the window, {kernel_size}.\n  Some windows would see nothing but padding."
+            f"{layer}: padding is {padding}, more than half of the window, {kernel_size}.\n"
+            "  Some windows would see nothing but padding."
         )
     return kernel_size, kernel_size if stride is None else pair(layer, "stride", stride), padding
 
@@ -498,21 +508,24 @@ def max_pool2d(x, /, kernel_size, stride=None, padding=0):
 
     Notes
     -----
-    Begin with entry 0 of all windows, and go through the others. ``entry > out`` is where the next one is larger. ``np.copyto(a, k, where=mask)`` writes k where the mask is
-    true. ``np.maximum(a, b, out=a)`` works in place.
+    `out` begins as entry 0 of all windows, and the loop goes through the others; `number` is k as an integer as small
+    as those in `which`. ``entry > out`` is where the next one is larger. ``np.copyto(a, k, where=mask)`` writes k
+    where a mask is true; for numbers that grow, ``np.maximum(a, mask * number, out=a)`` does the same, several times
+    faster.
     """
     kernel_size, stride, padding = pool_settings("pooling", kernel_size, stride, padding)
     view = windows(padded(checked_images(x, "pooling"), padding, -np.inf), kernel_size, stride)
     entries = [view[:, :, i, j] for i in range(kernel_size[0]) for j in range(kernel_size[1])]
     out, which = entries[0].copy(), np.zeros(entries[0].shape, np.min_scalar_type(len(entries)))
     for k, entry in enumerate(entries[1:], 1):
+        number = which.dtype.type(k)
         ### BEGIN SOLUTION max_pool2d
-        np.copyto(which, k, where=entry > out)
+        np.maximum(which, (entry > out) * number, out=which)  # numbers grow: the maximum writes this one over any before
         np.maximum(out, entry, out=out)
         ### END SOLUTION
     return out, which
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1226
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1248
 @operation
 def spread_largest(g, /, which, shape, kernel_size, stride=None, padding=0):
     """Zeros of `shape` with each entry of g (N, C, OH, OW) added at entry `which` of its window."""
@@ -520,8 +533,10 @@ def spread_largest(g, /, which, shape, kernel_size, stride=None, padding=0):
     n, c, h, w = shape
     oh, ow = g.shape[2:]
     out = np.zeros((n, c, h + 2 * ph, w + 2 * pw), g.dtype)
+    apart = sh >= kh and sw >= kw  # then no pixel is in two windows, and nothing has to be added up
     for k in range(kh * kw):
-        out[:, :, met(k // kw, oh, sh, 1), met(k % kw, ow, sw, 1)] += g * (which == k)
+        pixels = out[:, :, met(k // kw, oh, sh, 1), met(k % kw, ow, sw, 1)]
+        pixels[...] = g * (which == k) if apart else pixels + g * (which == k)
     return out[:, :, ph : ph + h, pw : pw + w]
 
 
@@ -530,14 +545,20 @@ def take_largest(x, /, which, kernel_size, stride=None, padding=0):
     """Of every window of x (N, C, H, W) the entry `which` (N, C, OH, OW)."""
     kernel_size, stride, padding = pool_settings("pooling", kernel_size, stride, padding)
     view = windows(padded(x, padding), kernel_size, stride)
-    return sum(view[:, :, k // kernel_size[1], k % kernel_size[1]] * (which == k) for k in range(kernel_size[0] * kernel_size[1]))
+    kh, kw = kernel_size
+    return sum(view[:, :, k // kw, k % kw] * (which == k) for k in range(kh * kw))
 
 
-gradient(max_pool2d, x=lambda g, kept, x_shape, kernel_size, stride, padding: spread_largest(g, kept, x_shape, kernel_size, stride, padding))
-gradient(spread_largest, g=lambda g, which, kernel_size, stride, padding: take_largest(g, which, kernel_size, stride, padding))
-gradient(take_largest, x=lambda g, which, x_shape, kernel_size, stride, padding: spread_largest(g, which, x_shape, kernel_size, stride, padding))
+# fmt: off
+gradient(max_pool2d, x=lambda g, kept, x_shape, kernel_size, stride, padding:
+         spread_largest(g, kept, x_shape, kernel_size, stride, padding))
+gradient(spread_largest, g=lambda g, which, kernel_size, stride, padding:
+         take_largest(g, which, kernel_size, stride, padding))
+gradient(take_largest, x=lambda g, which, x_shape, kernel_size, stride, padding:
+         spread_largest(g, which, x_shape, kernel_size, stride, padding))
+# fmt: on
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1273
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1303
 def avg_pool2d(x, kernel_size, stride=None, padding=0):
     """The mean of every window, zeros of the padding included.
 
@@ -581,7 +602,8 @@ class MaxPool2D(Module):
     def __repr__(self):
         settings = [self.kernel_size, *([self.stride] if self.stride != self.kernel_size or any(self.padding) else [])]
         told = [str(v[0] if v[0] == v[1] else v) for v in settings]
-        frame = [f"padding={self.padding[0] if self.padding[0] == self.padding[1] else self.padding}"] if any(self.padding) else []
+        down, across = self.padding
+        frame = [f"padding={down if down == across else self.padding}"] if down or across else []
         return f"{type(self).__name__}({', '.join(told + frame)})"
 
 
@@ -609,7 +631,7 @@ class Flatten(Module):
 
 MaxPool2d, AvgPool2d = MaxPool2D, AvgPool2D  # the names in PyTorch
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1363
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1396
 def receptive_field(layers: list[tuple[int, int]]) -> int:
     """How many pixels, along one axis, can reach a unit of the last layer.
 
@@ -631,7 +653,7 @@ def receptive_field(layers: list[tuple[int, int]]) -> int:
     ### END SOLUTION
     return field
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1466
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1500
 def channel_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of every channel, over the batch and all places.
 
@@ -657,7 +679,7 @@ def channel_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.vecdot(distance, distance).sum(axis=0) / count
     ### END SOLUTION
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1537
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1571
 def explain_batch_norm(x: tuple, gain: tuple, bias: tuple, mean=None, variance=None, epsilon=None) -> str:
     """Why the shapes of a batch normalisation do not fit; empty where they do."""
     if len(gain) != 1 or bias != gain:
@@ -725,7 +747,7 @@ gradient(
     bias=lambda g: g.sum(axis=(0, *range(2, g.ndim))),
 )
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1614
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1649
 class BatchNorm(Module):
     """Channels of mean 0 and variance 1, scaled and shifted by what training finds (Ioffe & Szegedy 2015).
 
@@ -789,8 +811,9 @@ class BatchNorm(Module):
         count = x.size // self.size
         if count < 2:
             raise ValueError(
-                f"BatchNorm({self.size}) got a single entry for each channel, of shape {x.shape}, and its variance says nothing.\n"
-                "  Train on larger batches (DataLoader(..., drop_last=True) leaves out a last one of 1), or call model.eval() to use the running statistics."
+                f"BatchNorm({self.size}) got a single entry for each channel, of shape {x.shape}: its variance says nothing.\n"
+                "  Train on larger batches (DataLoader(..., drop_last=True) leaves out a last one of 1),\n"
+                "  or call model.eval() to use the running statistics."
             )
         mean, variance = channel_statistics(x.data)
         self.remember(mean, variance, count)
@@ -808,7 +831,7 @@ class BatchNorm(Module):
 
 BatchNorm1d = BatchNorm2d = BatchNorm  # the names in PyTorch
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1771
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1807
 class Dropout2D(Dropout):
     """Sets whole channels of a picture to zero at random while training, and scales the others up (Tompson et al. 2015).
 
@@ -828,7 +851,7 @@ class Dropout2D(Dropout):
     def __repr__(self):
         return f"Dropout2D(rate={self.rate})"
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1845
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1884
 def random_rotation(images: np.ndarray, max_degrees: float = 10.0, rng: "np.random.Generator | int | None" = None) -> np.ndarray:
     """Turn every picture about its middle by up to `max_degrees` either way, each by chance its own.
 
@@ -848,7 +871,8 @@ def random_rotation(images: np.ndarray, max_degrees: float = 10.0, rng: "np.rand
     images, rng = number_array(images, "random_rotation"), np.random.default_rng(rng)
     if images.ndim not in (3, 4) or images.dtype.kind != "f":
         raise ValueError(
-            f"random_rotation: pictures of floats, (N, height, width) or (N, channels, height, width), are needed, not {images.dtype} {images.shape}."
+            "random_rotation: pictures of floats, (N, height, width) or (N, channels, height, width), are needed, "
+            f"not {images.dtype} {images.shape}."
         )
     if isinstance(max_degrees, bool) or not isinstance(max_degrees, (int, float, np.number)) or not 0 <= max_degrees <= 180:
         raise ValueError(f"random_rotation: max_degrees is {max_degrees!r:.40}; it has to be a number from 0 to 180.")
@@ -874,7 +898,7 @@ def interpolated(images: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray
         result = result + pixels * (share if images.ndim == 3 else share[..., None])
     return result if images.ndim == 3 else np.moveaxis(result, -1, 1)
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1909
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1950
 def lenet(classes: int = 10, rng: "np.random.Generator | int | None" = None) -> Sequential:
     """LeNet-5 for pictures (N, 1, 28, 28), with ReLU and max pooling (LeCun et al. 1998)."""
     rng = np.random.default_rng(rng)

@@ -1088,10 +1088,14 @@ def gradient_norms(model, loss_function, x, y) -> dict[str, float]:
 
 
 def dead_units(model, x) -> list[float]:
-    """For every `relu` in the forward pass, the fraction of its units that are 0 for all samples of x."""
+    """For every `relu` in the forward pass, the fraction of its units that are 0 for all samples of x.
+
+    A unit is an entry of the last axis; of pictures, (N, C, H, W), a channel.
+    """
     with trace() as t:
         model(x)
     outputs = [step.out.data for step in t.steps if step.operation.__name__ == "relu"]
+    outputs = [out.swapaxes(1, -1) if out.ndim == 4 else out for out in outputs]
     return [float((out.reshape(-1, out.shape[-1]) == 0).all(axis=0).mean()) for out in outputs]
 
 

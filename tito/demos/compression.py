@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from tito.demos import cnn
 from tito.errors import CourseError
 
 RUNS = Path(__file__).resolve().parents[2] / "runs"
@@ -35,6 +36,7 @@ def command(data, network, seed, epochs, tuning, picture):
 
     Exit status: 0 all went well, 1 there is no data (or no picture), 2 the command was wrong.
     """
+    cnn.one_thread()
     from tinytorch.core.compression import compressed, fit, measure, table_row
     from tinytorch.core.networks import count_parameters
 

@@ -60,28 +60,44 @@ def train(seed: int, epochs: int, learning_rate: float) -> dict:
     import numpy as np
 
     from tinytorch.core.activations import ReLU
-    from tinytorch.core.dataloader import DataLoader, digits_split, train_test_split
     from tinytorch.core.layers import Dense, Dropout, he_normal
     from tinytorch.core.networks import Sequential
-    from tinytorch.core.optimizers import AdamW, CosineLR
-    from tinytorch.core.training import Accuracy, CrossEntropyLoss, NotFiniteError, Trainer, confusion_matrix
+    from tinytorch.core.optimizers import AdamW
+
+    training, validation, test = parts()
+    rng = np.random.default_rng(seed)
+    hidden = Dense(64, HIDDEN, weight_init=he_normal, rng=rng)
+    model = Sequential([hidden, ReLU(), Dropout(DROPOUT, rng=rng), Dense(HIDDEN, 10, rng=rng)])
+    optimizer = AdamW(model.parameters(), learning_rate, weight_decay=WEIGHT_DECAY)
+    return measured(model, optimizer, training, training, validation, test, epochs, seed)
+
+
+def parts() -> tuple:
+    """The digits to train on, to watch and to test on: always the same."""
+    from tinytorch.core.dataloader import digits_split, train_test_split
 
     try:
         training, test = digits_split()
     except ValueError as error:  # the file is damaged
         raise CourseError(str(error)) from error
-    training, validation = train_test_split(training, test_size=VALIDATION, seed=1, stratify=True)
-    rng = np.random.default_rng(seed)
-    hidden = Dense(64, HIDDEN, weight_init=he_normal, rng=rng)
-    model = Sequential([hidden, ReLU(), Dropout(DROPOUT, rng=rng), Dense(HIDDEN, 10, rng=rng)])
-    optimizer = AdamW(model.parameters(), learning_rate, weight_decay=WEIGHT_DECAY)
+    return *train_test_split(training, test_size=VALIDATION, seed=1, stratify=True), test
+
+
+def measured(model, optimizer, training, seen, validation, test, epochs: int, seed: int, batch_size=BATCH_SIZE) -> dict:
+    """What comes of training on `seen`, which is `training` or made from it, and then of the test, once."""
+    import numpy as np
+
+    from tinytorch.core.dataloader import DataLoader
+    from tinytorch.core.optimizers import CosineLR
+    from tinytorch.core.training import Accuracy, CrossEntropyLoss, NotFiniteError, Trainer, confusion_matrix
+
     trainer = Trainer(model, optimizer, CrossEntropyLoss(), [Accuracy()])
     begun, problem = time.perf_counter(), ""
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             trainer.fit(
-                DataLoader(training, batch_size=BATCH_SIZE, seed=seed),
-                DataLoader(validation, batch_size=VALIDATION, shuffle=False),
+                DataLoader(seen, batch_size=batch_size, seed=seed),
+                DataLoader(validation, batch_size=min(len(validation), 1000), shuffle=False),
                 epochs=epochs,
                 schedule=CosineLR(optimizer, epochs),
             )
@@ -90,10 +106,10 @@ def train(seed: int, epochs: int, learning_rate: float) -> dict:
     seconds = time.perf_counter() - begun
     result = {"seed": seed, "seconds": seconds, "history": trainer.history, "problem": problem, "learnt": False}
     result |= {"parameters": sum(p.size for p in model.parameters()), "samples": len(training)}
-    result |= {"test": test, "accuracy": 0.0}
+    result |= {"test": test, "accuracy": 0.0, "model": model}
     if not problem:
         scores = trainer.predict(test.features)
-        known = trainer.evaluate(DataLoader(training, batch_size=len(training), shuffle=False))["accuracy"]
+        known = trainer.evaluate(DataLoader(training, batch_size=min(len(training), 2000), shuffle=False))["accuracy"]
         result |= {"scores": scores.numpy(), "accuracy": Accuracy()(scores, test.targets), "known": known}
         result |= {"matrix": confusion_matrix(scores, test.targets), "learnt": known >= LEARNT}
     return result
@@ -139,6 +155,11 @@ def draw(result: dict, file: Path | None) -> bool:
     curves(left, result)
     mistakes(right, result)
     file = RUNS / "digits.png" if file is None else file
+    return written(figure, file, f"curves and mistakes of seed {result['seed']}")
+
+
+def written(figure, file: Path, what: str) -> bool:
+    """Write a picture as a PNG, and say where it is; whether it could be written."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file, dpi=110)
@@ -146,7 +167,7 @@ def draw(result: dict, file: Path | None) -> bool:
         print(f"tito: the picture could not be written to {file}: {error}.", file=sys.stderr)
         print("  Choose another place: --picture FILE", file=sys.stderr)
         return False
-    print(f"curves and mistakes of seed {result['seed']}: {file}")
+    print(f"{what}: {file}")
     return True
 
 
@@ -155,7 +176,7 @@ def curves(figure, result: dict) -> None:
     history = result["history"]
     epochs = range(1, len(history) + 1)
     upper, lower = figure.subplots(2, 1, sharex=True)
-    lines = (("", "#0072b2", "-", "training, with dropout"), ("val_", "#d55e00", "--", "validation"))
+    lines = (("", "#0072b2", "-", "training"), ("val_", "#d55e00", "--", result.get("watched", "validation")))
     for axes, name in ((upper, "loss"), (lower, "accuracy")):
         for prefix, colour, style, label in lines:
             if len(history):
@@ -168,18 +189,19 @@ def curves(figure, result: dict) -> None:
     lower.set_xlabel("epoch")
 
 
-def mistakes(figure, result: dict) -> None:
-    """The test digits that were mistaken."""
+def mistakes(figure, result: dict, what: str = "digits") -> None:
+    """The test pictures that were mistaken."""
     if "scores" not in result:
         figure.suptitle("There is nothing to show: training stopped before its end")
         return
     guesses, test = result["scores"].argmax(axis=1), result["test"]
     wrong = (guesses != test.targets).nonzero()[0]
     more = ", 20 of them here" if len(wrong) > 20 else ""
-    figure.suptitle(f"{len(wrong)} of {len(test)} test digits were mistaken{more}")
+    figure.suptitle(f"{len(wrong):,} of {len(test):,} test {what} were mistaken{more}")
     grid = figure.subplots(4, 5).ravel()
     for axes in grid:
         axes.axis("off")
     for axes, i in zip(grid, wrong):
         axes.imshow(test.images[i], cmap="gray_r")
-        axes.set_title(f"{test.targets[i]} taken for {guesses[i]}", fontsize=9)
+        written_as, taken_for = test.target_names[test.targets[i]], test.target_names[guesses[i]]
+        axes.set_title(f"{written_as}{' ' if len(written_as) == 1 else chr(10)}taken for {taken_for}", fontsize=9)

@@ -17,13 +17,13 @@
 #
 # The network that reads digits sees a picture as a row of 64 numbers. Which of them are neighbours it was never told.
 # Nothing in a dense layer knows: exchange the columns of its input in any way, and its weights can be exchanged with
-# them. And since every pixel has weights of its own, what was learned about a stroke in one place is no help where the
-# same stroke stands a pixel further to the right. The network would have to see it there as well.
+# them. And since every pixel has weights of its own, what was learned about a stroke in one place is no help where
+# the same stroke stands a pixel further to the right. The network would have to see it there as well.
 #
 # A picture is more than its pixels. What is worth seeing in it, an edge, a corner, the end of a stroke, is small, and
 # can be anywhere. So let a unit look at a small window only, and let the same few weights look at every window. That
-# is a *convolution*. This chapter builds it: the operation, its gradient, and what stands around it in a network. At the
-# end such a network reads the digits better than the dense one, with weights that one can look at.
+# is a *convolution*. This chapter builds it: the operation, its gradient, and what stands around it in a network. At
+# the end such a network reads the digits better than the dense one, with weights that one can look at.
 
 # %%
 #| default_exp core.cnn
@@ -56,9 +56,9 @@ from tinytorch.testing import check, check_raises
 # %% [markdown]
 # ## What a dense layer does not know
 #
-# First the complaint, measured. One network learns the digits; another learns them with their pixels shuffled, always in
-# the same way, so that no human could read them. Then the first network is shown its test pictures again, moved by one
-# pixel to the right.
+# First the complaint, measured. One network learns the digits; another learns them with their pixels shuffled, always
+# in the same way, so that no human could read them. Then the first network is shown its test pictures again, moved by
+# one pixel to the right.
 
 # %%
 training, test = digits_split()
@@ -80,14 +80,15 @@ def accuracy(trainer, features, targets):
 shuffled = np.random.default_rng(0).permutation(64)
 mlp = train(create_mlp(64, [128], 10, rng=0), training)
 blind = train(create_mlp(64, [128], 10, rng=0), training.like(training.features[:, shuffled], training.targets))
-right = np.roll(validation.images, 1, axis=2)  # the last column of these pictures, which comes in on the left, is all but empty
+right = np.roll(validation.images, 1, axis=2)  # what comes in on the left is the last column, all but empty here
 print("validation digits                       ", accuracy(mlp, validation.features, validation.targets))
 print("the same, all pixels shuffled throughout", accuracy(blind, validation.features[:, shuffled], validation.targets))
 print("moved one pixel to the right            ", accuracy(mlp, right.reshape(-1, 64), validation.targets))
 
 # %% [markdown]
-# Shuffling does not trouble the network, which says how little it makes of what we call a picture. Moving everything by
-# one pixel, which a reader hardly notices, ruins it. And then there is the price of a weight for every pixel and unit:
+# Shuffling does not trouble the network, which says how little it makes of what we call a picture. Moving everything
+# by one pixel, which a reader hardly notices, ruins it. And then there is the price of a weight for every pixel and
+# unit:
 
 # %%
 for name, pixels in (("digit, 8 x 8", 64), ("digit, 28 x 28", 28 * 28), ("photograph, 224 x 224, colour", 224 * 224 * 3)):
@@ -96,10 +97,10 @@ for name, pixels in (("digit, 8 x 8", 64), ("digit, 28 x 28", 28 * 28), ("photog
 # %% [markdown]
 # ## A kernel, by hand
 #
-# Take a small array of weights, the *kernel*. Lay it on the picture, multiply each weight by the pixel below it, and add up.
-# That is one number. It answers: how much does this place look like the kernel? Then move the kernel by a pixel.
-# With weights of -1 in the left column and 1 in the right one, the answer is large where it gets darker from left
-# to right, negative where it gets lighter, and 0 where nothing changes: a detector for upright edges.
+# Take a small array of weights, the *kernel*. Lay it on the picture, multiply each weight by the pixel below it, and
+# add up. That is one number. It answers: how much does this place look like the kernel? Then move the kernel by a
+# pixel. With weights of -1 in the left column and 1 in the right one, the answer is large where it gets darker from
+# left to right, negative where it gets lighter, and 0 where nothing changes: a detector for upright edges.
 
 # %%
 digit = training.images[training.targets == 0][3]
@@ -107,8 +108,8 @@ edge = np.array([[-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0]])
 print("at row 2, column 0:", (digit[2:5, 0:3] * edge).sum(), "   at row 2, column 5:", (digit[2:5, 5:8] * edge).sum())
 
 # %% [markdown]
-# Now for all places. Call the picture `image (H, W)` and the kernel `(kh, kw)`. The kernel fits in `H - kh + 1` places down and
-# `W - kw + 1` across. Write it with loops first, two over the places and two over the kernel.
+# Now for all places. Call the picture `image (H, W)` and the kernel `(kh, kw)`. The kernel fits in `H - kh + 1`
+# places down and `W - kw + 1` across. Write it with loops first, two over the places and two over the kernel.
 
 # %% nbgrader={"grade": false, "grade_id": "conv2d_naive", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -216,9 +217,9 @@ fig.suptitle("Nine weights find every upright edge, and nine others every lying 
 plt.show()
 
 # %% [markdown]
-# What answers a kernel gives is called a *feature map*. It is a picture again, a little smaller, and its pixels mean something
-# else. What about a digit that was moved? The same weights meet the same strokes, only elsewhere. So the feature map
-# has to move too. That is called *equivariance*, and the claim is quickly checked:
+# What answers a kernel gives is called a *feature map*. It is a picture again, a little smaller, and its pixels mean
+# something else. What about a digit that was moved? The same weights meet the same strokes, only elsewhere. So the
+# feature map has to move too. That is called *equivariance*, and the claim is quickly checked:
 
 # %%
 framed = np.pad(digit, 3)  # room to move in
@@ -231,9 +232,11 @@ print("largest difference after moving back:", abs(np.roll(second, (-1, -2), axi
 #
 # Three settings change where the kernel is laid.
 #
-# - *Padding* puts a frame of zeros around the picture. With a frame of 1, a kernel of 3 fits in as many places as the picture has pixels.
+# - *Padding* puts a frame of zeros around the picture. With a frame of 1, a kernel of 3 fits in as many places as the
+#   picture has pixels.
 # - With a *stride* of 2 the kernel moves by two pixels at a time, and the result is half as high and wide.
-# - With a *dilation* of 2 the kernel's own entries lie two pixels apart: it spans five pixels with three weights (Yu & Koltun 2016).
+# - With a *dilation* of 2 the kernel's own entries lie two pixels apart: it spans five pixels with three weights (Yu
+#   & Koltun 2016).
 #
 # How many places are there along an axis? Think of where the kernel's first entry can be.
 
@@ -318,8 +321,8 @@ def test_output_length():
 test_output_length()
 
 # %% [markdown]
-# Settings come as one number or as a pair, down and across. They are checked once, where a layer is made or an operation begins,
-# and are pairs from then on.
+# Settings come as one number or as a pair, down and across. They are checked once, where a layer is made or an
+# operation begins, and are pairs from then on.
 
 # %%
 #| export
@@ -328,7 +331,9 @@ def pair(layer: str, name: str, value, least: int = 1) -> tuple[int, int]:
     both = value if isinstance(value, (tuple, list)) else (value, value)
     for n in both:
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < least:
-            raise ValueError(f"{layer}: {name} is {value!r:.60}, expected a whole number of at least {least}, or a pair of them.")
+            raise ValueError(
+                f"{layer}: {name} is {value!r:.60}, expected a whole number of at least {least}, or a pair of them."
+            )
     if len(both) != 2:
         raise ValueError(f"{layer}: {name} is {value!r:.60}, expected one number, or two: down and across.")
     return int(both[0]), int(both[1])
@@ -344,10 +349,10 @@ except ValueError as error:
 # %% [markdown]
 # ## Channels
 #
-# A colour picture has three numbers a pixel, one for each *channel*; a layer with sixteen kernels gives sixteen feature
-# maps, and the next layer sees all of them. So a batch of pictures has four axes, `x (N, C, H, W)`: pictures, channels,
-# rows, columns. A kernel looks at all channels in its window, and there are O kernels: `w (O, C, kh, kw)`. Each gives
-# a channel of the result:
+# A colour picture has three numbers a pixel, one for each *channel*; a layer with sixteen kernels gives sixteen
+# feature maps, and the next layer sees all of them. So a batch of pictures has four axes, `x (N, C, H, W)`: pictures,
+# channels, rows, columns. A kernel looks at all channels in its window, and there are O kernels: `w (O, C, kh, kw)`.
+# Each gives a channel of the result:
 #
 # $$\mathrm{out}[n, o, y, x] = b[o] + \sum_{c, i, j} x[n, c, y + i, x + j] \; w[o, c, i, j]$$
 #
@@ -356,9 +361,11 @@ except ValueError as error:
 # %%
 #| export
 def with_channels(dataset: ArrayDataset) -> ArrayDataset:
-    """A data set of pictures with features of shape (N, 1, height, width), as convolutions want them. The pixels are shared."""
+    """A data set of pictures with features of shape (N, 1, height, width), as convolutions want them; the pixels are shared."""
     if not isinstance(dataset, ArrayDataset):
-        raise TypeError(f"with_channels: {dataset!r:.60} is no ArrayDataset. An array of pictures (N, H, W) becomes (N, 1, H, W) by x[:, None].")
+        raise TypeError(
+            f"with_channels: {dataset!r:.60} is no ArrayDataset.\n  An array of pictures (N, H, W) becomes (N, 1, H, W) by x[:, None]."
+        )
     pictures = dataset.images
     return dataset.like(pictures.reshape(len(pictures), -1, *pictures.shape[-2:]), dataset.targets)
 
@@ -368,17 +375,17 @@ training, validation, test = map(with_channels, (training, validation, test))
 print(training)
 
 # %% [markdown]
-# Seven nested loops would do it now. But look at the sum: for each place it is a product of two rows of C x kh x kw numbers, the
-# pixels in the window and the weights. All places and all kernels together are a matrix product, if only the windows stood
-# side by side as the columns of a matrix. That is how it is done (Chellapilla et al. 2006).
+# Seven nested loops would do it now. But look at the sum: for each place it is a product of two rows of C x kh x kw
+# numbers, the pixels in the window and the weights. All places and all kernels together are a matrix product, if only
+# the windows stood side by side as the columns of a matrix. That is how it is done (Chellapilla et al. 2006).
 #
 # ## A view of all windows
 #
 # The tensor chapter took arrays apart into memory, a shape, and *strides*: how far it is to the next entry along each
-# axis. Transposing changed the strides and moved no byte. Here is what else can be done with them. The windows of a picture
-# are an array with six axes, `(N, C, kh, kw, OH, OW)`: kernel row i and column j, at place (y, x). The entry at (n, c, i, j, y,
-# x) is a pixel that is in memory already. So the array of all windows exists without being made: it is a *view* in which most
-# pixels appear several times. All it takes is six strides.
+# axis. Transposing changed the strides and moved no byte. Here is what else can be done with them. The windows of a
+# picture are an array with six axes, `(N, C, kh, kw, OH, OW)`: kernel row i and column j, at place (y, x). The entry
+# at (n, c, i, j, y, x) is a pixel that is in memory already. So the array of all windows exists without being made:
+# it is a *view* in which most pixels appear several times. All it takes is six strides.
 #
 # `as_strided` believes whatever it is told, and wrong strides would read memory that belongs to somebody else. So
 # `strided_view` asks first whether the farthest entries still lie in the array.
@@ -475,9 +482,9 @@ def test_windows():
 test_windows()
 
 # %% [markdown]
-# The view costs nothing. But a matrix product wants its numbers as a matrix, and to flatten six axes into a matrix the pixels have to be
-# copied after all, each as often as it appears. `unfold` does that: padding, the view, one copy. The result has a row for
-# each entry of the kernel and a column for each place, `(N, C kh kw, OH OW)`.
+# The view costs nothing. But a matrix product wants its numbers as a matrix, and to flatten six axes into a matrix
+# the pixels have to be copied after all, each as often as it appears. `unfold` does that: padding, the view, one
+# copy. The result has a row for each entry of the kernel and a column for each place, `(N, C kh kw, OH OW)`.
 
 # %%
 #| export
@@ -530,9 +537,9 @@ def unfold(x, /, kernel_size, stride=1, padding=0, dilation=1):
     array, shape (N, C * kh * kw, OH * OW)
         A column for each place, top left to bottom right; in it the pixels of its window, channel by channel.
     """
-    kernel_size, stride, dilation = pair("unfold", "kernel_size", kernel_size), pair("unfold", "stride", stride), pair("unfold", "dilation", dilation)
-    x = padded(checked_images(x, "unfold"), pair("unfold", "padding", padding, 0))
-    view = windows(x, kernel_size, stride, dilation)
+    kernel_size, stride = pair("unfold", "kernel_size", kernel_size), pair("unfold", "stride", stride)
+    padding, dilation = pair("unfold", "padding", padding, 0), pair("unfold", "dilation", dilation)
+    view = windows(padded(checked_images(x, "unfold"), padding), kernel_size, stride, dilation)
     n, c, kh, kw, oh, ow = view.shape
     return view.reshape(n, c * kh * kw, oh * ow)
 
@@ -554,16 +561,18 @@ for kernel in (1, 3, 5):
 
 # %% [markdown]
 # As many times the memory as the kernel has entries, near enough. Libraries for large pictures avoid the copy by
-# cutting it into pieces that stay in the cache. For ours the matrix product earns it back, as the timings below will show.
+# cutting it into pieces that stay in the cache. For ours the matrix product earns it back, as the timings below will
+# show.
 #
 # ## The operation
 #
-# With the columns at hand a convolution is a product. `w.reshape(O, C kh kw)` has a kernel in each row; times the columns it
-# gives `(N, O, OH OW)`; the bias goes to each channel.
+# With the columns at hand a convolution is a product. `w.reshape(O, C kh kw)` has a kernel in each row; times the
+# columns it gives `(N, O, OH OW)`; the bias goes to each channel.
 #
-# One more setting: with *groups* the channels are divided into G equal parts, and each kernel sees the channels of one part only
-# (Krizhevsky et al. 2012). With as many groups as channels, each channel has kernels of its own, and the weights shrink by
-# that factor. In the formulas that is an axis more, which `@` treats as a batch: weights `(G, O/G, C/G kh kw)`, columns `(N, G, C/G kh kw, OH OW)`.
+# One more setting: with *groups* the channels are divided into G equal parts, and each kernel sees the channels of
+# one part only (Krizhevsky et al. 2012). With as many groups as channels, each channel has kernels of its own, and
+# the weights shrink by that factor. In the formulas that is an axis more, which `@` treats as a batch: weights `(G,
+# O/G, C/G kh kw)`, columns `(N, G, C/G kh kw, OH OW)`.
 
 # %%
 #| export
@@ -592,8 +601,10 @@ def explain_conv2d(x: tuple, w: tuple, b: tuple, stride=1, padding=0, dilation=1
     try:
         places(x, w[2:], stride, padding, dilation)
     except ValueError as error:
-        too_large = f"{name} got pictures of {x[2]} x {x[3]}: {error}\n  Use a smaller kernel, padding, or fewer layers that shrink the pictures."
-        return str(error) if str(error).startswith("conv2d") else too_large
+        if str(error).startswith("conv2d"):  # the settings themselves are wrong
+            return str(error)
+        hint = "Use a smaller kernel, padding, or fewer layers that shrink the pictures."
+        return f"{name} got pictures of {x[2]} x {x[3]}: {error}\n  {hint}"
     return ""
 
 
@@ -607,8 +618,9 @@ def conv2d_composed(x, w, b, stride=1, padding=0, dilation=1, groups=1):
 
 
 # %% [markdown]
-# The composed version is made of operations with rows of their own but one, and so it is the definition that everything else is held to.
-# The fused one adds the bias in place, and keeps the columns, which the gradient of the kernels will want.
+# The composed version is made of operations with rows of their own but one, and so it is the definition that
+# everything else is held to. The fused one adds the bias in place, and keeps the columns, which the gradient of the
+# kernels will want.
 
 # %% nbgrader={"grade": false, "grade_id": "conv2d", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -638,12 +650,12 @@ def conv2d(x, w, b, /, stride=1, padding=0, dilation=1, groups=1):
 
     Notes
     -----
-    Equals `conv2d_composed`. Below, `columns` are there already, ``n`` is the number of pictures, ``o`` of kernels,
-    and `size` is (OH, OW). The weights need the shape (groups, o // groups, ...) for the product. ``b[:, None, None]`` stands at the right
-    axis to be added in place.
+    Equals `conv2d_composed`. Below, `columns` are there already, ``n`` is the number of pictures, ``o`` of
+    kernels, and `size` is (OH, OW). The weights need the shape (groups, o // groups, ...) for the product.
+    ``b[:, None, None]`` stands at the right axis to be added in place.
     """
-    if x.ndim != 4 or w.ndim != 4 or groups < 1 or x.shape[1] != w.shape[1] * groups or len(w) % groups or b.shape != w.shape[:1]:
-        raise ValueError(explain_conv2d(x.shape, w.shape, b.shape, stride, padding, dilation, groups))
+    if problem := explain_conv2d(x.shape, w.shape, b.shape, stride, padding, dilation, groups):
+        raise ValueError(problem)
     n, o, size = len(x), len(w), places(x.shape, w.shape[2:], stride, padding, dilation)
     columns = unfold(x, w.shape[2:], stride, padding, dilation)
     columns = columns.reshape(n, groups, -1, columns.shape[-1])
@@ -731,15 +743,17 @@ print("largest difference", abs(conv2d(pictures, kernel, zero)[3, 0] - conv2d_na
 # %% [markdown]
 # ## Going back
 #
-# A gradient arrives for every entry of the result, `g (N, O, OH, OW)`. For the kernels it is the matrix product's own rule: the
-# product was weights times columns, so the gradient of the weights is `g` times the columns turned, summed over the pictures. For the
-# columns it is the weights turned, times `g`. What remains is the way from the columns back to the pictures.
+# A gradient arrives for every entry of the result, `g (N, O, OH, OW)`. For the kernels it is the matrix product's own
+# rule: the product was weights times columns, so the gradient of the weights is `g` times the columns turned, summed
+# over the pictures. For the columns it is the weights turned, times `g`. What remains is the way from the columns
+# back to the pictures.
 #
-# `unfold` copied each pixel into several columns. The gradient of a copy is a sum: each pixel gets the sum over all places in the
-# columns where it appears. That is `fold`, and it is to `unfold` what a transpose is to a matrix.
+# `unfold` copied each pixel into several columns. The gradient of a copy is a sum: each pixel gets the sum over all
+# places in the columns where it appears. That is `fold`, and it is to `unfold` what a transpose is to a matrix.
 #
-# Adding entry by entry would take for ever. But entry (i, j) of the kernel meets, over all places, a whole regular grid of pixels, which is a slice. So
-# kh times kw additions of slices do it; and adding up the kernel's rows first, and then its columns, makes it kh plus kw.
+# Adding entry by entry would take for ever. But entry (i, j) of the kernel meets, over all places, a whole regular
+# grid of pixels, which is a slice. So kh times kw additions of slices do it; and adding up the kernel's rows first,
+# and then its columns, makes it kh plus kw.
 
 # %% nbgrader={"grade": false, "grade_id": "fold", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -755,7 +769,7 @@ def fold(columns, /, shape, kernel_size, stride=1, padding=0, dilation=1):
     Parameters
     ----------
     columns : array, shape (N, C * kh * kw, OH * OW)
-        As `unfold` gives them for pictures of `shape`.
+        As `unfold` gives them for pictures of `shape`. Groups may have an axis of their own before the rows.
     shape : tuple of int
         (N, C, H, W)
     kernel_size, stride, padding, dilation : int, or pair of int
@@ -773,8 +787,8 @@ def fold(columns, /, shape, kernel_size, stride=1, padding=0, dilation=1):
     ``met(i, oh, sh, dh)`` is the slice of pixels that kernel row i meets, ``met(j, ow, sw, dw)`` that of column j.
     """
     n, c, h, w = shape
-    (kh, kw), (sh, sw), (dh, dw) = pair("fold", "kernel_size", kernel_size), pair("fold", "stride", stride), pair("fold", "dilation", dilation)
-    ph, pw = pair("fold", "padding", padding, 0)
+    (kh, kw), (sh, sw) = pair("fold", "kernel_size", kernel_size), pair("fold", "stride", stride)
+    (ph, pw), (dh, dw) = pair("fold", "padding", padding, 0), pair("fold", "dilation", dilation)
     oh, ow = output_length(h, kh, sh, ph, dh), output_length(w, kw, sw, pw, dw)
     columns = columns.reshape(n, c, kh, kw, oh, ow)
     rows = np.zeros((n, c, kw, h + 2 * ph, ow), columns.dtype)
@@ -788,8 +802,12 @@ def fold(columns, /, shape, kernel_size, stride=1, padding=0, dilation=1):
     return out[:, :, ph : ph + h, pw : pw + w]
 
 
-gradient(unfold, x=lambda g, x_shape, kernel_size, stride, padding, dilation: fold(g, x_shape, kernel_size, stride, padding, dilation))
-gradient(fold, columns=lambda g, kernel_size, stride, padding, dilation: unfold(g, kernel_size, stride, padding, dilation))
+# fmt: off
+gradient(unfold, x=lambda g, x_shape, kernel_size, stride, padding, dilation:
+         fold(g, x_shape, kernel_size, stride, padding, dilation))
+gradient(fold, columns=lambda g, kernel_size, stride, padding, dilation:
+         unfold(g, kernel_size, stride, padding, dilation))
+# fmt: on
 
 # %% [raw] tags=["exercise"]
 # fold:
@@ -866,8 +884,8 @@ def kernel_slope(g: np.ndarray, columns: np.ndarray, shape: tuple[int, ...]) -> 
 
     Notes
     -----
-    `g` is given the shape (N, G, O / G, OH * OW) below. A matrix product for each picture and group, the sum over the pictures, a
-    reshape. ``a.mT`` has the last two axes of a exchanged.
+    `g` is given the shape (N, G, O / G, OH * OW) below. A matrix product for each picture and group, the sum over
+    the pictures, a reshape. ``a.mT`` has the last two axes of a exchanged.
     """
     g = g.reshape(len(g), columns.shape[1], -1, columns.shape[-1])
     ### BEGIN SOLUTION kernel_slope
@@ -875,7 +893,7 @@ def kernel_slope(g: np.ndarray, columns: np.ndarray, shape: tuple[int, ...]) -> 
     ### END SOLUTION
 
 
-def input_slope(g: np.ndarray, w: np.ndarray, shape: tuple[int, ...], stride=1, padding=0, dilation=1, groups=1) -> np.ndarray:
+def input_slope(g: np.ndarray, w: np.ndarray, shape: tuple, stride=1, padding=0, dilation=1, groups=1) -> np.ndarray:
     """The gradient of the pictures of a convolution.
 
     Parameters
@@ -890,14 +908,13 @@ def input_slope(g: np.ndarray, w: np.ndarray, shape: tuple[int, ...], stride=1, 
 
     Notes
     -----
-    `g` is given the shape (N, groups, O / groups, OH * OW) and `w` the shape (groups, O / groups, ...) below. The gradient of the columns is a product of the
-    two; as an array of shape (N, C * kh * kw, OH * OW) it goes to `fold`.
+    `g` is given the shape (N, groups, O / groups, OH * OW) and `w` the shape (groups, O / groups, ...) below. The
+    gradient of the columns is a product of the two, (N, groups, C / groups * kh * kw, OH * OW), which `fold` takes.
     """
     n, o, oh, ow = g.shape
     kernel_size, g, w = w.shape[2:], g.reshape(n, groups, o // groups, oh * ow), w.reshape(groups, o // groups, -1)
     ### BEGIN SOLUTION input_slope
-    columns = (w.mT @ g).reshape(n, -1, oh * ow)
-    return fold(columns, shape, kernel_size, stride, padding, dilation)
+    return fold(w.mT @ g, shape, kernel_size, stride, padding, dilation)
     ### END SOLUTION
 
 
@@ -938,28 +955,25 @@ gradient(
 #   title: The gradient of the pictures
 #   hints:
 #     - For one picture the result was weights @ columns. What is the gradient of the second factor? And how do columns become pictures?
-#     - Multiply the weights, turned, by g. Join groups and entries into one axis, (n, -1, oh * ow), and fold with the settings of the convolution.
-#     - "columns = (w.mT @ ...).reshape(n, -1, oh * ow), and then fold(columns, shape, ...)"
+#     - Multiply the weights, turned, by g. That is the gradient of the columns. Fold it with the settings of the convolution.
+#     - "fold(w.mT @ ..., shape, kernel_size, ...)"
 #   misconceptions:
 #     - name: folds with other settings
 #       says: >-
 #         Stride, padding or dilation did not reach fold, so the gradient lands on the wrong pixels, or does not fit. It takes the settings of the
 #         convolution.
 #       code: |
-#         columns = (w.mT @ g).reshape(n, -1, oh * ow)
-#         return fold(columns, shape, kernel_size)
+#         return fold(w.mT @ g, shape, kernel_size)
 #     - name: a gradient for the absolute values
 #       says: >-
 #         The sign of the weights was lost. The slope with respect to a pixel is the weight it was multiplied by, negative ones included.
 #       code: |
-#         columns = (abs(w).mT @ g).reshape(n, -1, oh * ow)
-#         return fold(columns, shape, kernel_size, stride, padding, dilation)
+#         return fold(abs(w).mT @ g, shape, kernel_size, stride, padding, dilation)
 #     - name: forgets the weights
 #       says: >-
 #         The gradient was handed to the pixels without the weights. A pixel's slope is the sum of the weights it met, each times the gradient of its place.
 #       code: |
-#         columns = (np.ones_like(w).mT @ g).reshape(n, -1, oh * ow)
-#         return fold(columns, shape, kernel_size, stride, padding, dilation)
+#         return fold(np.ones_like(w).mT @ g, shape, kernel_size, stride, padding, dilation)
 
 # %% nbgrader={"grade": true, "grade_id": "test_kernel_slope", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 def test_kernel_slope():
@@ -989,8 +1003,8 @@ def test_input_slope():
 test_input_slope()
 
 # %% [markdown]
-# The rules against measured slopes, with all settings at once. The second line differentiates twice: it goes through the composition, and so
-# through the rows of `unfold` and `fold`, each of which is the other's.
+# The rules against measured slopes, with all settings at once. The second line differentiates twice: it goes through
+# the composition, and so through the rows of `unfold` and `fold`, each of which is the other's.
 
 # %%
 rng = np.random.default_rng(0)
@@ -1015,10 +1029,11 @@ print("... of the gradients of their gradients    ", check_gradients(squared_slo
 # %% [markdown]
 # ### The gradient of a convolution is a convolution
 #
-# Products and folds are how the gradients are computed. What they *are* can be said more simply. A pixel of the picture
-# was met by entry (i, j) of the kernel when the kernel lay i rows above it. Seen from the pixel, the kernel is turned round. So the
-# gradient of the pictures is the incoming gradient, framed by zeros, seen through the turned kernels, with kernels and channels exchanged. And
-# the gradient of the kernels is the pictures seen through the incoming gradient, as if that were a kernel, a large one. Both claims checked:
+# Products and folds are how the gradients are computed. What they *are* can be said more simply. A pixel of the
+# picture was met by entry (i, j) of the kernel when the kernel lay i rows above it. Seen from the pixel, the kernel
+# is turned round. So the gradient of the pictures is the incoming gradient, framed by zeros, seen through the turned
+# kernels, with kernels and channels exchanged. And the gradient of the kernels is the pictures seen through the
+# incoming gradient, as if that were a kernel, a large one. Both claims checked:
 
 # %%
 x, w = rng.standard_normal((2, 3, 7, 7)), rng.standard_normal((4, 3, 3, 3))
@@ -1032,9 +1047,10 @@ print("kernels ", abs(seen - kernel_slope(g, columns, w.shape)).max())
 # %% [markdown]
 # ## The layer
 #
-# `Conv2D` holds kernels and a bias, and checks its settings. The starting values are He's, since a ReLU usually follows. A unit
-# adds `C kh kw` products here, and `fans` from the layers chapter counts that if the window's axes stand in front; so the initialiser is asked for
-# `(kh, kw, C, O)`, and the axes are put where the operation wants them.
+# `Conv2D` holds kernels and a bias, and checks its settings. The starting values are He's, since a ReLU usually
+# follows. A unit adds `C kh kw` products here, and `fans` from the layers chapter counts that if the window's axes
+# stand in front; so the initialiser is asked for `(kh, kw, C, O)`, and the axes are put where the operation wants
+# them.
 
 # %%
 #| export
@@ -1069,8 +1085,8 @@ class Conv2D(Module):
         self.groups = checked_size(groups, "Conv2D", "groups")
         if self.in_channels % self.groups or self.out_channels % self.groups:
             raise ValueError(
-                f"Conv2D: {self.groups} groups do not divide {self.in_channels} input and {self.out_channels} output channels into equal parts.\n"
-                "  groups has to divide both numbers."
+                f"Conv2D: {self.groups} groups do not divide {self.in_channels} input and {self.out_channels} output channels\n"
+                "  into equal parts. groups has to divide both numbers."
             )
         if not callable(weight_init):
             raise TypeError(f"Conv2D: weight_init is {weight_init!r:.60}, expected a function such as he_normal.")
@@ -1119,13 +1135,14 @@ print(layer, ":", training.features[:4].shape, "->", out.shape, " parameters:", 
 # %% [markdown]
 # ## Pooling
 #
-# That a corner is in the picture matters; where exactly, to the pixel, does not. *Max pooling* keeps the largest entry of every
-# window and drops the others, usually with a window of 2 and a stride of 2. The picture shrinks to a quarter, small shifts matter less, and the
-# layers behind it have less to do.
+# That a corner is in the picture matters; where exactly, to the pixel, does not. *Max pooling* keeps the largest
+# entry of every window and drops the others, usually with a window of 2 and a stride of 2. The picture shrinks to a
+# quarter, small shifts matter less, and the layers behind it have less to do.
 #
-# Going back, only the largest entry of a window gets the gradient: a little change to any other would change nothing. And where two are
-# equally large? Behind a ReLU that is no rare thing, since many entries are 0. `reduce_max` shared the gradient among them. Here we do as PyTorch does, and give it to the
-# first one, reading row by row. So the forward pass remembers for each window which entry it was.
+# Going back, only the largest entry of a window gets the gradient: a little change to any other would change nothing.
+# And where two are equally large? Behind a ReLU that is no rare thing, since many entries are 0. `reduce_max` shared
+# the gradient among them. Here we do as PyTorch does, and give it to the first one, reading row by row. So the
+# forward pass remembers for each window which entry it was.
 
 # %% nbgrader={"grade": false, "grade_id": "max_pool2d", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1146,7 +1163,8 @@ def pool_settings(layer: str, kernel_size, stride=None, padding=0):
     kernel_size, padding = pair(layer, "kernel_size", kernel_size), pair(layer, "padding", padding, 0)
     if any(2 * p > k for p, k in zip(padding, kernel_size)):
         raise ValueError(
-            f"{layer}: padding is {padding}, more than half of the window, {kernel_size}.\n  Some windows would see nothing but padding."
+            f"{layer}: padding is {padding}, more than half of the window, {kernel_size}.\n"
+            "  Some windows would see nothing but padding."
         )
     return kernel_size, kernel_size if stride is None else pair(layer, "stride", stride), padding
 
@@ -1169,16 +1187,19 @@ def max_pool2d(x, /, kernel_size, stride=None, padding=0):
 
     Notes
     -----
-    Begin with entry 0 of all windows, and go through the others. ``entry > out`` is where the next one is larger. ``np.copyto(a, k, where=mask)`` writes k where the mask is
-    true. ``np.maximum(a, b, out=a)`` works in place.
+    `out` begins as entry 0 of all windows, and the loop goes through the others; `number` is k as an integer as small
+    as those in `which`. ``entry > out`` is where the next one is larger. ``np.copyto(a, k, where=mask)`` writes k
+    where a mask is true; for numbers that grow, ``np.maximum(a, mask * number, out=a)`` does the same, several times
+    faster.
     """
     kernel_size, stride, padding = pool_settings("pooling", kernel_size, stride, padding)
     view = windows(padded(checked_images(x, "pooling"), padding, -np.inf), kernel_size, stride)
     entries = [view[:, :, i, j] for i in range(kernel_size[0]) for j in range(kernel_size[1])]
     out, which = entries[0].copy(), np.zeros(entries[0].shape, np.min_scalar_type(len(entries)))
     for k, entry in enumerate(entries[1:], 1):
+        number = which.dtype.type(k)
         ### BEGIN SOLUTION max_pool2d
-        np.copyto(which, k, where=entry > out)
+        np.maximum(which, (entry > out) * number, out=which)  # numbers grow: the maximum writes this one over any before
         np.maximum(out, entry, out=out)
         ### END SOLUTION
     return out, which
@@ -1190,36 +1211,37 @@ def max_pool2d(x, /, kernel_size, stride=None, padding=0):
 #   hints:
 #     - Somebody reads you numbers one by one, and in the end you have to say the largest one and when it came. What do you keep in mind?
 #     - Where the entry is larger than what out holds so far, write k into which. After that, let out hold the larger of the two. The order matters.
-#     - "np.copyto(which, k, where=...), and np.maximum(out, entry, out=out)"
+#     - "np.maximum(which, (...) * number, out=which), and then the same for out, with the entry itself"
 #   misconceptions:
 #     - name: the last of several
 #       says: >-
 #         Of equally large entries the last one was remembered. The first one counts: write k only where the entry is larger, not where it is as large.
 #       code: |
-#         np.copyto(which, k, where=entry >= out)
+#         np.maximum(which, (entry >= out) * number, out=which)
 #         np.maximum(out, entry, out=out)
 #     - name: looks after it has updated
 #       says: >-
 #         out was updated before it was compared, and then no entry is larger than out. Compare first.
 #       code: |
 #         np.maximum(out, entry, out=out)
-#         np.copyto(which, k, where=entry > out)
+#         np.maximum(which, (entry > out) * number, out=which)
 #     - name: adds up
 #       says: >-
 #         The entries were added up. Pooling keeps the largest one.
 #       code: |
-#         np.copyto(which, k, where=entry > out)
+#         np.maximum(which, (entry > out) * number, out=which)
 #         out += entry
 #     - name: keeps the last entry
 #       says: >-
 #         out was replaced by every entry, also by smaller ones. Keep the larger of the two.
 #       code: |
-#         np.copyto(which, k, where=entry > out)
+#         np.maximum(which, (entry > out) * number, out=which)
 #         out[...] = entry
 
 # %% [markdown]
-# The way back puts each gradient where the largest entry was, `spread_largest`. Its own way back collects from these places, `take_largest`, and the two are each other's
-# rows, as `fold` and `unfold` are. So pooling, too, can be differentiated as often as one likes.
+# The way back puts each gradient where the largest entry was, `spread_largest`. Its own way back collects from these
+# places, `take_largest`, and the two are each other's rows, as `fold` and `unfold` are. So pooling, too, can be
+# differentiated as often as one likes.
 
 # %%
 #| export
@@ -1230,8 +1252,10 @@ def spread_largest(g, /, which, shape, kernel_size, stride=None, padding=0):
     n, c, h, w = shape
     oh, ow = g.shape[2:]
     out = np.zeros((n, c, h + 2 * ph, w + 2 * pw), g.dtype)
+    apart = sh >= kh and sw >= kw  # then no pixel is in two windows, and nothing has to be added up
     for k in range(kh * kw):
-        out[:, :, met(k // kw, oh, sh, 1), met(k % kw, ow, sw, 1)] += g * (which == k)
+        pixels = out[:, :, met(k // kw, oh, sh, 1), met(k % kw, ow, sw, 1)]
+        pixels[...] = g * (which == k) if apart else pixels + g * (which == k)
     return out[:, :, ph : ph + h, pw : pw + w]
 
 
@@ -1240,12 +1264,18 @@ def take_largest(x, /, which, kernel_size, stride=None, padding=0):
     """Of every window of x (N, C, H, W) the entry `which` (N, C, OH, OW)."""
     kernel_size, stride, padding = pool_settings("pooling", kernel_size, stride, padding)
     view = windows(padded(x, padding), kernel_size, stride)
-    return sum(view[:, :, k // kernel_size[1], k % kernel_size[1]] * (which == k) for k in range(kernel_size[0] * kernel_size[1]))
+    kh, kw = kernel_size
+    return sum(view[:, :, k // kw, k % kw] * (which == k) for k in range(kh * kw))
 
 
-gradient(max_pool2d, x=lambda g, kept, x_shape, kernel_size, stride, padding: spread_largest(g, kept, x_shape, kernel_size, stride, padding))
-gradient(spread_largest, g=lambda g, which, kernel_size, stride, padding: take_largest(g, which, kernel_size, stride, padding))
-gradient(take_largest, x=lambda g, which, x_shape, kernel_size, stride, padding: spread_largest(g, which, x_shape, kernel_size, stride, padding))
+# fmt: off
+gradient(max_pool2d, x=lambda g, kept, x_shape, kernel_size, stride, padding:
+         spread_largest(g, kept, x_shape, kernel_size, stride, padding))
+gradient(spread_largest, g=lambda g, which, kernel_size, stride, padding:
+         take_largest(g, which, kernel_size, stride, padding))
+gradient(take_largest, x=lambda g, which, x_shape, kernel_size, stride, padding:
+         spread_largest(g, which, x_shape, kernel_size, stride, padding))
+# fmt: on
 
 # %% nbgrader={"grade": true, "grade_id": "test_max_pool2d", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 def test_max_pool2d():
@@ -1265,8 +1295,8 @@ def test_max_pool2d():
 test_max_pool2d()
 
 # %% [markdown]
-# *Average pooling* takes the mean of each window. It is a composition of what is there: the windows as columns, and a mean. `Flatten` makes rows of the
-# feature maps for the dense layers at the end of a network.
+# *Average pooling* takes the mean of each window. It is a composition of what is there: the windows as columns, and a
+# mean. `Flatten` makes rows of the feature maps for the dense layers at the end of a network.
 
 # %%
 #| export
@@ -1313,7 +1343,8 @@ class MaxPool2D(Module):
     def __repr__(self):
         settings = [self.kernel_size, *([self.stride] if self.stride != self.kernel_size or any(self.padding) else [])]
         told = [str(v[0] if v[0] == v[1] else v) for v in settings]
-        frame = [f"padding={self.padding[0] if self.padding[0] == self.padding[1] else self.padding}"] if any(self.padding) else []
+        down, across = self.padding
+        frame = [f"padding={down if down == across else self.padding}"] if down or across else []
         return f"{type(self).__name__}({', '.join(told + frame)})"
 
 
@@ -1343,20 +1374,22 @@ MaxPool2d, AvgPool2d = MaxPool2D, AvgPool2D  # the names in PyTorch
 
 
 # %%
-seen = conv2d(framed[None, None].astype(np.float32), edge[None, None].astype(np.float32), np.zeros(1, np.float32))
-later = conv2d(np.roll(framed, 1, axis=1)[None, None].astype(np.float32), edge[None, None].astype(np.float32), np.zeros(1, np.float32))
+seen, later = (Tensor(conv2d_naive(picture, edge)[None, None]) for picture in (framed, np.roll(framed, 1, axis=1)))
 for name, pool in (("feature map", lambda x: x), ("largest of 2 x 2", MaxPool2D(2)), ("mean of 2 x 2", AvgPool2D(2))):
-    before, after = np.asarray(pool(seen)), np.asarray(pool(later))
-    print(f"{name:18s} {before.shape[2:]!s:9s} change when the digit moves by a pixel: {np.linalg.norm(after - before) / np.linalg.norm(before):.2f}")
+    before, after = pool(seen).numpy(), pool(later).numpy()
+    change = np.linalg.norm(after - before) / np.linalg.norm(before)
+    print(f"{name:18s} {before.shape[2:]!s:9s} change when the digit moves by a pixel: {change:.2f}")
 
 # %% [markdown]
-# Relative to its size the pooled map changes less than the map itself. It is not blind to the shift, only more tolerant.
+# Relative to its size the pooled map changes less than the map itself. It is not blind to the shift, only more
+# tolerant.
 #
 # ## How far a unit sees
 #
-# A unit in the second layer sees a window of units that see windows of pixels. The pixels that can reach it are its *receptive field*. How large is it?
-# Go through the layers and keep two numbers: the `field`, and the `jump`, how many pixels lie between neighbouring units. At the picture itself both are 1. A kernel of k
-# adds k - 1 steps, each of them a jump; a stride multiplies the jump for what comes after.
+# A unit in the second layer sees a window of units that see windows of pixels. The pixels that can reach it are its
+# *receptive field*. How large is it? Go through the layers and keep two numbers: the `field`, and the `jump`, how
+# many pixels lie between neighbouring units. At the picture itself both are 1. A kernel of k adds k - 1 steps, each
+# of them a jump; a stride multiplies the jump for what comes after.
 
 # %% nbgrader={"grade": false, "grade_id": "receptive_field", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1423,8 +1456,8 @@ def test_receptive_field():
 test_receptive_field()
 
 # %% [markdown]
-# A formula is a claim, and here the gradient can check it: the pixels that reach a unit are those with a slope. One unit in the middle, all weights positive, and the
-# gradient of the pictures:
+# A formula is a claim, and here the gradient can check it: the pixels that reach a unit are those with a slope. One
+# unit in the middle, all weights positive, and the gradient of the pictures:
 
 # %%
 def positive(shape, rng):
@@ -1448,16 +1481,17 @@ for ax, (name, layers) in zip(axes, stacks.items()):
     ax.imshow(reached, cmap="cividis")
     ax.set_title(f"{name}: {rows} x {rows}", fontsize=10)
     ax.set(xlabel="pixel", ylabel="pixel")
-fig.suptitle("A unit behind two convolutions and two poolings sees half of the picture")
+fig.suptitle("A unit behind two convolutions and two poolings sees half of the width")
 plt.show()
 
 # %% [markdown]
 # ## Batch normalisation
 #
-# He's starting values give the numbers in a network a healthy size, once. Layer normalisation restored it at every step, row by row. For
-# pictures another direction suits better: a channel is one question asked everywhere, so its answers over all places and all pictures of
-# the batch are measured with one yardstick. *Batch normalisation* (Ioffe & Szegedy 2015) gives each channel mean 0 and variance 1 over the
-# batch, and then a factor `gain` and an offset `bias` that training finds.
+# He's starting values give the numbers in a network a healthy size, once. Layer normalisation restored it at every
+# step, row by row. For pictures another direction suits better: a channel is one question asked everywhere, so its
+# answers over all places and all pictures of the batch are measured with one yardstick. *Batch normalisation* (Ioffe
+# & Szegedy 2015) gives each channel mean 0 and variance 1 over the batch, and then a factor `gain` and an offset
+# `bias` that training finds.
 #
 # First the two statistics. The channels are axis 1, whether pictures `(N, C, H, W)` or rows `(N, C)` come.
 
@@ -1529,8 +1563,8 @@ def test_channel_statistics():
 test_channel_statistics()
 
 # %% [markdown]
-# The operation takes them, normalises, scales and shifts. Its gradient has to know that mean and variance depend on every entry: moving
-# one moves them all. That is the same formula as for layer normalisation, with other axes.
+# The operation takes them, normalises, scales and shifts. Its gradient has to know that mean and variance depend on
+# every entry: moving one moves them all. That is the same formula as for layer normalisation, with other axes.
 
 # %%
 #| export
@@ -1602,12 +1636,13 @@ gradient(
 )
 
 # %% [markdown]
-# In use there may be a single picture, and its answer should not depend on who else is in the batch. So the layer has two modes. While training it
-# normalises by the batch, and keeps a *running* mean and variance: each batch moves them by a fraction, `momentum`, towards its own. In
-# use it normalises by these.
+# In use there may be a single picture, and its answer should not depend on who else is in the batch. So the layer has
+# two modes. While training it normalises by the batch, and keeps a *running* mean and variance: each batch moves them
+# by a fraction, `momentum`, towards its own. In use it normalises by these.
 #
-# A batch is a sample of all the pictures there are, and the variance of a sample, measured from its own mean, comes out too small
-# on average, by a factor of (n - 1) / n. For the running variance that is put right; `count` is the number of entries in a channel.
+# A batch is a sample of all the pictures there are, and the variance of a sample, measured from its own mean, comes
+# out too small on average, by a factor of (n - 1) / n. For the running variance that is put right; `count` is the
+# number of entries in a channel.
 
 # %% nbgrader={"grade": false, "grade_id": "running_statistics", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1674,8 +1709,9 @@ class BatchNorm(Module):
         count = x.size // self.size
         if count < 2:
             raise ValueError(
-                f"BatchNorm({self.size}) got a single entry for each channel, of shape {x.shape}, and its variance says nothing.\n"
-                "  Train on larger batches (DataLoader(..., drop_last=True) leaves out a last one of 1), or call model.eval() to use the running statistics."
+                f"BatchNorm({self.size}) got a single entry for each channel, of shape {x.shape}: its variance says nothing.\n"
+                "  Train on larger batches (DataLoader(..., drop_last=True) leaves out a last one of 1),\n"
+                "  or call model.eval() to use the running statistics."
             )
         mean, variance = channel_statistics(x.data)
         self.remember(mean, variance, count)
@@ -1763,8 +1799,8 @@ twice = lambda x: (grad(lambda x: (normalised(x, gain, bias) ** 3).sum())(x) ** 
 print("... of a second gradient", check_gradients(twice, rng.standard_normal((5, 2)), rtol=1e-4))
 
 # %% [markdown]
-# *Dropout* for pictures drops whole feature maps. Neighbouring pixels of a map say nearly the same; with one of them dropped, the others tell
-# (Tompson et al. 2015).
+# *Dropout* for pictures drops whole feature maps. Neighbouring pixels of a map say nearly the same; with one of them
+# dropped, the others tell (Tompson et al. 2015).
 
 # %%
 #| export
@@ -1802,9 +1838,10 @@ test_dropout2d()
 # %% [markdown]
 # ### The switch that is forgotten
 #
-# Two modes mean a switch, and a switch can be forgotten. Here is what that looks like, on a network with one batch normalisation: trained, and then asked
-# about validation digits without `eval()`, in batches of various sizes. The last column sorts the digits by class first, so that each batch holds little else than
-# one class, and its mean is no longer that of all digits.
+# Two modes mean a switch, and a switch can be forgotten. Here is what that looks like, on a network with one batch
+# normalisation: trained, and then asked about validation digits without `eval()`, in batches of various sizes. The
+# last column sorts the digits by class first, so that each batch holds little else than one class, and its mean is no
+# longer that of all digits.
 
 # %%
 def small_network(rng):
@@ -1824,21 +1861,23 @@ for batch_size in (64, 16, 4):
     found = []
     for data in (validation, in_order):
         copied = small_network(0)
-        copied.load_state_dict(small.model.state_dict())  # training mode changes the running statistics, even of a model that is only asked
+        copied.load_state_dict(small.model.state_dict())  # a copy: asking in training mode moves the running statistics
         with no_grad():
             guesses = [copied(data.features[i : i + batch_size]).argmax(axis=1).numpy() for i in range(0, len(data), batch_size)]
         found.append((np.concatenate(guesses) == data.targets).mean())
     print(f"        {batch_size:7d}  {found[0]:9.3f}  {found[1]:16.3f}")
 
 # %% [markdown]
-# In large mixed batches hardly anything is lost, and so the mistake goes unnoticed until the pictures come one by one, or sorted.
-# The `Trainer` sets the switch by itself, for `evaluate` and `predict`. Who calls the model directly has to do it: `model.eval()`.
+# In large mixed batches hardly anything is lost, and so the mistake goes unnoticed until the pictures come one by
+# one, or sorted. The `Trainer` sets the switch by itself, for `evaluate` and `predict`. Who calls the model directly
+# has to do it: `model.eval()`.
 #
 # ## More pictures than there are
 #
-# A digit that was moved or turned a little is the same digit. So training can see it in a new position every time. The data chapter has `random_shift`;
-# turning needs a little more, because a turned pixel grid does not fall on the old one. Go through the pixels of the *new* picture and ask
-# where each comes from; then take the mean of the four pixels around, weighted by how near they are (*bilinear* interpolation).
+# A digit that was moved or turned a little is the same digit. So training can see it in a new position every time.
+# The data chapter has `random_shift`; turning needs a little more, because a turned pixel grid does not fall on the
+# old one. Go through the pixels of the *new* picture and ask where each comes from; then take the mean of the four
+# pixels around, weighted by how near they are (*bilinear* interpolation).
 
 # %%
 #| export
@@ -1861,7 +1900,8 @@ def random_rotation(images: np.ndarray, max_degrees: float = 10.0, rng: "np.rand
     images, rng = number_array(images, "random_rotation"), np.random.default_rng(rng)
     if images.ndim not in (3, 4) or images.dtype.kind != "f":
         raise ValueError(
-            f"random_rotation: pictures of floats, (N, height, width) or (N, channels, height, width), are needed, not {images.dtype} {images.shape}."
+            "random_rotation: pictures of floats, (N, height, width) or (N, channels, height, width), are needed, "
+            f"not {images.dtype} {images.shape}."
         )
     if isinstance(max_degrees, bool) or not isinstance(max_degrees, (int, float, np.number)) or not 0 <= max_degrees <= 180:
         raise ValueError(f"random_rotation: max_degrees is {max_degrees!r:.40}; it has to be a number from 0 to 180.")
@@ -1901,8 +1941,9 @@ plt.show()
 # %% [markdown]
 # ## A network that reads digits
 #
-# Everything is there. The classic of the field is LeNet (LeCun et al. 1998): two convolutions with pooling, then three dense layers. It was
-# made for digits of 28 by 28 pixels. (Ours has ReLU and max pooling, as one would build it today.)
+# Everything is there. The classic of the field is LeNet (LeCun et al. 1998): two convolutions with pooling, then
+# three dense layers. It was made for digits of 28 by 28 pixels. (Ours has ReLU and max pooling, as one would build it
+# today.)
 
 # %%
 #| export
@@ -1921,11 +1962,12 @@ def lenet(classes: int = 10, rng: "np.random.Generator | int | None" = None) -> 
 print(summary(lenet(rng=0), (1, 28, 28)))
 
 # %% [markdown]
-# Most of its parameters sit in the first dense layer, and most of its work is done in the convolutions. That is typical: a convolution
-# uses each of its weights hundreds of times.
+# Most of its parameters sit in the first dense layer, and most of its work is done in the convolutions. That is
+# typical: a convolution uses each of its weights hundreds of times.
 #
-# Our digits are smaller, and so the network for them is `small_network` from above, somewhat wider. It learns twice: from the digits as they are, and from digits that are turned and moved
-# anew each time. Then both, and the dense network from the beginning of the chapter, read validation digits as they are, and moved by a pixel.
+# Our digits are smaller, and so the network for them is `small_network` from above, somewhat wider. It learns twice:
+# from the digits as they are, and from digits that are turned and moved anew each time. Then both, and the dense
+# network from the beginning of the chapter, read validation digits as they are, and moved by a pixel.
 
 # %%
 def network(rng):
@@ -1948,12 +1990,12 @@ for name, trainer, shape in (("dense", mlp, (-1, 64)), ("convolutions", plain_cn
     print(f"{name:22s} validation {found[0]:.3f}   moved by a pixel {found[1]:.3f}")
 
 # %% [markdown]
-# The convolutions suffer less from the shift, although nobody showed them one; and with shifted pictures in training hardly anything is left of the problem.
-# Note the order of ideas: equivariance is built in, and what is not built in (that a moved digit is the same digit, for the last
-# dense layer too) is learned from examples.
+# The convolutions suffer less from the shift, although nobody showed them one; and with shifted pictures in training
+# hardly anything is left of the problem. Note the order of ideas: equivariance is built in, and what is not built in
+# (that a moved digit is the same digit, for the last dense layer too) is learned from examples.
 #
-# A single run on so few digits leaves a wide margin of chance. `tito demo cnn` trains longer, with several seeds, beside the dense network of `tito
-# demo digits`, and is the only one to look at the test digits.
+# A single run on so few digits leaves a wide margin of chance. `tito demo cnn` trains longer, with several seeds,
+# beside the dense network of `tito demo digits`, and is the only one to look at the test digits.
 #
 # ### What the kernels have learned
 #
@@ -1979,11 +2021,13 @@ fig.suptitle("Each kernel answers another question about the same digit")
 plt.show()
 
 # %% [markdown]
-# Left a kernel, right the feature map that it makes of the digit, behind the ReLU. Some look for an edge of one direction, some for a spot, and nobody told them to.
+# Left a kernel, right the feature map that it makes of the digit, behind the ReLU. Some look for an edge of one
+# direction, some for a spot, and nobody told them to.
 #
 # ## Against the real thing
 #
-# PyTorch has all of these layers, with the same axes. Where it is installed, the cell gives both libraries the same numbers, forward and back, and prints the largest difference.
+# PyTorch has all of these layers, with the same axes. Where it is installed, the cell gives both libraries the same
+# numbers, forward and back, and prints the largest difference.
 
 # %%
 try:
@@ -2011,8 +2055,9 @@ else:
 # %% [markdown]
 # ## Where the time goes
 #
-# One step of LeNet on 32 pictures, taken apart. Columns are large arrays that live for a moment, and where the system takes freed memory back at once (Linux does),
-# asking for it again costs more than the arithmetic. `keep_memory` keeps it in the process; the kernels chapter has more to say on that.
+# One step of LeNet on 32 pictures, taken apart. Columns are large arrays that live for a moment, and where the system
+# takes freed memory back at once (Linux does), asking for it again costs more than the arithmetic. `keep_memory`
+# keeps it in the process; the kernels chapter has more to say on that.
 
 # %%
 model, loss_function = lenet(rng=0), CrossEntropyLoss()
@@ -2037,21 +2082,28 @@ for name, call in (
     ("all of the forward pass", lambda: conv2d(pooled, kernels, offsets)),
     ("gradient of the kernels", lambda: kernel_slope(g, columns[:, None], kernels.shape)),
     ("gradient of the pictures", lambda: input_slope(g, kernels, pooled.shape)),
+    ("... of that, the fold", lambda: fold(columns, pooled.shape, 5)),
 ):
     print(f"  {name:26s} {1e3 * seconds(call, repeat=20):5.2f} ms")
 
 # %% [markdown]
-# Making columns costs about as much as multiplying them, and folding them back costs more than the product before it. A library in a compiled
-# language avoids both and multiplies out of the picture directly. With NumPy the columns are what makes one large product of many small ones.
+# Much of the time in both directions is spent on columns, making them and folding them back, and not on the products
+# that they are made for. A library in a compiled language can do without and multiply out of the picture directly. With
+# NumPy the columns are what makes one large product of many small ones.
 #
 # ## Where next
 #
-# - *A residual network.* Let a block compute `x + f(x)`, where f is two convolutions with batch normalisation (He et al. 2016). Write it as a Module, stack ten of them, and
-#   compare their training with ten blocks that compute `f(x)` alone.
-# - *Depthwise separable convolutions.* Replace a 3 x 3 convolution by one with as many groups as channels, and a 1 x 1 convolution behind it (Howard et al. 2017). How many parameters, how much accuracy, how
-#   much time? Is the time what the number of products would suggest?
-# - *A transposed convolution* makes pictures larger: it is `input_slope` used as a forward pass. Write it as an operation and give it a row.
-# - *Where does it look?* The gradient of a class score with respect to the picture says which pixels matter (Simonyan et al. 2014). Draw it for a digit that is mistaken.
+# - *A residual network.* Let a block compute `x + f(x)`, where f is two convolutions with batch normalisation (He et
+#   al. 2016). Write it as a Module, stack ten of them, and compare their training with ten blocks that compute `f(x)`
+#   alone.
+# - *Depthwise separable convolutions.* Replace a 3 x 3 convolution by one with as many groups as channels, and a 1 x
+#   1 convolution behind it (Howard et al. 2017). How many parameters, how much accuracy, how much time? Is the time
+#   what the number of products would suggest?
+# - *A transposed convolution* makes pictures larger: it is `input_slope` used as a forward pass. Write it as an
+#   operation and give it a row.
+# - *Where does it look?* The gradient of a class score with respect to the picture says which pixels matter (Simonyan
+#   et al. 2014). Draw it for a digit that is mistaken.
 #
-# Left out here: three-dimensional and transposed convolutions, other paddings (reflection, wrapping round), kernels computed by Fourier transforms or
-# Winograd's method, and the many compiled kernels among which a library such as PyTorch chooses for every size.
+# Left out here: three-dimensional and transposed convolutions, other paddings (reflection, wrapping round), kernels
+# computed by Fourier transforms or Winograd's method, and the many compiled kernels among which a library such as
+# PyTorch chooses for every size.
