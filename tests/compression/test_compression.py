@@ -670,6 +670,14 @@ def test_a_convolutional_network_reads_digits_in_integers(digits):
     assert floats > 0.9 and abs(floats - ours) <= 0.011
 
 
+def test_sizes_are_drawn():
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    rows = {"float32": {"bytes": 100_000, "accuracy": 0.98}, "int8": {"bytes": 26_000, "accuracy": 1.0}}
+    ax = compression.plot_sizes(rows, figure.subplots())
+    assert [(line.get_xdata()[0], round(line.get_ydata()[0], 9)) for line in ax.lines] == [(100.0, 2.0), (26.0, 0.1)]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["1  float32", "2  int8"]
+
+
 # ---- PyTorch
 
 def test_equals_pytorch():

@@ -87,19 +87,15 @@ def build(network: str, dataset, seed: int):
 
 
 def draw(rows: dict, file: Path | None) -> bool:
-    """Accuracy against the bytes of the file, as a PNG; whether it could be written."""
+    """What is misread against the bytes of the file, as a PNG; whether it could be written."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from tinytorch.core.compression import plot_sizes
+
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    for name, row in rows.items():
-        integers = "int8" in name or "bits" in name
-        colour, mark = ("#0072b2", "o") if integers else ("#d55e00", "s")
-        axes.plot(row["bytes"] / 1000, row["accuracy"], mark, color=colour)
-        axes.annotate(f" {name}", (row["bytes"] / 1000, row["accuracy"]), fontsize=8, color=colour, rotation=15)
-    axes.set(xscale="log", xlabel="file, kB", ylabel="test accuracy", title="What a byte is worth (circles: integers)")
+    plot_sizes(rows, figure.subplots()).set_title("What a byte is worth")
     file = RUNS / "compression.png" if file is None else file
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

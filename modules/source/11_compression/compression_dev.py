@@ -49,7 +49,7 @@ from tinytorch.core.layers import Dense, Dropout, LayerNorm, Module, Parameter, 
 from tinytorch.core.networks import MLP, Sequential, count_parameters, short
 from tinytorch.core.optimizers import AdamW, CosineLR
 from tinytorch.core.tensor import Tensor, as_tensor, operation, reduce_sum, wrap
-from tinytorch.core.training import Accuracy, CrossEntropyLoss, Trainer, evaluating, train_step
+from tinytorch.core.training import Accuracy, CrossEntropyLoss, Trainer, evaluating, pyplot, train_step
 
 # %%
 from tinytorch.core.autograd import Variable
@@ -118,9 +118,8 @@ for fraction in (0.0, 0.5, 0.8, 0.9, 0.95):
     print(f"{fraction:4.0%} of the weights are zero: validation accuracy {accuracy_of(damaged, validation):.4f}")
 
 # %% [markdown]
-# Half of the network was not needed at all, and nobody has trained it to do without. That is the observation this
-# chapter lives on. (Choices are made on the validation part. The test part of the digits waits for the table at the
-# end.)
+# Half of the network was hardly needed, and nobody has trained it to do without. That is the observation this chapter
+# lives on. (Choices are made on the validation part. The test part of the digits waits for the table at the end.)
 #
 # ## Pruning
 #
@@ -287,9 +286,9 @@ fit(pruned, train, epochs=1)
 print(f"after an epoch more: {sparsity_of(pruned):6.1%} zeros   validation accuracy {accuracy_of(pruned, validation):.4f}")
 
 # %% [markdown]
-# The accuracy came back, and most of the zeros are gone. Of course: a weight of zero has a gradient like any other, and
-# the optimizer moved it. (The zeros that are left belong to pixels that are blank in every picture.) The mask has to be
-# applied again after every step.
+# Most of the accuracy came back, and most of the zeros are gone. Of course: a weight of zero has a gradient like any
+# other, and the optimizer moved it. (Nearly all zeros that are left belong to units that pruning has silenced: they
+# give 0 for every digit, so that no gradient reaches their weights.) The mask has to be applied again after every step.
 #
 # Could one set the gradients of pruned weights to zero instead? With plain gradient descent, yes. But an optimizer with
 # memory also moves weights whose gradient is zero: momentum goes on rolling. So let it step, and put the zeros back
@@ -449,6 +448,9 @@ axes.plot(kept, after, "-", color="#0072b2", marker="o")
 axes.annotate(" pruned", (kept[2], before[2]), color="#d55e00", va="top")
 axes.annotate(" and fine-tuned", (kept[2], after[2]), color="#0072b2", va="top")
 axes.set(xscale="log", xlabel="weights kept, %", ylabel="validation accuracy", title="Fine-tuning gives back most of what pruning took")
+axes.set_xticks(kept, [f"{k:.0f}" for k in kept], minor=False)
+axes.minorticks_off()
+figure.tight_layout()
 plt.show()
 
 # %% [markdown]
@@ -745,7 +747,7 @@ for keep in (1.0, 0.5, 0.25, 0.1):
 
 # %% [markdown]
 # These networks *are* faster, by themselves, on any machine: their matrices are smaller. Fine-tuning needs no masks,
-# since there is nothing left that could come back. The price is that a unit is a blunt tool. Compare the accuracies
+# since there is nothing left that could come back. One would think that a unit is a blunt tool: compare the accuracies
 # with those of single weights above, at the same number of parameters.
 #
 # ## Shorter numbers
@@ -2213,8 +2215,8 @@ test_pack_sparse()
 # one it was trained with. That is where file formats become dangerous. Pickle describes objects by saying which
 # function is to be called with which arguments, and a pickle file from a stranger can call any function there is. Ours
 # says the *name* of each kind of layer, and the reader looks it up in a table of those it knows. All arrays of one
-# dtype stand one after the other in a single array, because each array in an `.npz` file costs some two hundred bytes
-# of labels, as much as a small layer.
+# dtype stand one after the other in a single array, because each array in an `.npz` file comes with labels that are as
+# long as a small layer.
 
 # %%
 #| export
@@ -2527,24 +2529,43 @@ for title, model, data, unseen in (("dense", teacher, train, test), ("convolutio
             print(table_row(name, rows[name], rows["float32"]))
 
 # %% [markdown]
-# Some readings. Single weights go the furthest in bytes and not at all in time. Whole units save both, wherever it
-# runs. Eight bits save three quarters for next to nothing in accuracy; their time is NumPy's, not theirs. The
-# techniques add up, because they remove different things: the last of the common rows is smaller than any of its parts.
-# And a small network that was trained well from the start is hard to beat. On a hundred times as many pictures, with a
-# task that needs its size, distillation comes into its own.
+# Some readings. Single weights save bytes and no time. Whole units save both, wherever it runs. Eight bits save most of
+# three quarters for next to nothing in accuracy; their time is NumPy's, not theirs. The techniques add up, because they
+# remove different things: the last of the common rows is smaller than any of its parts. And a small network that was
+# trained well from the start is hard to beat.
 #
 # Which of these would you take? The picture asks how much accuracy a byte is worth.
 
 # %%
-figure, grid = plt.subplots(1, 2, figsize=(10, 3.8), sharey=True)
-for axes, (title, rows) in zip(grid, found.items()):
-    for name, row in rows.items():
-        axes.plot(row["bytes"] / 1000, row["accuracy"], "o" if "int8" in name or "bits" in name else "s", color="#0072b2" if "int8" in name or "bits" in name else "#d55e00")
-        axes.annotate(f" {name}", (row["bytes"] / 1000, row["accuracy"]), fontsize=6, va="bottom", rotation=20)
-    axes.set(xscale="log", xlabel="file, kB", title=title)
-grid[0].set_ylabel("test accuracy")
-figure.suptitle("The smallest files come from several techniques together (squares: floats; circles: integers)")
-plt.show()
+#| export
+def plot_sizes(rows: dict, ax=None):
+    """Draw what share is misread against the bytes of the file; returns the axes.
+
+    Parameters
+    ----------
+    rows : dict
+        Names of networks, each with what `measure` found.
+    ax : matplotlib axes, optional
+    """
+    ax = pyplot("plot_sizes").subplots(figsize=(7, 3.6), layout="constrained")[1] if ax is None else ax
+    sizes, misread = [row["bytes"] / 1000 for row in rows.values()], [100 * max(1 - row["accuracy"], 0.001) for row in rows.values()]
+    for number, (name, x, y) in enumerate(zip(rows, sizes, misread), 1):
+        mark, colour = ("o", "#0072b2") if "int8" in name or "bits" in name else ("s", "#d55e00")
+        ax.plot(x, y, mark, color=colour, label=f"{number}  {name}")
+        ax.annotate(str(number), (x, y), xytext=(4, 4 if number % 2 else -11), textcoords="offset points", fontsize=8)
+    ax.set(xscale="log", yscale="log", xlabel="file, kB", ylabel="misread, %")
+    for set_ticks, values in ((ax.set_xticks, sizes), (ax.set_yticks, misread)):
+        ticks = [n * 10.0**k for k in range(-1, 5) for n in (1, 2, 5) if min(values) / 1.5 < n * 10.0**k < max(values) * 1.5]
+        set_ticks(ticks, [f"{t:g}" for t in ticks])
+    ax.minorticks_off()
+    ax.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, title="circles: integers", title_fontsize=7)
+    return ax
+
+
+# %%
+for title, rows in found.items():
+    plot_sizes(rows).figure.suptitle(f"{title.capitalize()}: the smallest file comes from several techniques together", fontsize=11)
+    plt.show()
 
 # %% [markdown]
 # ## Against the real thing
