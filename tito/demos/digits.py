@@ -180,12 +180,14 @@ def curves(figure, result: dict) -> None:
     for axes, name in ((upper, "loss"), (lower, "accuracy")):
         for prefix, colour, style, label in lines:
             if len(history):
-                axes.plot(epochs, history[prefix + name], style, color=colour, label=label)
+                marker = "o" if len(history) == 1 else ""
+                axes.plot(epochs, history[prefix + name], style, color=colour, label=label, marker=marker)
         axes.set_ylabel(name)
     if len(history):
         upper.set_yscale("log")
         upper.legend(frameon=False)
-    upper.set_title("The loss fell" if history.converging else "The loss did not fall")
+    fell = {True: "The loss fell", False: "The loss did not fall", None: "Too few epochs to say whether the loss falls"}
+    upper.set_title(fell[history.converging])
     lower.set_xlabel("epoch")
 
 
