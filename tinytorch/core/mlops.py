@@ -22,6 +22,7 @@ import math
 import os
 import platform
 import re
+import secrets
 import shutil
 import threading
 import time
@@ -40,7 +41,7 @@ from .optimizers import Adam
 from .tensor import Tensor, from_numpy
 from .training import Accuracy, CrossEntropyLoss, Trainer, evaluating
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L79
+# %% ../../modules/source/14_mlops/mlops_dev.py #L80
 def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
     """Pictures turned about their centres, counter-clockwise.
 
@@ -67,7 +68,7 @@ def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
     below = (1 - u) * padded[:, i + 1, j] + u * padded[:, i + 1, j + 1]
     return (1 - v) * above + v * below
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L153
+# %% ../../modules/source/14_mlops/mlops_dev.py #L154
 def fingerprint(arrays: dict[str, np.ndarray]) -> str:
     """A hash of named arrays: equal where names, dtypes, shapes and all entries are.
 
@@ -95,7 +96,7 @@ def fingerprint(arrays: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L248
+# %% ../../modules/source/14_mlops/mlops_dev.py #L249
 LAYERS = {kind.__name__: kind for kind in (Dense, Dropout, LayerNorm, ReLU, LeakyReLU, Sigmoid, Tanh, GELU, Softmax)}
 
 
@@ -148,7 +149,7 @@ def rebuild(described: dict) -> Module:
     except TypeError as error:
         raise ValueError(f"rebuild: {described!r:.100} does not fit: {error}.") from error
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L339
+# %% ../../modules/source/14_mlops/mlops_dev.py #L340
 def publish(files: dict[str, bytes], place: str | os.PathLike) -> None:
     """Make a directory with some files in it, whole or not at all, and never over another one.
 
@@ -177,7 +178,7 @@ def publish(files: dict[str, bytes], place: str | os.PathLike) -> None:
       happened before.
     """
     place = Path(place)
-    beside = place.with_name(f".{place.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    beside = place.with_name(f".{place.name}.{secrets.token_hex(8)}.tmp")
     ### BEGIN SOLUTION publish
     try:
         beside.mkdir()
@@ -219,7 +220,7 @@ def sync_directory(folder: Path) -> None:
     finally:
         os.close(opened)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L497
+# %% ../../modules/source/14_mlops/mlops_dev.py #L486
 class RegistryError(Exception):
     """Something that the owner of a registry has to know."""
 
@@ -316,6 +317,8 @@ class Version:
 class Versions:
     """The versions of a model in a directory. They are added, never changed.
 
+    What begins with a dot there was left by a program that was killed while it wrote, and may be deleted.
+
     Parameters
     ----------
     folder : str or Path
@@ -327,8 +330,21 @@ class Versions:
         for name in ("versions", "promotions"):
             try:
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
-            except (FileExistsError, NotADirectoryError) as error:
-                raise RegistryError(f"{self.folder} cannot be a registry: {error.filename} is a file. Name a directory.") from error
+            except OSError as error:
+                reason = f"{error.filename} is a file" if isinstance(error, (FileExistsError, NotADirectoryError)) else error.strerror
+                raise RegistryError(f"{self.folder} cannot be a registry: {reason}. Name a directory that you may write to.") from error
+
+    def put(self, files: dict[str, bytes], place: Path) -> None:
+        """`publish`; where it cannot write, RegistryError."""
+        try:
+            publish(files, place)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise RegistryError(
+                f"{place} could not be written: {error.strerror or error}. The registry is as it was.\n"
+                "  Is the disk full, or the directory not yours? Make room, and try again."
+            ) from error
 
     def names(self) -> list[str]:
         """The versions there are, the oldest first."""
@@ -391,7 +407,7 @@ class Versions:
         while True:
             name = f"v{max(numbered(self.folder / 'versions', 'v'), default=0) + 1}"
             with contextlib.suppress(FileExistsError):  # another process was faster; take the next number
-                publish({**files, "record.json": sealed({"version": name, **record})}, self.folder / "versions" / name)
+                self.put({**files, "record.json": sealed({"version": name, **record})}, self.folder / "versions" / name)
                 return name
 
     def place(self, name: str) -> Path:
@@ -432,7 +448,7 @@ class Versions:
             return str(error)
         return ""
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L808
+# %% ../../modules/source/14_mlops/mlops_dev.py #L812
 WHATEVER = "whatever is promoted"
 
 
@@ -491,7 +507,7 @@ class Registry(Versions):
         record = {"number": number, "action": action, "pile": pile, "weights": self.load(pile[-1]).record["weights"]}
         record["at"] = datetime.now(UTC).isoformat(timespec="seconds")
         try:
-            publish({"promotion.json": sealed(record)}, self.folder / "promotions" / str(number))
+            self.put({"promotion.json": sealed(record)}, self.folder / "promotions" / str(number))
         except FileExistsError as error:
             raise PromotionConflict(
                 f"{action} of {pile[-1]}: somebody else was first, and {self.promoted()} is in use now. Nothing was changed.\n"
@@ -579,7 +595,7 @@ class Registry(Versions):
                 lines.append(f"{number}  damaged")
         return lines
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1165
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1173
 def psi(reference_counts, window_counts) -> float:
     """The population stability index of two histograms over the same bins.
 
@@ -605,7 +621,7 @@ def psi(reference_counts, window_counts) -> float:
     return float(((q - p) * np.log(q / p)).sum())
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1248
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1256
 def resampled(features: np.ndarray, reference_size: int, window_size: int, times: int, seed: int = 0):
     """Pairs of a reference and a window that are drawn from the same inputs, without overlap, `times` times."""
     if reference_size + window_size > len(features):
@@ -621,7 +637,7 @@ def binned(reference: np.ndarray, window: np.ndarray, bins: int = 10) -> tuple[n
     edges = np.unique(np.quantile(reference, np.linspace(0, 1, bins + 1)[1:-1]))
     return tuple(np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1) for values in (reference, window))
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1289
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1297
 def ks_statistic(x, y) -> float:
     """The largest distance between the empirical distribution functions of two samples (Kolmogorov; Smirnov 1939).
 
@@ -663,7 +679,7 @@ def ks_p_value(d: float, n: int, m: int) -> float:
     series = sum((-1) ** (k - 1) * math.exp(-2 * k * k * z * z) for k in range(1, 21))
     return min(max(2 * series, 0.0), 1.0)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1414
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1422
 def holm(p_values, alpha: float = 0.05) -> np.ndarray:
     """Which of several tests found something, with any false alarm at most as probable as `alpha` (Holm 1979).
 
@@ -694,7 +710,7 @@ def holm(p_values, alpha: float = 0.05) -> np.ndarray:
     ### END SOLUTION
     return found
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1495
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1503
 def ks_p_values(reference: np.ndarray, window: np.ndarray) -> np.ndarray:
     """A p-value for every feature of flattened inputs (N, D): one Kolmogorov-Smirnov test each."""
     return np.array([ks_p_value(ks_statistic(x, y), len(x), len(y)) for x, y in zip(reference.T, window.T)])
@@ -704,7 +720,7 @@ def any_drift(reference: np.ndarray, window: np.ndarray, alpha: float = 0.05) ->
     """Whether any feature's distribution has changed, by Kolmogorov-Smirnov tests with Holm's correction."""
     return bool(holm(ks_p_values(reference, window), alpha).any())
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1528
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1536
 def binomial_tail(successes: int, trials: int) -> float:
     """The probability that a fair coin shows at least so many heads: exact, in whole numbers up to the last division."""
     if not 0 <= successes <= trials:
@@ -726,7 +742,7 @@ def domain_classifier_p_value(reference: np.ndarray, window: np.ndarray, seed: i
     right = np.sum(trainer.predict(held_out).data.argmax(axis=1) == which)
     return binomial_tail(int(right), 2 * n)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1631
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1639
 class Alarm:
     """On after several suspicious windows in a row, off after several in a row that are not.
 
@@ -773,7 +789,7 @@ class Alarm:
         return self.on
         ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1762
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1770
 class Monitor:
     """Compares inputs and outputs with a reference, window by window.
 
@@ -820,7 +836,7 @@ class Monitor:
                 del rows[: self.window]
             self.windows += 1
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1851
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1859
 def sign_test(new_right, old_right) -> float:
     """The probability that a model is ahead of another by at least so much if it is no better (McNemar 1947, exact, one-sided).
 
@@ -848,13 +864,13 @@ def sign_test(new_right, old_right) -> float:
     return binomial_tail(b, b + c)
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1940
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1948
 def rights(model: Module, data: ArrayDataset) -> np.ndarray:
     """Whether a classifier answers each sample of a data set correctly."""
     with evaluating(model):
         return class_probabilities(model, data.features).argmax(axis=1) == data.targets
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1977
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1985
 @dataclass(frozen=True)
 class Decision:
     """What became of a candidate, and why."""
@@ -927,7 +943,7 @@ def retrain(registry: Registry, data: ArrayDataset, now: ArrayDataset, before: A
         registry.promote(name, instead_of=champion.name)
     return Decision(name, promote, reason)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2103
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2111
 def routed(key: str, candidate: str, fraction: float) -> bool:
     """Whether a request goes to the candidate: always the same for the same key, and for about `fraction` of all keys.
 
@@ -955,14 +971,14 @@ def routed(key: str, candidate: str, fraction: float) -> bool:
     return int.from_bytes(digest[:8]) / 2**64 < fraction
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2184
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2192
 def fisher_test(new_right: int, new_count: int, old_right: int, old_count: int) -> float:
     """The probability that one of two groups has at least `new_right` of all right answers, if both are equally good (Fisher 1935, one-sided)."""
     right, count = new_right + old_right, new_count + old_count
     ways = sum(math.comb(new_count, k) * math.comb(old_count, right - k) for k in range(new_right, min(right, new_count) + 1))
     return ways / math.comb(count, right)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2225
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2233
 class Served:
     """All that belongs to a version while it answers. Never changed; a newer version gets a new one."""
 
@@ -1066,7 +1082,7 @@ class Service:
         if self.failures >= 3:
             self.candidate = None
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2388
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2396
 class Refused(Exception):
     """A request that is not answered: a status of HTTP, a reason, and headers."""
 
@@ -1124,7 +1140,7 @@ def read_inputs(inputs, expected: dict, most: int) -> np.ndarray:
         raise Refused(422, f"inputs: entry {list(place)} is {x[place]:g}. {wanted}")
     return x.astype(np.float32)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2483
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2491
 class Metrics:
     """Counters and a histogram of durations, in the text format of Prometheus."""
 
@@ -1166,7 +1182,7 @@ def labelled(labels) -> str:
 
 QUOTED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2553
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2561
 def create_app(registry: Registry, candidate: str | None = None, mode: str = "shadow", fraction: float = 0.1, *, queue_size: int = 32,
                max_bytes: int = 1_000_000, max_inputs: int = 100, poll_seconds: float = 0.1, window: int = 100):
     """An application that answers with the version in use: for uvicorn, or any other server that speaks ASGI.
@@ -1342,7 +1358,7 @@ def serving(app, port: int = 0):
         server.should_exit = True
         thread.join(10)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2765
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2773
 @dataclass
 class Load:
     """What came of a load test.
@@ -1425,7 +1441,7 @@ def load_test(url: str, bodies: list, right, *, requests: int = 1000, clients: i
         thread.join()
     return load
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2923
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2931
 def varint(n: int) -> bytes:
     """A whole number as protocol buffers store it.
 
@@ -1453,7 +1469,7 @@ def varint(n: int) -> bytes:
     return bytes([*out, n])
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3016
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3024
 def field(number: int, value) -> bytes:
     """A field of a message: a whole number, a float, a text, or bytes (another message, say)."""
     if isinstance(value, (int, np.integer)):

@@ -40,6 +40,7 @@ import math
 import os
 import platform
 import re
+import secrets
 import shutil
 import threading
 import time
@@ -364,7 +365,7 @@ def publish(files: dict[str, bytes], place: str | os.PathLike) -> None:
       happened before.
     """
     place = Path(place)
-    beside = place.with_name(f".{place.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    beside = place.with_name(f".{place.name}.{secrets.token_hex(8)}.tmp")
     ### BEGIN SOLUTION publish
     try:
         beside.mkdir()
@@ -444,18 +445,6 @@ def sync_directory(folder: Path) -> None:
 #                 write_through(beside / name, content)
 #             shutil.rmtree(place, ignore_errors=True)
 #             take_place(beside, place)
-#         finally:
-#             shutil.rmtree(beside, ignore_errors=True)
-#     - name: renames after the first file
-#       says: >-
-#         The directory took its place with one file in it, and then there was no `beside` left for the next. take_place comes once, after
-#         the loop.
-#       code: |
-#         try:
-#             beside.mkdir()
-#             for name, content in files.items():
-#                 write_through(beside / name, content)
-#                 take_place(beside, place)
 #         finally:
 #             shutil.rmtree(beside, ignore_errors=True)
 
@@ -590,6 +579,8 @@ class Version:
 class Versions:
     """The versions of a model in a directory. They are added, never changed.
 
+    What begins with a dot there was left by a program that was killed while it wrote, and may be deleted.
+
     Parameters
     ----------
     folder : str or Path
@@ -601,8 +592,21 @@ class Versions:
         for name in ("versions", "promotions"):
             try:
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
-            except (FileExistsError, NotADirectoryError) as error:
-                raise RegistryError(f"{self.folder} cannot be a registry: {error.filename} is a file. Name a directory.") from error
+            except OSError as error:
+                reason = f"{error.filename} is a file" if isinstance(error, (FileExistsError, NotADirectoryError)) else error.strerror
+                raise RegistryError(f"{self.folder} cannot be a registry: {reason}. Name a directory that you may write to.") from error
+
+    def put(self, files: dict[str, bytes], place: Path) -> None:
+        """`publish`; where it cannot write, RegistryError."""
+        try:
+            publish(files, place)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise RegistryError(
+                f"{place} could not be written: {error.strerror or error}. The registry is as it was.\n"
+                "  Is the disk full, or the directory not yours? Make room, and try again."
+            ) from error
 
     def names(self) -> list[str]:
         """The versions there are, the oldest first."""
@@ -665,7 +669,7 @@ class Versions:
         while True:
             name = f"v{max(numbered(self.folder / 'versions', 'v'), default=0) + 1}"
             with contextlib.suppress(FileExistsError):  # another process was faster; take the next number
-                publish({**files, "record.json": sealed({"version": name, **record})}, self.folder / "versions" / name)
+                self.put({**files, "record.json": sealed({"version": name, **record})}, self.folder / "versions" / name)
                 return name
 
     def place(self, name: str) -> Path:
@@ -863,7 +867,7 @@ class Registry(Versions):
         record = {"number": number, "action": action, "pile": pile, "weights": self.load(pile[-1]).record["weights"]}
         record["at"] = datetime.now(UTC).isoformat(timespec="seconds")
         try:
-            publish({"promotion.json": sealed(record)}, self.folder / "promotions" / str(number))
+            self.put({"promotion.json": sealed(record)}, self.folder / "promotions" / str(number))
         except FileExistsError as error:
             raise PromotionConflict(
                 f"{action} of {pile[-1]}: somebody else was first, and {self.promoted()} is in use now. Nothing was changed.\n"
@@ -1106,7 +1110,11 @@ def test_rollback():
         registry.write(8, ["v1", "v2", "v4"], "promote")
         (Path(folder) / "promotions" / "8" / "promotion.json").write_text("{")
         check_raises(RegistryError, lambda: registry.current(), "registry.rollback()")
-        check(registry.rollback(), "v2")
+        try:
+            outcome = registry.rollback()
+        except RegistryError:
+            outcome = "a RegistryError"
+        check(outcome, "v2")
         check(registry.standing(), (9, ["v1", "v2"]))
 
 test_rollback()
