@@ -1,6 +1,7 @@
 """Serves the version that a registry has in use: python -m tinytorch.serve REGISTRY."""
 
 import argparse
+import contextlib
 import signal
 import sys
 import threading
@@ -91,11 +92,9 @@ def serve(registry, options: argparse.Namespace) -> int:
 
     server = uvicorn.Server(uvicorn.Config(app, host=options.host, port=options.port, log_level="warning"))
     threading.Thread(target=tell, args=(server, registry), daemon=True).start()
-    try:
+    with contextlib.suppress(KeyboardInterrupt, SystemExit):  # uvicorn ends the program where it cannot begin
         server.run()
-    except KeyboardInterrupt:
-        pass
-    return 0 if server.started else 1
+    return 0 if server.started else failed(f"nobody can listen on {options.host}:{options.port}. Choose another --port; 0 takes one that is free.")
 
 
 def tell(server, registry) -> None:

@@ -263,7 +263,7 @@ def architecture(model) -> dict:
     TypeError
         For a layer that `LAYERS` does not know.
     """
-    if isinstance(model, Sequential):
+    if is_sequential(model):
         return {"layer": "Sequential", "layers": [architecture(layer) for layer in model]}
     kind = type(model)
     if LAYERS.get(kind.__name__) is not kind:
@@ -271,11 +271,16 @@ def architecture(model) -> dict:
             f"architecture: {model!r:.60} is no layer that can be written down. Known are Sequential, {', '.join(LAYERS)}.\n"
             f"  A layer of your own is added by LAYERS[{kind.__name__!r}] = {kind.__name__}."
         )
-    plain = {name: getattr(model, name, None) for name in inspect.signature(kind).parameters}
-    kept = {name: value for name, value in plain.items() if isinstance(value, (bool, int, float, str, tuple, list))}
-    if isinstance(model, Dense):
-        kept["use_bias"] = model.bias is not None
-    return {"layer": kind.__name__, **kept}
+    options = {name: getattr(model, name, None) for name in inspect.signature(kind).parameters}
+    if "use_bias" in options:
+        options["use_bias"] = model.bias is not None
+    plain = {name: value for name, value in options.items() if isinstance(value, (bool, int, float, str, tuple, list))}
+    return {"layer": kind.__name__, **plain}
+
+
+def is_sequential(model) -> bool:
+    """Whether a network is its layers one after the other, and nothing else: a class of its own may do more."""
+    return isinstance(model, Sequential) and type(model).forward is Sequential.forward
 
 
 def rebuild(described: dict) -> Module:
@@ -2711,7 +2716,8 @@ async def read_body(request, most: int, seconds: float = 10.0) -> bytes:
     except ClientDisconnect:
         raise Refused(400, "the connection was closed before the whole body was there.") from None
     if size > most or (told.isdigit() and int(told) > most):
-        raise Refused(413, f"the body is longer than {most} bytes. Send fewer inputs at once.")
+        unread = size > 10 * most or (told.isdigit() and int(told) > 10 * most)
+        raise Refused(413, f"the body is longer than {most} bytes. Send fewer inputs at once.", **({"Connection": "close"} if unread else {}))
     return b"".join(parts)
 
 
@@ -3016,8 +3022,8 @@ test_varint()
 
 # %% [markdown]
 # The rest are names and numbers from the format's specification: which field of a node is its operator, and so on. For
-# each layer there is one rule, which adds nodes to the graph and gives the name of the last one's output. A layer of
-# another chapter, or of your own, joins by a row of its own.
+# each layer there is one rule, which adds nodes to the graph and gives the name of the last one's output. The rules are found by
+# the name of the layer's class, so that those for pictures can stand here too, and a layer of your own joins by a row.
 
 # %%
 #| export
@@ -3072,19 +3078,23 @@ def onnx_dense(graph: Graph, layer, x: str) -> str:
     return out if layer.bias is None else graph.add("Add", out, graph.constant(layer.bias))
 
 
-def onnx_sequential(graph: Graph, layer, x: str) -> str:
-    """One layer after the other."""
-    for part in layer:
-        x = onnx_nodes(graph, part, x)
-    return x
+def onnx_conv(graph: Graph, layer, x: str) -> str:
+    """A convolution of pictures (N, C, H, W)."""
+    constants = [graph.constant(p) for p in (layer.weights, layer.bias) if p is not None]
+    return graph.add("Conv", x, *constants, strides=list(layer.stride), pads=[*layer.padding] * 2, dilations=list(layer.dilation), group=layer.groups)
+
+
+def onnx_pool(operator: str, **attributes):
+    """The rule of a layer that makes pictures smaller."""
+    return lambda graph, layer, x: graph.add(
+        operator, x, kernel_shape=list(layer.kernel_size), strides=list(layer.stride), pads=[*layer.padding] * 2, **attributes
+    )
 
 
 # fmt: off
 ONNX_RULES = {
-    "Sequential": onnx_sequential,
     "Dense":      onnx_dense,
-    "LayerNorm":  lambda graph, layer, x: graph.add("LayerNormalization", x, graph.constant(layer.gain), graph.constant(layer.bias),
-                                                    axis=-1, epsilon=layer.epsilon),
+    "LayerNorm":  lambda graph, layer, x: graph.add("LayerNormalization", x, *map(graph.constant, (layer.gain, layer.bias)), axis=-1, epsilon=layer.epsilon),
     "Dropout":    lambda graph, layer, x: x,  # does nothing after training
     "ReLU":       lambda graph, layer, x: graph.add("Relu", x),
     "LeakyReLU":  lambda graph, layer, x: graph.add("LeakyRelu", x, alpha=layer.slope),
@@ -3092,19 +3102,29 @@ ONNX_RULES = {
     "Tanh":       lambda graph, layer, x: graph.add("Tanh", x),
     "GELU":       lambda graph, layer, x: graph.add("Gelu", x, approximate="tanh"),
     "Softmax":    lambda graph, layer, x: graph.add("Softmax", x, axis=layer.axis),
+    "Conv2D":     onnx_conv,
+    "MaxPool2D":  onnx_pool("MaxPool"),
+    "AvgPool2D":  onnx_pool("AveragePool", count_include_pad=1),
+    "BatchNorm":  lambda graph, layer, x: graph.add("BatchNormalization", x, *map(graph.constant, (layer.gain, layer.bias, layer.running_mean, layer.running_var)),
+                                                    epsilon=layer.epsilon),
+    "Flatten":    lambda graph, layer, x: graph.add("Flatten", x, axis=1),
 }
 # fmt: on
 
 
 def onnx_nodes(graph: Graph, layer, x: str) -> str:
     """Add a layer's nodes behind x; the name of its output. Raises TypeError where there is no rule, or it does not fit."""
-    kinds = [kind.__name__ for kind in type(layer).__mro__ if kind.__name__ in ONNX_RULES]
-    if not kinds:
-        raise TypeError(f"export_onnx: there is no rule for {layer!r:.60}. Known are {', '.join(ONNX_RULES)}; add yours to ONNX_RULES.")
+    if is_sequential(layer):
+        for part in layer:
+            x = onnx_nodes(graph, part, x)
+        return x
+    kind = type(layer).__name__
+    if kind not in ONNX_RULES:
+        raise TypeError(f"export_onnx: there is no rule for {layer!r:.60}. Known are Sequential, {', '.join(ONNX_RULES)}; add yours to ONNX_RULES.")
     try:
-        return ONNX_RULES[kinds[0]](graph, layer, x)
+        return ONNX_RULES[kind](graph, layer, x)
     except KeyError as error:
-        raise TypeError(f"export_onnx: {layer!r:.60} has a setting that the rule for {kinds[0]} cannot write down: {error}.") from error
+        raise TypeError(f"export_onnx: {layer!r:.60} has a setting that the rule for {kind} cannot write down: {error}.") from error
 
 
 def export_onnx(model: Module, path: str | os.PathLike, input_shape: tuple[int, ...]) -> None:
