@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import signal
 import sys
 import threading
 
@@ -30,7 +29,7 @@ def arguments(given=None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8000, help="0 takes one that is free (8000)")
     parser.add_argument("--candidate", metavar="VERSION", help="a version that runs beside the one in use")
     parser.add_argument("--canary", metavar="FRACTION", type=float,
-                        help="let the candidate answer this part of the requests; otherwise it is a shadow")  # fmt: skip
+                        help="let the candidate answer this part of the requests; else it is a shadow")  # fmt: skip
     parser.add_argument("--queue", metavar="N", type=int, default=32, help="requests that may wait; more get 503 (32)")
     change = parser.add_mutually_exclusive_group()
     change.add_argument("--log", action="store_true", help="print every promotion, and end")
@@ -68,7 +67,9 @@ def serve_or_change(options: argparse.Namespace) -> int:
     from tinytorch.core.mlops import Registry
 
     if not Path(options.registry, "versions").is_dir():
-        return failed(f"{options.registry} is no registry. Make one with tinytorch.core.mlops.Registry, and promote a version.")
+        return failed(
+            f"{options.registry} is no registry. Make one with tinytorch.core.mlops.Registry, and promote a version."
+        )
     registry = Registry(options.registry)
     if options.log:
         print(*registry.log(), sep="\n")
@@ -94,7 +95,9 @@ def serve(registry, options: argparse.Namespace) -> int:
     threading.Thread(target=tell, args=(server, registry), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt, SystemExit):  # uvicorn ends the program where it cannot begin
         server.run()
-    return 0 if server.started else failed(f"nobody can listen on {options.host}:{options.port}. Choose another --port; 0 takes one that is free.")
+    if server.started:
+        return 0
+    return failed(f"nobody can listen on {options.host}:{options.port}. Choose another --port; 0 takes a free one.")
 
 
 def tell(server, registry) -> None:
@@ -107,6 +110,4 @@ def tell(server, registry) -> None:
 
 
 if __name__ == "__main__":
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())

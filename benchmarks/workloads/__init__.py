@@ -1,6 +1,6 @@
 """What is measured. A workload says for each contestant how to make a callable that runs it once."""
 
-from benchmarks.workloads import arrays, commands, networks, scalars, second_order
+from benchmarks.workloads import arrays, commands, networks, scalars, second_order, serving
 from benchmarks.workloads.base import Workload
 
 IMPORT = Workload(
@@ -9,4 +9,4 @@ IMPORT = Workload(
 )  # fmt: skip
 
 ENGINE = (*scalars.WORKLOADS, *networks.WORKLOADS, *arrays.WORKLOADS, *second_order.WORKLOADS, IMPORT)
-WORKLOADS = {w.name: w for w in (*ENGINE, *commands.WORKLOADS)}
+WORKLOADS = {w.name: w for w in (*ENGINE, *commands.WORKLOADS, *serving.WORKLOADS)}

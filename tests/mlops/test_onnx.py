@@ -31,9 +31,11 @@ NETWORKS = {
     "mlp": lambda: create_mlp(6, [8, 7], 3, rng=0),
     "no bias": lambda: Sequential([Dense(6, 3, use_bias=False, rng=0)]),
     "one layer": lambda: Dense(6, 3, rng=0),
-    "activations": lambda: Sequential([Dense(6, 5, rng=0), LeakyReLU(0.2), Dense(5, 5, rng=1), GELU(), Sigmoid(), Tanh(), Softmax()]),
+    "activations": lambda: Sequential(
+        [Dense(6, 5, rng=0), LeakyReLU(0.2), Dense(5, 5, rng=1), GELU(), Sigmoid(), Tanh(), Softmax()]
+    ),
     "norm and dropout": lambda: Sequential([Dense(6, 5, rng=0), LayerNorm(5, 1e-3), Dropout(0.5), ReLU(), Softmax(1)]),
-    "nested": lambda: Sequential([create_mlp(6, [4], 5, rng=0), Sequential([ReLU(), Sequential([Dense(5, 2, rng=1)])])]),
+    "nested": lambda: Sequential([create_mlp(6, [4], 5, rng=0), Sequential([ReLU(), Sequential([Dense(5, 2)])])]),
     "class MLP": lambda: MLP(6, [4], 2, rng=0),
     "nothing but an activation": lambda: Sequential([Dropout(0.1)]),
 }  # fmt: skip
@@ -94,7 +96,9 @@ def test_a_rule_of_your_own(tmp_path, monkeypatch):
         def __call__(self, x):
             return x * 0.5
 
-    monkeypatch.setitem(ONNX_RULES, "Half", lambda graph, layer, x: graph.add("Mul", x, graph.constant(np.float32(0.5))))
+    monkeypatch.setitem(
+        ONNX_RULES, "Half", lambda graph, layer, x: graph.add("Mul", x, graph.constant(np.float32(0.5)))
+    )
     path = tmp_path / "net.onnx"
     export_onnx(Sequential([Half()]), path, (3,))
     x = np.float32([[1.0, -2.0, 3.0]])
@@ -106,11 +110,15 @@ def test_a_field_of_every_kind():
     assert field(1, "ü") == b"\x0a\x02\xc3\xbc" and field(16, b"") == b"\x82\x01\x00"
 
 
-@pytest.mark.parametrize("stride, padding, dilation, groups, bias", [(1, 0, 1, 1, True), (2, 1, 1, 2, False), ((2, 1), (0, 2), (1, 2), 1, True)])
+@pytest.mark.parametrize(
+    "stride, padding, dilation, groups, bias",
+    [(1, 0, 1, 1, True), (2, 1, 1, 2, False), ((2, 1), (0, 2), (1, 2), 1, True)],
+)
 def test_convolutions(stride, padding, dilation, groups, bias, tmp_path):
     cnn = pytest.importorskip("tinytorch.core.cnn")
-    layers = [cnn.Conv2D(2, 4, 3, stride=stride, padding=padding, dilation=dilation, groups=groups, use_bias=bias, rng=0),
-              cnn.BatchNorm(4), ReLU(), cnn.MaxPool2D(2), cnn.AvgPool2D(2), cnn.Flatten()]  # fmt: skip
+    settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "use_bias": bias}
+    smaller = [cnn.MaxPool2D(2), cnn.AvgPool2D(2), cnn.Flatten()]
+    layers = [cnn.Conv2D(2, 4, 3, rng=0, **settings), cnn.BatchNorm(4), ReLU(), *smaller]
     model, path = Sequential(layers), tmp_path / "net.onnx"
     rng = np.random.default_rng(0)
     model.train()(rng.standard_normal((8, 2, 16, 17)).astype(np.float32))  # so that the running statistics are some

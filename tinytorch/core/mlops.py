@@ -26,7 +26,6 @@ import secrets
 import shutil
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,7 +40,7 @@ from .optimizers import Adam
 from .tensor import Tensor, from_numpy
 from .training import Accuracy, CrossEntropyLoss, Trainer, evaluating
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L80
+# %% ../../modules/source/14_mlops/mlops_dev.py #L79
 def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
     """Pictures turned about their centres, counter-clockwise.
 
@@ -68,7 +67,7 @@ def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
     below = (1 - u) * padded[:, i + 1, j] + u * padded[:, i + 1, j + 1]
     return (1 - v) * above + v * below
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L154
+# %% ../../modules/source/14_mlops/mlops_dev.py #L153
 def fingerprint(arrays: dict[str, np.ndarray]) -> str:
     """A hash of named arrays: equal where names, dtypes, shapes and all entries are.
 
@@ -96,7 +95,7 @@ def fingerprint(arrays: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L249
+# %% ../../modules/source/14_mlops/mlops_dev.py #L248
 LAYERS = {kind.__name__: kind for kind in (Dense, Dropout, LayerNorm, ReLU, LeakyReLU, Sigmoid, Tanh, GELU, Softmax)}
 
 
@@ -154,7 +153,7 @@ def rebuild(described: dict) -> Module:
     except TypeError as error:
         raise ValueError(f"rebuild: {described!r:.100} does not fit: {error}.") from error
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L345
+# %% ../../modules/source/14_mlops/mlops_dev.py #L344
 def publish(files: dict[str, bytes], place: str | os.PathLike) -> None:
     """Make a directory with some files in it, whole or not at all, and never over another one.
 
@@ -225,7 +224,7 @@ def sync_directory(folder: Path) -> None:
     finally:
         os.close(opened)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L491
+# %% ../../modules/source/14_mlops/mlops_dev.py #L490
 class RegistryError(Exception):
     """Something that the owner of a registry has to know."""
 
@@ -453,7 +452,7 @@ class Versions:
             return str(error)
         return ""
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L817
+# %% ../../modules/source/14_mlops/mlops_dev.py #L816
 WHATEVER = "whatever is promoted"
 
 
@@ -600,7 +599,7 @@ class Registry(Versions):
                 lines.append(f"{number}  damaged")
         return lines
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1178
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1177
 def psi(reference_counts, window_counts) -> float:
     """The population stability index of two histograms over the same bins.
 
@@ -626,7 +625,7 @@ def psi(reference_counts, window_counts) -> float:
     return float(((q - p) * np.log(q / p)).sum())
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1261
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1260
 def resampled(features: np.ndarray, reference_size: int, window_size: int, times: int, seed: int = 0):
     """Pairs of a reference and a window that are drawn from the same inputs, without overlap, `times` times."""
     if reference_size + window_size > len(features):
@@ -642,7 +641,7 @@ def binned(reference: np.ndarray, window: np.ndarray, bins: int = 10) -> tuple[n
     edges = np.unique(np.quantile(reference, np.linspace(0, 1, bins + 1)[1:-1]))
     return tuple(np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1) for values in (reference, window))
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1302
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1301
 def ks_statistic(x, y) -> float:
     """The largest distance between the empirical distribution functions of two samples (Kolmogorov; Smirnov 1939).
 
@@ -684,7 +683,7 @@ def ks_p_value(d: float, n: int, m: int) -> float:
     series = sum((-1) ** (k - 1) * math.exp(-2 * k * k * z * z) for k in range(1, 21))
     return min(max(2 * series, 0.0), 1.0)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1427
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1426
 def holm(p_values, alpha: float = 0.05) -> np.ndarray:
     """Which of several tests found something, with any false alarm at most as probable as `alpha` (Holm 1979).
 
@@ -715,7 +714,7 @@ def holm(p_values, alpha: float = 0.05) -> np.ndarray:
     ### END SOLUTION
     return found
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1508
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1507
 def ks_p_values(reference: np.ndarray, window: np.ndarray) -> np.ndarray:
     """A p-value for every feature of flattened inputs (N, D): one Kolmogorov-Smirnov test each."""
     return np.array([ks_p_value(ks_statistic(x, y), len(x), len(y)) for x, y in zip(reference.T, window.T)])
@@ -725,7 +724,7 @@ def any_drift(reference: np.ndarray, window: np.ndarray, alpha: float = 0.05) ->
     """Whether any feature's distribution has changed, by Kolmogorov-Smirnov tests with Holm's correction."""
     return bool(holm(ks_p_values(reference, window), alpha).any())
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1541
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1540
 def binomial_tail(successes: int, trials: int) -> float:
     """The probability that a fair coin shows at least so many heads: exact, in whole numbers up to the last division."""
     if not 0 <= successes <= trials:
@@ -747,7 +746,7 @@ def domain_classifier_p_value(reference: np.ndarray, window: np.ndarray, seed: i
     right = np.sum(trainer.predict(held_out).data.argmax(axis=1) == which)
     return binomial_tail(int(right), 2 * n)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1644
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1643
 class Alarm:
     """On after several suspicious windows in a row, off after several in a row that are not.
 
@@ -794,7 +793,7 @@ class Alarm:
         return self.on
         ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1775
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1774
 class Monitor:
     """Compares inputs and outputs with a reference, window by window.
 
@@ -841,7 +840,7 @@ class Monitor:
                 del rows[: self.window]
             self.windows += 1
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1864
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1863
 def sign_test(new_right, old_right) -> float:
     """The probability that a model is ahead of another by at least so much if it is no better (McNemar 1947, exact, one-sided).
 
@@ -869,13 +868,13 @@ def sign_test(new_right, old_right) -> float:
     return binomial_tail(b, b + c)
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1953
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1952
 def rights(model: Module, data: ArrayDataset) -> np.ndarray:
     """Whether a classifier answers each sample of a data set correctly."""
     with evaluating(model):
         return class_probabilities(model, data.features).argmax(axis=1) == data.targets
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1990
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1989
 @dataclass(frozen=True)
 class Decision:
     """What became of a candidate, and why."""
@@ -948,7 +947,7 @@ def retrain(registry: Registry, data: ArrayDataset, now: ArrayDataset, before: A
         registry.promote(name, instead_of=champion.name)
     return Decision(name, promote, reason)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2116
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2115
 def routed(key: str, candidate: str, fraction: float) -> bool:
     """Whether a request goes to the candidate: always the same for the same key, and for about `fraction` of all keys.
 
@@ -976,14 +975,14 @@ def routed(key: str, candidate: str, fraction: float) -> bool:
     return int.from_bytes(digest[:8]) / 2**64 < fraction
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2197
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2196
 def fisher_test(new_right: int, new_count: int, old_right: int, old_count: int) -> float:
     """The probability that one of two groups has at least `new_right` of all right answers, if both are equally good (Fisher 1935, one-sided)."""
     right, count = new_right + old_right, new_count + old_count
     ways = sum(math.comb(new_count, k) * math.comb(old_count, right - k) for k in range(new_right, min(right, new_count) + 1))
     return ways / math.comb(count, right)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2238
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2237
 class Served:
     """All that belongs to a version while it answers. Never changed; a newer version gets a new one."""
 
@@ -1087,7 +1086,7 @@ class Service:
         if self.failures >= 3:
             self.candidate = None
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2401
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2400
 class Refused(Exception):
     """A request that is not answered: a status of HTTP, a reason, and headers."""
 
@@ -1145,7 +1144,7 @@ def read_inputs(inputs, expected: dict, most: int) -> np.ndarray:
         raise Refused(422, f"inputs: entry {list(place)} is {x[place]:g}. {wanted}")
     return x.astype(np.float32)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2496
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2495
 class Metrics:
     """Counters and a histogram of durations, in the text format of Prometheus."""
 
@@ -1187,7 +1186,7 @@ def labelled(labels) -> str:
 
 QUOTED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2566
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2565
 def create_app(registry: Registry, candidate: str | None = None, mode: str = "shadow", fraction: float = 0.1, *, queue_size: int = 32,
                max_bytes: int = 1_000_000, max_inputs: int = 100, poll_seconds: float = 0.1, window: int = 100):
     """An application that answers with the version in use: for uvicorn, or any other server that speaks ASGI.
@@ -1306,6 +1305,7 @@ PREDICT = {"requestBody": {"required": True, "content": {"application/json": {"s
 def fastapi_names():
     """What is needed of FastAPI, with a clear word where it is missing."""
     try:
+        import uvicorn  # noqa: F401 (FastAPI alone does not listen)
         from fastapi import FastAPI, Request
         from fastapi.responses import JSONResponse, PlainTextResponse
     except ImportError as error:
@@ -1359,12 +1359,12 @@ def serving(app, port: int = 0):
             if not thread.is_alive():
                 raise RuntimeError(f"serving: the server did not start. Is port {port} taken?")
             time.sleep(0.005)
-        yield "http://127.0.0.1:{}".format(server.servers[0].sockets[0].getsockname()[1])
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(10)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2779
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2778
 @dataclass
 class Load:
     """What came of a load test.
@@ -1447,7 +1447,7 @@ def load_test(url: str, bodies: list, right, *, requests: int = 1000, clients: i
         thread.join()
     return load
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2937
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2936
 def varint(n: int) -> bytes:
     """A whole number as protocol buffers store it.
 
@@ -1475,7 +1475,7 @@ def varint(n: int) -> bytes:
     return bytes([*out, n])
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3030
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3029
 def field(number: int, value) -> bytes:
     """A field of a message: a whole number, a float, a text, or bytes (another message, say)."""
     if isinstance(value, (int, np.integer)):

@@ -44,7 +44,6 @@ import secrets
 import shutil
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -1594,7 +1593,7 @@ def reweighted(features, targets, size):
 start, rates, accuracies = time.perf_counter(), {}, {}
 for name, change in [*SHIFTS.items(), ("more of 1 and 7", None)]:
     alarms = {detector: [] for detector in DETECTORS}
-    for trial in range(200 if name == "nothing" else 100):
+    for _ in range(200 if name == "nothing" else 100):
         order = rng.permutation(len(future))
         reference, rest = future.features[order[:300]], future.subset(order[300:])
         window = change(rest.features[:100]) if change else reweighted(rest.features, rest.targets, 100)
@@ -2210,7 +2209,7 @@ new_right, old_right = rights(candidate, asked), rights(model, asked)
 print(f"in use {old_right.mean():.3f}   candidate {new_right.mean():.3f}")
 for size in (25, 50, 100, 200):
     shadow, canary = [], []
-    for trial in range(200):
+    for _ in range(200):
         of = rng.permutation(len(asked))[:size]
         shadow.append(sign_test(new_right[of], old_right[of]) < 0.05)
         mine, theirs = new_right[of[: size // 2]], old_right[of[size // 2 :]]
@@ -2681,6 +2680,7 @@ PREDICT = {"requestBody": {"required": True, "content": {"application/json": {"s
 def fastapi_names():
     """What is needed of FastAPI, with a clear word where it is missing."""
     try:
+        import uvicorn  # noqa: F401 (FastAPI alone does not listen)
         from fastapi import FastAPI, Request
         from fastapi.responses import JSONResponse, PlainTextResponse
     except ImportError as error:
@@ -2734,7 +2734,7 @@ def serving(app, port: int = 0):
             if not thread.is_alive():
                 raise RuntimeError(f"serving: the server did not start. Is port {port} taken?")
             time.sleep(0.005)
-        yield "http://127.0.0.1:{}".format(server.servers[0].sockets[0].getsockname()[1])
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(10)
@@ -2742,7 +2742,6 @@ def serving(app, port: int = 0):
 
 # %%
 import http.client
-import itertools
 
 
 def ask(connection, body, method="POST", path="/predict"):
