@@ -115,7 +115,7 @@ def test_the_binomial_tail_is_exact(k, extra):
 
 
 def test_the_binomial_tail_of_many_tosses():
-    assert 0 < binomial_tail(5100, 10000) < 0.03 and binomial_tail(10000, 10000) == 0.5**10000 == 0.0
+    assert 0.2 < binomial_tail(510, 1000) < 0.3 and binomial_tail(1100, 1100) == 0.0  # below the least float
 
 
 @pytest.mark.parametrize("k, n", [(-1, 3), (4, 3)])

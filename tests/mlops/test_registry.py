@@ -263,9 +263,16 @@ def test_names_that_are_no_versions_are_passed_over(registry):
             registry.load(name)
 
 
-@pytest.mark.parametrize("reference", [np.ones(3), np.zeros((0, 3)), np.full((1, 3), np.nan)])
-def test_a_reference_has_to_be_one(registry, reference):
-    with pytest.raises(ValueError, match="register: reference has shape"):
+@pytest.mark.parametrize(
+    "reference, says",
+    [
+        (np.ones(3), r"reference has shape \(3,\)"),
+        (np.zeros((0, 3)), "holds no samples"),
+        (np.full((1, 3), np.nan), "not finite"),
+    ],
+)
+def test_a_reference_has_to_be_one(registry, reference, says):
+    with pytest.raises(ValueError, match=f"register: reference.*{says}|register: {says}"):
         registry.register(network(0), reference)
     untouched(registry)
 
@@ -410,7 +417,7 @@ def together(folder, whats):
 
 def test_two_promotions_at_once(registry):
     """In two processes, several times: one wins, the other is told, and there is one new promotion."""
-    for round_ in range(3):
+    for round_ in range(2):
         said = together(registry.folder, ["v2", "v3"])
         assert sorted(word.split()[0] for word in said) == ["promoted", "told"], said
         winner = ["v2", "v3"][[s.startswith("promoted") for s in said].index(True)]

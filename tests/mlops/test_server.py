@@ -265,7 +265,7 @@ class Watched:
 def test_a_promotion_and_a_rollback_under_load(serve, tmp_path):
     registry = registry_in(tmp_path)
     server = serve(registry)
-    load = Watched(server, requests=20_000, seconds=4)
+    load = Watched(server, requests=20_000, seconds=3)
     load.wait_for("v1", 50)
     registry.promote("v2", instead_of="v1")
     load.wait_for("v2", 50)

@@ -4,13 +4,13 @@
 __all__ = ['LAYERS', 'WHATEVER', 'QUOTED', 'PREDICT', 'ONNX_RULES', 'rotated', 'fingerprint', 'architecture', 'is_sequential',
            'rebuild', 'publish', 'write_through', 'take_place', 'sync_directory', 'RegistryError', 'DamagedVersion',
            'PromotionConflict', 'checksum', 'sealed', 'unsealed', 'packed', 'code_fingerprint', 'data_fingerprint',
-           'numbered', 'restored', 'class_probabilities', 'try_out', 'Version', 'Versions', 'Registry', 'psi',
-           'resampled', 'binned', 'ks_statistic', 'ks_p_value', 'holm', 'ks_p_values', 'any_drift', 'binomial_tail',
-           'domain_classifier_p_value', 'Alarm', 'Monitor', 'sign_test', 'rights', 'Decision', 'decide', 'retrain',
-           'routed', 'fisher_test', 'Served', 'Service', 'Refused', 'read_request', 'read_inputs', 'Metrics',
-           'labelled', 'create_app', 'fastapi_names', 'read_body', 'serving', 'Load', 'load_test', 'varint', 'field',
-           'onnx_attribute', 'onnx_value', 'Graph', 'onnx_dense', 'onnx_conv', 'onnx_pool', 'onnx_nodes', 'export_onnx',
-           'identity']
+           'numbered', 'restored', 'class_probabilities', 'try_out', 'checked_bounds', 'checked_metrics', 'Version',
+           'Versions', 'Registry', 'psi', 'resampled', 'binned', 'ks_statistic', 'ks_p_value', 'holm', 'ks_p_values',
+           'same_features', 'any_drift', 'binomial_tail', 'domain_classifier_p_value', 'Alarm', 'Monitor', 'sign_test',
+           'rights', 'Decision', 'check_registry', 'decide', 'retrain', 'routed', 'fisher_test', 'Served', 'Service',
+           'Refused', 'read_request', 'read_inputs', 'Metrics', 'labelled', 'create_app', 'fastapi_names', 'read_body',
+           'serving', 'Load', 'load_test', 'varint', 'field', 'onnx_attribute', 'onnx_value', 'Graph', 'onnx_dense',
+           'onnx_conv', 'onnx_pool', 'onnx_nodes', 'export_onnx', 'identity']
 
 # %% ../../modules/source/14_mlops/mlops_dev.py #L34
 import contextlib
@@ -33,9 +33,9 @@ from pathlib import Path
 import numpy as np
 
 from .activations import GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh, softmax
-from .dataloader import ArrayDataset, DataLoader
+from .dataloader import ArrayDataset, DataLoader, checked_array, checked_count, number_array
 from .layers import Dense, Dropout, LayerNorm, Module
-from .networks import Sequential, create_mlp, read_arrays
+from .networks import Sequential, checked_path, create_mlp, read_arrays
 from .optimizers import Adam
 from .tensor import Tensor, from_numpy
 from .training import Accuracy, CrossEntropyLoss, Trainer, evaluating
@@ -54,6 +54,12 @@ def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
     array of the same shape and dtype
         Interpolated linearly between pixels; 0 where nothing was.
     """
+    images = number_array(images, "rotated")
+    if images.ndim != 3 or images.dtype.kind != "f" or not isinstance(degrees, (int, float, np.number)) or not math.isfinite(degrees):
+        raise ValueError(
+            f"rotated: the pictures have shape {images.shape} and type {images.dtype}, degrees is {degrees!r:.40}. "
+            "Expected floats, (N, height, width), and a finite number."
+        )
     height, width = images.shape[1:]
     middle = np.array([(height - 1) / 2, (width - 1) / 2])[:, None, None]
     turn = np.deg2rad(degrees)
@@ -67,7 +73,7 @@ def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
     below = (1 - u) * padded[:, i + 1, j] + u * padded[:, i + 1, j + 1]
     return (1 - v) * above + v * below
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L153
+# %% ../../modules/source/14_mlops/mlops_dev.py #L159
 def fingerprint(arrays: dict[str, np.ndarray]) -> str:
     """A hash of named arrays: equal where names, dtypes, shapes and all entries are.
 
@@ -86,16 +92,19 @@ def fingerprint(arrays: dict[str, np.ndarray]) -> str:
     ``f"{name} {array.dtype.str} {array.shape}\\n".encode()``, and the array's entries, ``array.tobytes()``.
     At the end, ``digest.hexdigest()`` is the result.
     """
+    if not isinstance(arrays, dict):
+        raise TypeError(f"fingerprint: {arrays!r:.60} is no dictionary from names to arrays, such as model.state_dict().")
+    arrays = {str(name): number_array(array, f"fingerprint of {name}") for name, array in arrays.items()}
     digest = hashlib.sha256()
     ### BEGIN SOLUTION fingerprint
     for name in sorted(arrays):
-        array = np.asarray(arrays[name])
+        array = arrays[name]
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L248
+# %% ../../modules/source/14_mlops/mlops_dev.py #L257
 LAYERS = {kind.__name__: kind for kind in (Dense, Dropout, LayerNorm, ReLU, LeakyReLU, Sigmoid, Tanh, GELU, Softmax)}
 
 
@@ -153,7 +162,7 @@ def rebuild(described: dict) -> Module:
     except TypeError as error:
         raise ValueError(f"rebuild: {described!r:.100} does not fit: {error}.") from error
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L344
+# %% ../../modules/source/14_mlops/mlops_dev.py #L353
 def publish(files: dict[str, bytes], place: str | os.PathLike) -> None:
     """Make a directory with some files in it, whole or not at all, and never over another one.
 
@@ -181,6 +190,8 @@ def publish(files: dict[str, bytes], place: str | os.PathLike) -> None:
     - ``shutil.rmtree(beside, ignore_errors=True)`` removes a directory if it is there. A ``finally:`` block runs whatever
       happened before.
     """
+    if not files:
+        raise ValueError(f"publish: there is nothing to put into {place}. Expected at least one file; an empty directory could be replaced.")
     place = Path(place)
     beside = place.with_name(f".{place.name}.{secrets.token_hex(8)}.tmp")
     ### BEGIN SOLUTION publish
@@ -224,7 +235,7 @@ def sync_directory(folder: Path) -> None:
     finally:
         os.close(opened)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L490
+# %% ../../modules/source/14_mlops/mlops_dev.py #L501
 class RegistryError(Exception):
     """Something that the owner of a registry has to know."""
 
@@ -295,7 +306,10 @@ def restored(described: dict, weights: dict[str, np.ndarray]) -> Module:
 
 def class_probabilities(model: Module, x: np.ndarray) -> np.ndarray:
     """What a classifier says of inputs (N, ...): probabilities (N, K). Its last layer gives scores, or is a `Softmax`."""
-    out = model(from_numpy(np.asarray(x, dtype=np.float32)))
+    x = number_array(x, "class_probabilities").astype(np.float32, copy=False)
+    if not callable(model) or x.ndim < 2:
+        raise ValueError(f"class_probabilities: the model is {model!r:.40}, the inputs have shape {x.shape}. Expected a network, and inputs (N, ...).")
+    out = model(from_numpy(x))
     last = model[-1] if isinstance(model, Sequential) else model
     return (out if isinstance(last, Softmax) else softmax(out)).data
 
@@ -306,6 +320,23 @@ def try_out(described: dict, weights: dict[str, np.ndarray], reference: np.ndarr
         p = class_probabilities(restored(described, weights), reference)
     if p.ndim != 2 or not np.isfinite(p).all():
         raise ValueError(f"register: to the reference inputs this network gives {p.shape} numbers that are not all finite. Expected (N, K) probabilities.")
+
+
+def checked_bounds(bounds) -> tuple:
+    """Least and greatest entry of an input, once they are seen to be that."""
+    numbers = isinstance(bounds, (tuple, list)) and len(bounds) == 2 and all(isinstance(b, (int, float, np.number)) for b in bounds)
+    if not numbers or not -math.inf < bounds[0] < bounds[1] < math.inf:
+        raise ValueError(f"register: bounds are {bounds!r:.60}. Expected two finite numbers, the least first, such as (0, 1).")
+    return tuple(bounds)
+
+
+def checked_metrics(metrics: dict | None) -> dict[str, float]:
+    """Metrics as floats, once they are seen to be finite numbers."""
+    if not isinstance(metrics, dict | None) or not all(isinstance(v, (int, float, np.number)) for v in (metrics or {}).values()):
+        raise TypeError(f"register: metrics are {metrics!r:.60}. Expected a dictionary from names to numbers, as evaluate gives it.")
+    if not all(map(math.isfinite, (metrics or {}).values())):
+        raise ValueError(f"register: the metrics {metrics} are not all finite: this model should not be kept.")
+    return {name: float(value) for name, value in (metrics or {}).items()}
 
 
 @dataclass(frozen=True)
@@ -330,6 +361,8 @@ class Versions:
     """
 
     def __init__(self, folder: str | os.PathLike):
+        if not isinstance(folder, (str, os.PathLike)):
+            raise TypeError(f"{type(self).__name__}: {folder!r:.60} is no directory. Name one, such as {type(self).__name__}('registry').")
         self.folder = Path(folder)
         for name in ("versions", "promotions"):
             try:
@@ -380,34 +413,34 @@ class Versions:
         str
             The name of the new version, such as "v3".
         """
-        reference = np.asarray(reference, dtype=np.float32)
-        if reference.ndim < 2 or not len(reference) or not np.isfinite(reference).all():
-            raise ValueError(
-                f"register: reference has shape {reference.shape}. Expected finite inputs that were held out from training, (N, ...), N at least 1."
-            )
+        if not isinstance(model, Module):
+            raise TypeError(f"register: {model!r:.60} is no network. Expected register(model, reference), the model first.")
+        reference = checked_array(reference, "register: reference").astype(np.float32)
+        if reference.ndim < 2:
+            raise ValueError(f"register: reference has shape {reference.shape}. Expected inputs that were held out from training, (N, ...).")
+        if data is not None and not isinstance(data, ArrayDataset):
+            raise TypeError(f"register: data is {data!r:.60}. Expected the ArrayDataset that was trained on.")
         if parent is not None:
             self.place(parent)
         weights, described = model.state_dict(), architecture(model)
         try_out(described, weights, reference)
         files = {"weights.npz": packed(weights), "reference.npz": packed({"inputs": reference})}
-        low, high = (float(reference.min()), float(reference.max())) if bounds is None else map(float, bounds)
+        low, high = (reference.min(), reference.max()) if bounds is None else checked_bounds(bounds)
         record = {
             "parent": parent,
             "architecture": described,
             "weights": fingerprint(weights),
             "reference": fingerprint({"inputs": reference}),
-            "inputs": {"shape": list(reference.shape[1:]), "low": low, "high": high},
+            "inputs": {"shape": list(reference.shape[1:]), "low": float(low), "high": float(high)},
             "data": None if data is None else data_fingerprint(data),
-            "seed": seed,
+            "seed": None if seed is None else checked_count(seed, "seed", 0, "register"),
             "code": code_fingerprint(),
             "python": platform.python_version(),
             "numpy": np.__version__,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "metrics": {name: float(value) for name, value in (metrics or {}).items()},
-            "note": note,
+            "metrics": checked_metrics(metrics),
+            "note": str(note),
         }
-        if not all(map(math.isfinite, record["metrics"].values())):
-            raise ValueError(f"register: the metrics {record['metrics']} are not all finite: this model should not be kept.")
         while True:
             name = f"v{max(numbered(self.folder / 'versions', 'v'), default=0) + 1}"
             with contextlib.suppress(FileExistsError):  # another process was faster; take the next number
@@ -452,7 +485,7 @@ class Versions:
             return str(error)
         return ""
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L816
+# %% ../../modules/source/14_mlops/mlops_dev.py #L849
 WHATEVER = "whatever is promoted"
 
 
@@ -599,7 +632,7 @@ class Registry(Versions):
                 lines.append(f"{number}  damaged")
         return lines
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1177
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1210
 def psi(reference_counts, window_counts) -> float:
     """The population stability index of two histograms over the same bins.
 
@@ -616,16 +649,16 @@ def psi(reference_counts, window_counts) -> float:
     -----
     Add 0.5 to every count, and divide by the sum, so that the fractions add up to 1. Then sum ``(q - p) * log(q / p)``.
     """
-    p, q = (np.asarray(counts, dtype=float) for counts in (reference_counts, window_counts))
-    if p.shape != q.shape or p.ndim != 1:
-        raise ValueError(f"psi: the counts have shapes {p.shape} and {q.shape}. Expected one count for each of the same bins.")
+    p, q = (checked_array(counts, "psi") for counts in (reference_counts, window_counts))
+    if p.shape != q.shape or p.ndim != 1 or p.min() < 0 or q.min() < 0:
+        raise ValueError(f"psi: the counts have shapes {p.shape} and {q.shape}. Expected one count of at least 0 for each of the same bins.")
     ### BEGIN SOLUTION psi
     p = (p + 0.5) / (p + 0.5).sum()
     q = (q + 0.5) / (q + 0.5).sum()
     return float(((q - p) * np.log(q / p)).sum())
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1260
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1293
 def resampled(features: np.ndarray, reference_size: int, window_size: int, times: int, seed: int = 0):
     """Pairs of a reference and a window that are drawn from the same inputs, without overlap, `times` times."""
     if reference_size + window_size > len(features):
@@ -641,7 +674,7 @@ def binned(reference: np.ndarray, window: np.ndarray, bins: int = 10) -> tuple[n
     edges = np.unique(np.quantile(reference, np.linspace(0, 1, bins + 1)[1:-1]))
     return tuple(np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1) for values in (reference, window))
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1301
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1334
 def ks_statistic(x, y) -> float:
     """The largest distance between the empirical distribution functions of two samples (Kolmogorov; Smirnov 1939).
 
@@ -659,9 +692,9 @@ def ks_statistic(x, y) -> float:
     The fraction of `x` that is *at most* each entry of `t` is ``np.searchsorted(np.sort(x), t, side="right") / len(x)``. Let `t` be all
     values of both samples, ``np.concatenate([x, y])``.
     """
-    x, y = np.asarray(x), np.asarray(y)
-    if x.ndim != 1 or y.ndim != 1 or not x.size or not y.size:
-        raise ValueError(f"ks_statistic: the samples have shapes {x.shape} and {y.shape}. Expected two lists of numbers, not empty.")
+    x, y = checked_array(x, "ks_statistic"), checked_array(y, "ks_statistic")
+    if x.ndim != 1 or y.ndim != 1:
+        raise ValueError(f"ks_statistic: the samples have shapes {x.shape} and {y.shape}. Expected two lists of numbers.")
     ### BEGIN SOLUTION ks_statistic
     t = np.concatenate([x, y])
     f = np.searchsorted(np.sort(x), t, side="right") / len(x)
@@ -683,7 +716,7 @@ def ks_p_value(d: float, n: int, m: int) -> float:
     series = sum((-1) ** (k - 1) * math.exp(-2 * k * k * z * z) for k in range(1, 21))
     return min(max(2 * series, 0.0), 1.0)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1426
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1460
 def holm(p_values, alpha: float = 0.05) -> np.ndarray:
     """Which of several tests found something, with any false alarm at most as probable as `alpha` (Holm 1979).
 
@@ -702,8 +735,8 @@ def holm(p_values, alpha: float = 0.05) -> np.ndarray:
     ``np.argsort(p)`` gives the positions of the p-values, the smallest first. The one at place i = 0, 1, ... of that order is compared with
     ``alpha / (k - i)``. At the first that is larger, stop.
     """
-    p = np.asarray(p_values, dtype=float)
-    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all() or not 0 < alpha < 1:
+    p = number_array(p_values, "holm")
+    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all() or not isinstance(alpha, (int, float, np.number)) or not 0 < alpha < 1:
         raise ValueError(f"holm: expected a list of p-values from 0 to 1, and alpha between 0 and 1; alpha is {alpha!r:.40}, p has shape {p.shape}.")
     found = np.zeros(len(p), dtype=bool)
     ### BEGIN SOLUTION holm
@@ -714,26 +747,36 @@ def holm(p_values, alpha: float = 0.05) -> np.ndarray:
     ### END SOLUTION
     return found
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1507
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1541
 def ks_p_values(reference: np.ndarray, window: np.ndarray) -> np.ndarray:
     """A p-value for every feature of flattened inputs (N, D): one Kolmogorov-Smirnov test each."""
+    same_features("ks_p_values", reference, window)
     return np.array([ks_p_value(ks_statistic(x, y), len(x), len(y)) for x, y in zip(reference.T, window.T)])
+
+
+def same_features(function: str, reference: np.ndarray, window: np.ndarray) -> None:
+    """Raise ValueError where two heaps of flattened inputs do not have the same features."""
+    if np.ndim(reference) != 2 or np.ndim(window) != 2 or reference.shape[1] != window.shape[1]:
+        raise ValueError(
+            f"{function}: the inputs have shapes {np.shape(reference)} and {np.shape(window)}. Expected the same features in both, (N, D) and (M, D)."
+        )
 
 
 def any_drift(reference: np.ndarray, window: np.ndarray, alpha: float = 0.05) -> bool:
     """Whether any feature's distribution has changed, by Kolmogorov-Smirnov tests with Holm's correction."""
     return bool(holm(ks_p_values(reference, window), alpha).any())
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1540
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1583
 def binomial_tail(successes: int, trials: int) -> float:
     """The probability that a fair coin shows at least so many heads: exact, in whole numbers up to the last division."""
-    if not 0 <= successes <= trials:
-        raise ValueError(f"binomial_tail: {successes} successes in {trials} trials cannot be.")
+    if not isinstance(successes, (int, np.integer)) or not isinstance(trials, (int, np.integer)) or not 0 <= successes <= trials:
+        raise ValueError(f"binomial_tail: {successes!r:.40} successes in {trials!r:.40} trials cannot be. Expected whole numbers, the first at most the second.")
     return sum(math.comb(trials, k) for k in range(successes, trials + 1)) / 2**trials
 
 
 def domain_classifier_p_value(reference: np.ndarray, window: np.ndarray, seed: int = 0) -> float:
     """How probable it is that a network tells two heaps of flattened inputs apart as well by luck (Rabanser et al. 2019)."""
+    same_features("domain_classifier_p_value", reference, window)
     rng, n = np.random.default_rng(seed), min(len(reference), len(window)) // 2
     if not n:
         raise ValueError(f"domain_classifier_p_value: heaps of {len(reference)} and {len(window)} inputs are too small. Expected at least two in each.")
@@ -746,7 +789,7 @@ def domain_classifier_p_value(reference: np.ndarray, window: np.ndarray, seed: i
     right = np.sum(trainer.predict(held_out).data.argmax(axis=1) == which)
     return binomial_tail(int(right), 2 * n)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1643
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1687
 class Alarm:
     """On after several suspicious windows in a row, off after several in a row that are not.
 
@@ -763,10 +806,7 @@ class Alarm:
     """
 
     def __init__(self, patience: int = 2, calm: int = 3):
-        for name, value in (("patience", patience), ("calm", calm)):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(f"Alarm: {name} is {value!r:.40}, but it has to be a whole number of at least 1.")
-        self.patience, self.calm = patience, calm
+        self.patience, self.calm = checked_count(patience, "patience", 1, "Alarm"), checked_count(calm, "calm", 1, "Alarm")
         self.on, self.against = False, 0
 
     def update(self, suspicious: bool) -> bool:
@@ -793,7 +833,7 @@ class Alarm:
         return self.on
         ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1774
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1815
 class Monitor:
     """Compares inputs and outputs with a reference, window by window.
 
@@ -820,17 +860,21 @@ class Monitor:
     """
 
     def __init__(self, reference, outputs, window: int = 100, alpha: float = 0.01, patience: int = 2, calm: int = 3):
-        if isinstance(window, bool) or not isinstance(window, (int, np.integer)) or window < 2:
-            raise ValueError(f"Monitor: window is {window!r:.40}, but it has to be a whole number of at least 2.")
-        self.references = {"inputs": reference.reshape(len(reference), -1), "outputs": outputs}
-        self.window, self.alpha, self.windows = window, alpha, 0
+        reference, outputs = checked_array(reference, "Monitor: reference"), checked_array(outputs, "Monitor: outputs")
+        self.references = {"inputs": reference.reshape(len(reference), -1), "outputs": outputs.reshape(len(outputs), -1)}
+        self.window, self.alpha, self.windows = checked_count(window, "window", 2, "Monitor"), alpha, 0
         self.waiting = {name: [] for name in self.references}
         self.p_values = dict.fromkeys(self.references, 1.0)
         self.alarms = {name: Alarm(patience, calm) for name in self.references}
 
     def add(self, inputs: np.ndarray, outputs: np.ndarray) -> None:
         """Take note of some inputs and what was answered; test when a window is full."""
-        for name, rows in (("inputs", inputs.reshape(len(inputs), -1)), ("outputs", outputs)):
+        pair = {"inputs": inputs.reshape(len(inputs), -1), "outputs": outputs}
+        for name, rows in pair.items():
+            same_features(f"Monitor: {name}", self.references[name], rows)
+        if len(inputs) != len(outputs):
+            raise ValueError(f"Monitor: there are {len(inputs)} inputs and {len(outputs)} outputs. Expected an output for each input.")
+        for name, rows in pair.items():
             self.waiting[name].extend(rows)
         while len(self.waiting["inputs"]) >= self.window:
             for name, rows in self.waiting.items():
@@ -840,7 +884,7 @@ class Monitor:
                 del rows[: self.window]
             self.windows += 1
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1863
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1908
 def sign_test(new_right, old_right) -> float:
     """The probability that a model is ahead of another by at least so much if it is no better (McNemar 1947, exact, one-sided).
 
@@ -868,13 +912,15 @@ def sign_test(new_right, old_right) -> float:
     return binomial_tail(b, b + c)
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1952
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1997
 def rights(model: Module, data: ArrayDataset) -> np.ndarray:
     """Whether a classifier answers each sample of a data set correctly."""
+    if not isinstance(data, ArrayDataset):
+        raise TypeError(f"rights: {data!r:.60} is no ArrayDataset. Expected rights(model, data).")
     with evaluating(model):
         return class_probabilities(model, data.features).argmax(axis=1) == data.targets
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1989
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2036
 @dataclass(frozen=True)
 class Decision:
     """What became of a candidate, and why."""
@@ -882,6 +928,12 @@ class Decision:
     candidate: str
     promoted: bool
     reason: str
+
+
+def check_registry(function: str, registry) -> None:
+    """Raise TypeError where something is no Registry."""
+    if not isinstance(registry, Registry):
+        raise TypeError(f"{function}: {registry!r:.60} is no Registry. Make one of its directory: Registry('registry').")
 
 
 def decide(new_right, old_right, new_before=None, old_before=None, alpha: float = 0.01) -> tuple[bool, str]:
@@ -932,6 +984,7 @@ def retrain(registry: Registry, data: ArrayDataset, now: ArrayDataset, before: A
     PromotionConflict
         Where another version has come into use meanwhile. The candidate is registered then, and should be compared with that one.
     """
+    check_registry("retrain", registry)
     champion = registry.current()
     candidate = rebuild(champion.record["architecture"])
     candidate.load_state_dict(champion.model.state_dict())
@@ -947,7 +1000,7 @@ def retrain(registry: Registry, data: ArrayDataset, now: ArrayDataset, before: A
         registry.promote(name, instead_of=champion.name)
     return Decision(name, promote, reason)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2115
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2169
 def routed(key: str, candidate: str, fraction: float) -> bool:
     """Whether a request goes to the candidate: always the same for the same key, and for about `fraction` of all keys.
 
@@ -968,21 +1021,23 @@ def routed(key: str, candidate: str, fraction: float) -> bool:
     ``digest`` holds 32 bytes that look random. ``int.from_bytes(digest[:8])`` makes a whole number of the first eight, from 0 to
     2**64 - 1. Divided by ``2**64`` it lies from 0 to below 1; the request is routed where it is below `fraction`.
     """
-    if not 0 <= fraction <= 1:
+    if not isinstance(fraction, (int, float, np.number)) or not 0 <= fraction <= 1:
         raise ValueError(f"routed: fraction is {fraction!r:.40}, but it has to be a number from 0 to 1.")
     digest = hashlib.sha256(f"{candidate} {key}".encode()).digest()
     ### BEGIN SOLUTION routed
     return int.from_bytes(digest[:8]) / 2**64 < fraction
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2196
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2250
 def fisher_test(new_right: int, new_count: int, old_right: int, old_count: int) -> float:
     """The probability that one of two groups has at least `new_right` of all right answers, if both are equally good (Fisher 1935, one-sided)."""
+    if not 0 <= new_right <= new_count or not 0 <= old_right <= old_count:
+        raise ValueError(f"fisher_test: {new_right} right of {new_count} and {old_right} of {old_count} cannot be.")
     right, count = new_right + old_right, new_count + old_count
     ways = sum(math.comb(new_count, k) * math.comb(old_count, right - k) for k in range(new_right, min(right, new_count) + 1))
     return ways / math.comb(count, right)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2237
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2293
 class Served:
     """All that belongs to a version while it answers. Never changed; a newer version gets a new one."""
 
@@ -1029,6 +1084,7 @@ class Service:
     def __init__(self, registry: Registry, candidate: str | None = None, mode: str = "shadow", fraction: float = 0.1, window: int = 100):
         if mode not in ("shadow", "canary"):
             raise ValueError(f"Service: mode is {mode!r:.40}, but it has to be 'shadow' or 'canary'.")
+        check_registry("Service", registry)
         routed("", "", fraction)
         self.registry, self.mode, self.fraction, self.window = registry, mode, fraction, window
         self.seen, self.problem = registry.newest(), ""
@@ -1086,7 +1142,7 @@ class Service:
         if self.failures >= 3:
             self.candidate = None
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2400
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2457
 class Refused(Exception):
     """A request that is not answered: a status of HTTP, a reason, and headers."""
 
@@ -1144,7 +1200,7 @@ def read_inputs(inputs, expected: dict, most: int) -> np.ndarray:
         raise Refused(422, f"inputs: entry {list(place)} is {x[place]:g}. {wanted}")
     return x.astype(np.float32)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2495
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2552
 class Metrics:
     """Counters and a histogram of durations, in the text format of Prometheus."""
 
@@ -1186,7 +1242,7 @@ def labelled(labels) -> str:
 
 QUOTED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2565
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2622
 def create_app(registry: Registry, candidate: str | None = None, mode: str = "shadow", fraction: float = 0.1, *, queue_size: int = 32,
                max_bytes: int = 1_000_000, max_inputs: int = 100, poll_seconds: float = 0.1, window: int = 100):
     """An application that answers with the version in use: for uvicorn, or any other server that speaks ASGI.
@@ -1364,7 +1420,7 @@ def serving(app, port: int = 0):
         server.should_exit = True
         thread.join(10)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2778
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2835
 @dataclass
 class Load:
     """What came of a load test.
@@ -1416,6 +1472,8 @@ def load_test(url: str, bodies: list, right, *, requests: int = 1000, clients: i
     import http.client
     import itertools
 
+    if not isinstance(url, str) or not url.startswith("http://") or not bodies:
+        raise ValueError(f"load_test: the address is {url!r:.60}, and there are {len(bodies)} bodies. Expected http://HOST:PORT, and at least one.")
     load, numbers, end = Load(versions={}, latencies=[]), itertools.count(), time.monotonic() + seconds
     lock = threading.Lock()
 
@@ -1447,7 +1505,7 @@ def load_test(url: str, bodies: list, right, *, requests: int = 1000, clients: i
         thread.join()
     return load
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2936
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2996
 def varint(n: int) -> bytes:
     """A whole number as protocol buffers store it.
 
@@ -1466,7 +1524,9 @@ def varint(n: int) -> bytes:
     ``n % 128`` are the lowest seven bits, ``n // 128`` is the rest. Adding 128 sets the top bit of a byte. ``bytes([3, 4])`` makes two
     bytes of a list.
     """
-    n %= 2**64
+    if not isinstance(n, (int, np.integer)):
+        raise TypeError(f"varint: {n!r:.40} is no whole number.")
+    n = int(n) % 2**64
     ### BEGIN SOLUTION varint
     out = []
     while n >= 128:
@@ -1475,7 +1535,7 @@ def varint(n: int) -> bytes:
     return bytes([*out, n])
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3029
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3092
 def field(number: int, value) -> bytes:
     """A field of a message: a whole number, a float, a text, or bytes (another message, say)."""
     if isinstance(value, (int, np.integer)):
@@ -1592,6 +1652,9 @@ def export_onnx(model: Module, path: str | os.PathLike, input_shape: tuple[int, 
     TypeError
         For a layer without a rule in `ONNX_RULES`.
     """
+    path = checked_path("export_onnx", model, path)
+    if not isinstance(input_shape, (tuple, list)) or not all(isinstance(n, (int, np.integer)) and n > 0 for n in input_shape):
+        raise ValueError(f"export_onnx: input_shape is {input_shape!r:.60}. Expected the shape of one input, without the batch axis, such as (64,).")
     with evaluating(model):
         out = np.shape(model(from_numpy(np.zeros((1, *input_shape), dtype=np.float32))))
     graph = Graph()
@@ -1600,8 +1663,7 @@ def export_onnx(model: Module, path: str | os.PathLike, input_shape: tuple[int, 
     ends = field(11, onnx_value("inputs", (None, *input_shape))) + field(12, onnx_value("outputs", (None, *out[1:])))
     written = b"".join([*nodes, field(2, "tinytorch"), *tensors, ends])
     content = field(1, 9) + field(2, "tinytorch") + field(7, written) + field(8, field(1, "") + field(2, 20))  # IR 9, operators of set 20
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         write_through(beside, content)
         os.replace(beside, path)

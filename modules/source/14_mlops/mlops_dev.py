@@ -51,9 +51,9 @@ from pathlib import Path
 import numpy as np
 
 from tinytorch.core.activations import GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh, softmax
-from tinytorch.core.dataloader import ArrayDataset, DataLoader
+from tinytorch.core.dataloader import ArrayDataset, DataLoader, checked_array, checked_count, number_array
 from tinytorch.core.layers import Dense, Dropout, LayerNorm, Module
-from tinytorch.core.networks import Sequential, create_mlp, read_arrays
+from tinytorch.core.networks import Sequential, checked_path, create_mlp, read_arrays
 from tinytorch.core.optimizers import Adam
 from tinytorch.core.tensor import Tensor, from_numpy
 from tinytorch.core.training import Accuracy, CrossEntropyLoss, Trainer, evaluating
@@ -89,6 +89,12 @@ def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
     array of the same shape and dtype
         Interpolated linearly between pixels; 0 where nothing was.
     """
+    images = number_array(images, "rotated")
+    if images.ndim != 3 or images.dtype.kind != "f" or not isinstance(degrees, (int, float, np.number)) or not math.isfinite(degrees):
+        raise ValueError(
+            f"rotated: the pictures have shape {images.shape} and type {images.dtype}, degrees is {degrees!r:.40}. "
+            "Expected floats, (N, height, width), and a finite number."
+        )
     height, width = images.shape[1:]
     middle = np.array([(height - 1) / 2, (width - 1) / 2])[:, None, None]
     turn = np.deg2rad(degrees)
@@ -168,10 +174,13 @@ def fingerprint(arrays: dict[str, np.ndarray]) -> str:
     ``f"{name} {array.dtype.str} {array.shape}\\n".encode()``, and the array's entries, ``array.tobytes()``.
     At the end, ``digest.hexdigest()`` is the result.
     """
+    if not isinstance(arrays, dict):
+        raise TypeError(f"fingerprint: {arrays!r:.60} is no dictionary from names to arrays, such as model.state_dict().")
+    arrays = {str(name): number_array(array, f"fingerprint of {name}") for name, array in arrays.items()}
     digest = hashlib.sha256()
     ### BEGIN SOLUTION fingerprint
     for name in sorted(arrays):
-        array = np.asarray(arrays[name])
+        array = arrays[name]
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
@@ -368,6 +377,8 @@ def publish(files: dict[str, bytes], place: str | os.PathLike) -> None:
     - ``shutil.rmtree(beside, ignore_errors=True)`` removes a directory if it is there. A ``finally:`` block runs whatever
       happened before.
     """
+    if not files:
+        raise ValueError(f"publish: there is nothing to put into {place}. Expected at least one file; an empty directory could be replaced.")
     place = Path(place)
     beside = place.with_name(f".{place.name}.{secrets.token_hex(8)}.tmp")
     ### BEGIN SOLUTION publish
@@ -557,7 +568,10 @@ def restored(described: dict, weights: dict[str, np.ndarray]) -> Module:
 
 def class_probabilities(model: Module, x: np.ndarray) -> np.ndarray:
     """What a classifier says of inputs (N, ...): probabilities (N, K). Its last layer gives scores, or is a `Softmax`."""
-    out = model(from_numpy(np.asarray(x, dtype=np.float32)))
+    x = number_array(x, "class_probabilities").astype(np.float32, copy=False)
+    if not callable(model) or x.ndim < 2:
+        raise ValueError(f"class_probabilities: the model is {model!r:.40}, the inputs have shape {x.shape}. Expected a network, and inputs (N, ...).")
+    out = model(from_numpy(x))
     last = model[-1] if isinstance(model, Sequential) else model
     return (out if isinstance(last, Softmax) else softmax(out)).data
 
@@ -568,6 +582,23 @@ def try_out(described: dict, weights: dict[str, np.ndarray], reference: np.ndarr
         p = class_probabilities(restored(described, weights), reference)
     if p.ndim != 2 or not np.isfinite(p).all():
         raise ValueError(f"register: to the reference inputs this network gives {p.shape} numbers that are not all finite. Expected (N, K) probabilities.")
+
+
+def checked_bounds(bounds) -> tuple:
+    """Least and greatest entry of an input, once they are seen to be that."""
+    numbers = isinstance(bounds, (tuple, list)) and len(bounds) == 2 and all(isinstance(b, (int, float, np.number)) for b in bounds)
+    if not numbers or not -math.inf < bounds[0] < bounds[1] < math.inf:
+        raise ValueError(f"register: bounds are {bounds!r:.60}. Expected two finite numbers, the least first, such as (0, 1).")
+    return tuple(bounds)
+
+
+def checked_metrics(metrics: dict | None) -> dict[str, float]:
+    """Metrics as floats, once they are seen to be finite numbers."""
+    if not isinstance(metrics, dict | None) or not all(isinstance(v, (int, float, np.number)) for v in (metrics or {}).values()):
+        raise TypeError(f"register: metrics are {metrics!r:.60}. Expected a dictionary from names to numbers, as evaluate gives it.")
+    if not all(map(math.isfinite, (metrics or {}).values())):
+        raise ValueError(f"register: the metrics {metrics} are not all finite: this model should not be kept.")
+    return {name: float(value) for name, value in (metrics or {}).items()}
 
 
 @dataclass(frozen=True)
@@ -592,6 +623,8 @@ class Versions:
     """
 
     def __init__(self, folder: str | os.PathLike):
+        if not isinstance(folder, (str, os.PathLike)):
+            raise TypeError(f"{type(self).__name__}: {folder!r:.60} is no directory. Name one, such as {type(self).__name__}('registry').")
         self.folder = Path(folder)
         for name in ("versions", "promotions"):
             try:
@@ -642,34 +675,34 @@ class Versions:
         str
             The name of the new version, such as "v3".
         """
-        reference = np.asarray(reference, dtype=np.float32)
-        if reference.ndim < 2 or not len(reference) or not np.isfinite(reference).all():
-            raise ValueError(
-                f"register: reference has shape {reference.shape}. Expected finite inputs that were held out from training, (N, ...), N at least 1."
-            )
+        if not isinstance(model, Module):
+            raise TypeError(f"register: {model!r:.60} is no network. Expected register(model, reference), the model first.")
+        reference = checked_array(reference, "register: reference").astype(np.float32)
+        if reference.ndim < 2:
+            raise ValueError(f"register: reference has shape {reference.shape}. Expected inputs that were held out from training, (N, ...).")
+        if data is not None and not isinstance(data, ArrayDataset):
+            raise TypeError(f"register: data is {data!r:.60}. Expected the ArrayDataset that was trained on.")
         if parent is not None:
             self.place(parent)
         weights, described = model.state_dict(), architecture(model)
         try_out(described, weights, reference)
         files = {"weights.npz": packed(weights), "reference.npz": packed({"inputs": reference})}
-        low, high = (float(reference.min()), float(reference.max())) if bounds is None else map(float, bounds)
+        low, high = (reference.min(), reference.max()) if bounds is None else checked_bounds(bounds)
         record = {
             "parent": parent,
             "architecture": described,
             "weights": fingerprint(weights),
             "reference": fingerprint({"inputs": reference}),
-            "inputs": {"shape": list(reference.shape[1:]), "low": low, "high": high},
+            "inputs": {"shape": list(reference.shape[1:]), "low": float(low), "high": float(high)},
             "data": None if data is None else data_fingerprint(data),
-            "seed": seed,
+            "seed": None if seed is None else checked_count(seed, "seed", 0, "register"),
             "code": code_fingerprint(),
             "python": platform.python_version(),
             "numpy": np.__version__,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "metrics": {name: float(value) for name, value in (metrics or {}).items()},
-            "note": note,
+            "metrics": checked_metrics(metrics),
+            "note": str(note),
         }
-        if not all(map(math.isfinite, record["metrics"].values())):
-            raise ValueError(f"register: the metrics {record['metrics']} are not all finite: this model should not be kept.")
         while True:
             name = f"v{max(numbered(self.folder / 'versions', 'v'), default=0) + 1}"
             with contextlib.suppress(FileExistsError):  # another process was faster; take the next number
@@ -768,8 +801,8 @@ print(damaged(lambda place: (place / "record.json").write_text((place / "record.
 print(damaged(lambda place: np.savez(place / "weights.npz", code=np.array([print], dtype=object))))
 
 # %% [markdown]
-# The last one is not damage but malice: an array of Python objects is stored as a pickle, and a pickle runs code when it
-# is read. NumPy's reader was told to refuse them, and does.
+# The last one is not damage but malice: an array of Python objects is stored as a pickle, and a pickle runs code when
+# it is read. NumPy's reader was told to refuse them, and does.
 
 # %% nbgrader={"grade": true, "grade_id": "test_versions", "locked": true, "points": 0, "schema_version": 3, "solution": false, "task": false}
 def test_versions():
@@ -1190,9 +1223,9 @@ def psi(reference_counts, window_counts) -> float:
     -----
     Add 0.5 to every count, and divide by the sum, so that the fractions add up to 1. Then sum ``(q - p) * log(q / p)``.
     """
-    p, q = (np.asarray(counts, dtype=float) for counts in (reference_counts, window_counts))
-    if p.shape != q.shape or p.ndim != 1:
-        raise ValueError(f"psi: the counts have shapes {p.shape} and {q.shape}. Expected one count for each of the same bins.")
+    p, q = (checked_array(counts, "psi") for counts in (reference_counts, window_counts))
+    if p.shape != q.shape or p.ndim != 1 or p.min() < 0 or q.min() < 0:
+        raise ValueError(f"psi: the counts have shapes {p.shape} and {q.shape}. Expected one count of at least 0 for each of the same bins.")
     ### BEGIN SOLUTION psi
     p = (p + 0.5) / (p + 0.5).sum()
     q = (q + 0.5) / (q + 0.5).sum()
@@ -1251,9 +1284,9 @@ test_psi()
 # pictures of the future, call the first ones the reference and the next ones the window: the two come from one
 # distribution, whatever it is. Do that many times, and count.
 #
-# One more care has to be taken, here and in all that follows: none of these pictures was trained on. On its own training
-# pictures a network is surer than on any others, and a reference made of those would look different from every window,
-# drift or no drift.
+# One more care has to be taken, here and in all that follows: none of these pictures was trained on. On its own
+# training pictures a network is surer than on any others, and a reference made of those would look different from every
+# window, drift or no drift.
 
 # %%
 #| export
@@ -1281,10 +1314,10 @@ for size in (25, 50, 100, 200):
           f"above 0.25 {np.mean(nothing > 0.25):6.1%}   19 of 20 are below {np.quantile(nothing, 0.95):.3f}")
 
 # %% [markdown]
-# For small windows the threshold 0.1 raises an alarm nearly every time, and the larger the window, the more seldom. The index of two
-# samples of one distribution is about $(\text{bins} - 1)(1/n + 1/m)$ for sizes $n$ and $m$, so a threshold that does not know the
-# sizes means nothing. The last column does: it is the threshold that gives one false alarm in twenty windows of that
-# size. Whoever takes an index should take its threshold from there.
+# For small windows the threshold 0.1 raises an alarm nearly every time, and the larger the window, the more seldom. The
+# index of two samples of one distribution is about $(\text{bins} - 1)(1/n + 1/m)$ for sizes $n$ and $m$, so a threshold
+# that does not know the sizes means nothing. The last column does: it is the threshold that gives one false alarm in
+# twenty windows of that size. Whoever takes an index should take its threshold from there.
 #
 # ## A test that knows its false alarms
 #
@@ -1315,9 +1348,9 @@ def ks_statistic(x, y) -> float:
     The fraction of `x` that is *at most* each entry of `t` is ``np.searchsorted(np.sort(x), t, side="right") / len(x)``. Let `t` be all
     values of both samples, ``np.concatenate([x, y])``.
     """
-    x, y = np.asarray(x), np.asarray(y)
-    if x.ndim != 1 or y.ndim != 1 or not x.size or not y.size:
-        raise ValueError(f"ks_statistic: the samples have shapes {x.shape} and {y.shape}. Expected two lists of numbers, not empty.")
+    x, y = checked_array(x, "ks_statistic"), checked_array(y, "ks_statistic")
+    if x.ndim != 1 or y.ndim != 1:
+        raise ValueError(f"ks_statistic: the samples have shapes {x.shape} and {y.shape}. Expected two lists of numbers.")
     ### BEGIN SOLUTION ks_statistic
     t = np.concatenate([x, y])
     f = np.searchsorted(np.sort(x), t, side="right") / len(x)
@@ -1394,7 +1427,8 @@ def test_ks_statistic():
     check(ks_statistic([3.0, 1.0, 2.0], [2.0, 1.0, 3.0]), 0.0)
     check(ks_p_value(0.0, 50, 50), 1.0)
     check(ks_p_value(1.0, 50, 50) < 1e-20, True)
-    check_raises(ValueError, lambda: ks_statistic([], [1.0]), "(0,) and (1,)")
+    check_raises(ValueError, lambda: ks_statistic([], [1.0]), "holds no samples")
+    check_raises(ValueError, lambda: ks_statistic([0.0, math.nan], [1.0]), "entry [1] is nan")
 
 test_ks_statistic()
 
@@ -1409,8 +1443,8 @@ for size in (25, 100, 200):
 
 # %% [markdown]
 # The false alarms keep to their level, give or take what 200 windows can show. But a scanner that is askew, which costs
-# the network so many of its answers, goes unnoticed in most windows: turning a picture hardly changes its ink. Each test
-# sees what it looks at. So let us look at everything.
+# the network so many of its answers, goes unnoticed in most windows: turning a picture hardly changes its ink. Each
+# test sees what it looks at. So let us look at everything.
 #
 # ## Many tests at once
 #
@@ -1441,8 +1475,8 @@ def holm(p_values, alpha: float = 0.05) -> np.ndarray:
     ``np.argsort(p)`` gives the positions of the p-values, the smallest first. The one at place i = 0, 1, ... of that order is compared with
     ``alpha / (k - i)``. At the first that is larger, stop.
     """
-    p = np.asarray(p_values, dtype=float)
-    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all() or not 0 < alpha < 1:
+    p = number_array(p_values, "holm")
+    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all() or not isinstance(alpha, (int, float, np.number)) or not 0 < alpha < 1:
         raise ValueError(f"holm: expected a list of p-values from 0 to 1, and alpha between 0 and 1; alpha is {alpha!r:.40}, p has shape {p.shape}.")
     found = np.zeros(len(p), dtype=bool)
     ### BEGIN SOLUTION holm
@@ -1506,7 +1540,16 @@ test_holm()
 #| export
 def ks_p_values(reference: np.ndarray, window: np.ndarray) -> np.ndarray:
     """A p-value for every feature of flattened inputs (N, D): one Kolmogorov-Smirnov test each."""
+    same_features("ks_p_values", reference, window)
     return np.array([ks_p_value(ks_statistic(x, y), len(x), len(y)) for x, y in zip(reference.T, window.T)])
+
+
+def same_features(function: str, reference: np.ndarray, window: np.ndarray) -> None:
+    """Raise ValueError where two heaps of flattened inputs do not have the same features."""
+    if np.ndim(reference) != 2 or np.ndim(window) != 2 or reference.shape[1] != window.shape[1]:
+        raise ValueError(
+            f"{function}: the inputs have shapes {np.shape(reference)} and {np.shape(window)}. Expected the same features in both, (N, D) and (M, D)."
+        )
 
 
 def any_drift(reference: np.ndarray, window: np.ndarray, alpha: float = 0.05) -> bool:
@@ -1529,8 +1572,8 @@ for name, alarms in found.items():
 # Two more places to look at. One is the *output*: the ten probabilities that the network gives. They are where a change
 # matters, there are only ten, and ten tests cost less than 64. The other turns the question into one that we know how
 # to train for. Mix the reference and the window, label each picture with the heap it came from, and train a network to
-# tell the heaps apart. On pictures that it was *not* trained on: if it does better than a coin, the heaps differ. This is the
-# *domain classifier* (Rabanser, Günnemann & Lipton 2019), and it needs no assumption about what has changed.
+# tell the heaps apart. On pictures that it was *not* trained on: if it does better than a coin, the heaps differ. This
+# is the *domain classifier* (Rabanser, Günnemann & Lipton 2019), and it needs no assumption about what has changed.
 #
 # How much better than a coin has to be? With $n$ pictures in the held-out half, a coin's number of right answers is
 # binomial, and the probability of at least as many as were seen is an exact p-value.
@@ -1539,13 +1582,14 @@ for name, alarms in found.items():
 #| export
 def binomial_tail(successes: int, trials: int) -> float:
     """The probability that a fair coin shows at least so many heads: exact, in whole numbers up to the last division."""
-    if not 0 <= successes <= trials:
-        raise ValueError(f"binomial_tail: {successes} successes in {trials} trials cannot be.")
+    if not isinstance(successes, (int, np.integer)) or not isinstance(trials, (int, np.integer)) or not 0 <= successes <= trials:
+        raise ValueError(f"binomial_tail: {successes!r:.40} successes in {trials!r:.40} trials cannot be. Expected whole numbers, the first at most the second.")
     return sum(math.comb(trials, k) for k in range(successes, trials + 1)) / 2**trials
 
 
 def domain_classifier_p_value(reference: np.ndarray, window: np.ndarray, seed: int = 0) -> float:
     """How probable it is that a network tells two heaps of flattened inputs apart as well by luck (Rabanser et al. 2019)."""
+    same_features("domain_classifier_p_value", reference, window)
     rng, n = np.random.default_rng(seed), min(len(reference), len(window)) // 2
     if not n:
         raise ValueError(f"domain_classifier_p_value: heaps of {len(reference)} and {len(window)} inputs are too small. Expected at least two in each.")
@@ -1562,8 +1606,8 @@ def domain_classifier_p_value(reference: np.ndarray, window: np.ndarray, seed: i
 # %% [markdown]
 # Now the comparison. Five things may happen to the digits: the scanner is askew by 20 degrees; by 8; its pictures get
 # noisy; they get paler; or nothing happens to the pictures, but more people write a 1 or a 7 (*label shift*). Each
-# detector is asked about 200 windows of a hundred in which nothing has changed, and about 100 windows of each of the others. The
-# reference and the window are always drawn anew, and none of the pictures was trained on.
+# detector is asked about 200 windows of a hundred in which nothing has changed, and about 100 windows of each of the
+# others. The reference and the window are always drawn anew, and none of the pictures was trained on.
 
 # %%
 probabilities = lambda features: softmax(trainer.predict(features)).data
@@ -1620,10 +1664,10 @@ plt.tight_layout()
 plt.show()
 
 # %% [markdown]
-# Read the rows against the last column. The scanner that is askew costs most, and every test but the ink sees it at once.
-# Paler pictures cost next to nothing, and three of the four tests are as loud about them as about a catastrophe: a test
-# finds out *whether* something changed, not whether it matters. And of a label shift, hardly anything is seen in a
-# hundred pictures: no single picture is unusual, only their mixture is. The outputs notice it first, since what the
+# Read the rows against the last column. The scanner that is askew costs most, and every test but the ink sees it at
+# once. Paler pictures cost next to nothing, and three of the four tests are as loud about them as about a catastrophe:
+# a test finds out *whether* something changed, not whether it matters. And of a label shift, hardly anything is seen in
+# a hundred pictures: no single picture is unusual, only their mixture is. The outputs notice it first, since what the
 # network says is close to the label itself.
 #
 # So none replaces another, and none replaces labels. The outputs are a good first choice: they are few, they are there
@@ -1635,8 +1679,8 @@ plt.show()
 # One false alarm in twenty windows is several a day. After a week nobody reads them, and then there might as well be
 # none. Attention is the scarcest thing in operations, so an alarm has to be slow to change its mind, in both
 # directions. It starts after `patience` suspicious windows in a row, and it ends after `calm` windows in a row without
-# suspicion. Such a lag is called *hysteresis*; a thermostat has one, for otherwise it would switch the heating on and off
-# all day.
+# suspicion. Such a lag is called *hysteresis*; a thermostat has one, for otherwise it would switch the heating on and
+# off all day.
 
 # %% nbgrader={"grade": false, "grade_id": "alarm", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1656,10 +1700,7 @@ class Alarm:
     """
 
     def __init__(self, patience: int = 2, calm: int = 3):
-        for name, value in (("patience", patience), ("calm", calm)):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(f"Alarm: {name} is {value!r:.40}, but it has to be a whole number of at least 1.")
-        self.patience, self.calm = patience, calm
+        self.patience, self.calm = checked_count(patience, "patience", 1, "Alarm"), checked_count(calm, "calm", 1, "Alarm")
         self.on, self.against = False, 0
 
     def update(self, suspicious: bool) -> bool:
@@ -1797,17 +1838,21 @@ class Monitor:
     """
 
     def __init__(self, reference, outputs, window: int = 100, alpha: float = 0.01, patience: int = 2, calm: int = 3):
-        if isinstance(window, bool) or not isinstance(window, (int, np.integer)) or window < 2:
-            raise ValueError(f"Monitor: window is {window!r:.40}, but it has to be a whole number of at least 2.")
-        self.references = {"inputs": reference.reshape(len(reference), -1), "outputs": outputs}
-        self.window, self.alpha, self.windows = window, alpha, 0
+        reference, outputs = checked_array(reference, "Monitor: reference"), checked_array(outputs, "Monitor: outputs")
+        self.references = {"inputs": reference.reshape(len(reference), -1), "outputs": outputs.reshape(len(outputs), -1)}
+        self.window, self.alpha, self.windows = checked_count(window, "window", 2, "Monitor"), alpha, 0
         self.waiting = {name: [] for name in self.references}
         self.p_values = dict.fromkeys(self.references, 1.0)
         self.alarms = {name: Alarm(patience, calm) for name in self.references}
 
     def add(self, inputs: np.ndarray, outputs: np.ndarray) -> None:
         """Take note of some inputs and what was answered; test when a window is full."""
-        for name, rows in (("inputs", inputs.reshape(len(inputs), -1)), ("outputs", outputs)):
+        pair = {"inputs": inputs.reshape(len(inputs), -1), "outputs": outputs}
+        for name, rows in pair.items():
+            same_features(f"Monitor: {name}", self.references[name], rows)
+        if len(inputs) != len(outputs):
+            raise ValueError(f"Monitor: there are {len(inputs)} inputs and {len(outputs)} outputs. Expected an output for each input.")
+        for name, rows in pair.items():
             self.waiting[name].extend(rows)
         while len(self.waiting["inputs"]) >= self.window:
             for name, rows in self.waiting.items():
@@ -1852,11 +1897,11 @@ test_monitor()
 # more of the held-out pictures than the version in use. Promote it? Perhaps it was lucky. Two networks that are equally
 # good never read exactly the same number, and one of them is always ahead.
 #
-# Both networks have answered the *same* pictures, and that is worth a lot. Most pictures are read correctly by both or by
-# neither and say nothing about who is better. What counts are the others: those that only the new one got right, $b$ of
-# them, and those that only the old one did, $c$. If the two are equally good, each of these $b + c$ pictures is the toss
-# of a coin. So the p-value is that of a coin which shows at least $b$ heads in $b + c$ tosses. This is the *sign test*;
-# for right and wrong answers it is McNemar's (1947), in its exact form.
+# Both networks have answered the *same* pictures, and that is worth a lot. Most pictures are read correctly by both or
+# by neither and say nothing about who is better. What counts are the others: those that only the new one got right, $b$
+# of them, and those that only the old one did, $c$. If the two are equally good, each of these $b + c$ pictures is the
+# toss of a coin. So the p-value is that of a coin which shows at least $b$ heads in $b + c$ tosses. This is the *sign
+# test*; for right and wrong answers it is McNemar's (1947), in its exact form.
 
 # %% nbgrader={"grade": false, "grade_id": "sign_test", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1943,14 +1988,16 @@ def test_sign_test():
 test_sign_test()
 
 # %% [markdown]
-# How often would luck be promoted? Twenty networks are trained on the same 700 digits, from another seed each. By design
-# none is better than another. Let each be the candidate and each other one the version in use. Rule one promotes whoever
-# has the higher accuracy on held-out pictures; rule two asks the sign test.
+# How often would luck be promoted? Twenty networks are trained on the same 700 digits, from another seed each. By
+# design none is better than another. Let each be the candidate and each other one the version in use. Rule one promotes
+# whoever has the higher accuracy on held-out pictures; rule two asks the sign test.
 
 # %%
 #| export
 def rights(model: Module, data: ArrayDataset) -> np.ndarray:
     """Whether a classifier answers each sample of a data set correctly."""
+    if not isinstance(data, ArrayDataset):
+        raise TypeError(f"rights: {data!r:.60} is no ArrayDataset. Expected rights(model, data).")
     with evaluating(model):
         return class_probabilities(model, data.features).argmax(axis=1) == data.targets
 
@@ -1981,8 +2028,8 @@ print(f"sign test below 0.05 {np.mean(p < 0.05):6.1%}   below 0.01 {np.mean(p < 
 # - on pictures from *before* it is not worse, by the same test turned round. A network that learns the new pictures may
 #   forget the old, and the scanner may be repaired tomorrow.
 #
-# At last the promotion names the version that the candidate was compared with. The level is 0.01, for one retrains again
-# and again, and each time luck gets another chance.
+# At last the promotion names the version that the candidate was compared with. The level is 0.01, for one retrains
+# again and again, and each time luck gets another chance.
 
 # %%
 #| export
@@ -1993,6 +2040,12 @@ class Decision:
     candidate: str
     promoted: bool
     reason: str
+
+
+def check_registry(function: str, registry) -> None:
+    """Raise TypeError where something is no Registry."""
+    if not isinstance(registry, Registry):
+        raise TypeError(f"{function}: {registry!r:.60} is no Registry. Make one of its directory: Registry('registry').")
 
 
 def decide(new_right, old_right, new_before=None, old_before=None, alpha: float = 0.01) -> tuple[bool, str]:
@@ -2043,6 +2096,7 @@ def retrain(registry: Registry, data: ArrayDataset, now: ArrayDataset, before: A
     PromotionConflict
         Where another version has come into use meanwhile. The candidate is registered then, and should be compared with that one.
     """
+    check_registry("retrain", registry)
     champion = registry.current()
     candidate = rebuild(champion.record["architecture"])
     candidate.load_state_dict(champion.model.state_dict())
@@ -2079,8 +2133,8 @@ print(*registry.log(), sep="\n")
 # Training went fine every time; the loss fell for the mixed-up labels too. The judges tell the attempts apart. The one
 # that learned the askew pictures alone would have been taken by anybody who looked at today's accuracy only.
 #
-# A refused candidate stays in the registry, with its parent, its data and its metrics. That somebody tried this already is
-# worth knowing.
+# A refused candidate stays in the registry, with its parent, its data and its metrics. That somebody tried this already
+# is worth knowing.
 
 # %% nbgrader={"grade": true, "grade_id": "test_decide", "locked": true, "points": 0, "schema_version": 3, "solution": false, "task": false}
 def test_decide():
@@ -2102,8 +2156,8 @@ test_decide()
 #
 # - As a *shadow* it gets the same inputs, and its answers are noted and thrown away. Nobody is hurt by it, whatever it
 #   says. And when labels arrive, both have answered the same inputs: the sign test applies.
-# - As a *canary* it really answers a small part of the requests. Some people get its mistakes, but only so is it seen how
-#   they live with it, and how its speed and memory are.
+# - As a *canary* it really answers a small part of the requests. Some people get its mistakes, but only so is it seen
+#   how they live with it, and how its speed and memory are.
 #
 # Who is in that small part? Not chance at every request: somebody whose answers change back and forth with every click
 # takes the service for broken. So the route is computed from a key, such as the user's name, by a hash. Equal keys go
@@ -2132,7 +2186,7 @@ def routed(key: str, candidate: str, fraction: float) -> bool:
     ``digest`` holds 32 bytes that look random. ``int.from_bytes(digest[:8])`` makes a whole number of the first eight, from 0 to
     2**64 - 1. Divided by ``2**64`` it lies from 0 to below 1; the request is routed where it is below `fraction`.
     """
-    if not 0 <= fraction <= 1:
+    if not isinstance(fraction, (int, float, np.number)) or not 0 <= fraction <= 1:
         raise ValueError(f"routed: fraction is {fraction!r:.40}, but it has to be a number from 0 to 1.")
     digest = hashlib.sha256(f"{candidate} {key}".encode()).digest()
     ### BEGIN SOLUTION routed
@@ -2186,15 +2240,17 @@ def test_routed():
 test_routed()
 
 # %% [markdown]
-# How many labels does each way need until a difference is seen? Take the pictures of a scanner that is askew by fourteen
-# degrees. The version in use loses some of them, and a candidate that was trained on such pictures loses fewer. A shadow
-# answers all requests, and its comparison is paired. A canary with half of the requests compares its half with the
-# other half, by Fisher's exact test, the usual one for two groups.
+# How many labels does each way need until a difference is seen? Take the pictures of a scanner that is askew by
+# fourteen degrees. The version in use loses some of them, and a candidate that was trained on such pictures loses
+# fewer. A shadow answers all requests, and its comparison is paired. A canary with half of the requests compares its
+# half with the other half, by Fisher's exact test, the usual one for two groups.
 
 # %%
 #| export
 def fisher_test(new_right: int, new_count: int, old_right: int, old_count: int) -> float:
     """The probability that one of two groups has at least `new_right` of all right answers, if both are equally good (Fisher 1935, one-sided)."""
+    if not 0 <= new_right <= new_count or not 0 <= old_right <= old_count:
+        raise ValueError(f"fisher_test: {new_right} right of {new_count} and {old_right} of {old_count} cannot be.")
     right, count = new_right + old_right, new_count + old_count
     ways = sum(math.comb(new_count, k) * math.comb(old_count, right - k) for k in range(new_right, min(right, new_count) + 1))
     return ways / math.comb(count, right)
@@ -2223,9 +2279,9 @@ for size in (25, 50, 100, 200):
 # ## A service
 #
 # What answers requests has to hold a version in memory, notice that another one was promoted, and go over to it between
-# two answers, never within one. The trick is small. Everything that belongs to a version sits in one object. An answer takes that
-# object once, at its beginning, and uses nothing else. Going over is then a single assignment, which Python does as a
-# whole: each answer is one version's, from its first number to its last, and says which.
+# two answers, never within one. The trick is small. Everything that belongs to a version sits in one object. An answer
+# takes that object once, at its beginning, and uses nothing else. Going over is then a single assignment, which Python
+# does as a whole: each answer is one version's, from its first number to its last, and says which.
 #
 # One trap lies in wait for those who serve with a framework that also trains. `no_grad` switches recording off for the
 # whole program (the autograd chapter says so), and a training in another thread would stop learning. So the
@@ -2280,6 +2336,7 @@ class Service:
     def __init__(self, registry: Registry, candidate: str | None = None, mode: str = "shadow", fraction: float = 0.1, window: int = 100):
         if mode not in ("shadow", "canary"):
             raise ValueError(f"Service: mode is {mode!r:.40}, but it has to be 'shadow' or 'canary'.")
+        check_registry("Service", registry)
         routed("", "", fraction)
         self.registry, self.mode, self.fraction, self.window = registry, mode, fraction, window
         self.seen, self.problem = registry.newest(), ""
@@ -2826,6 +2883,8 @@ def load_test(url: str, bodies: list, right, *, requests: int = 1000, clients: i
     import http.client
     import itertools
 
+    if not isinstance(url, str) or not url.startswith("http://") or not bodies:
+        raise ValueError(f"load_test: the address is {url!r:.60}, and there are {len(bodies)} bodies. Expected http://HOST:PORT, and at least one.")
     load, numbers, end = Load(versions={}, latencies=[]), itertools.count(), time.monotonic() + seconds
     lock = threading.Lock()
 
@@ -2895,8 +2954,9 @@ else:
 
 # %% [markdown]
 # Nothing failed and nothing was wrong: some answers came from one version and some from the other, each whole. In the
-# second line many were refused, and those that were not did not have to wait for all the others. What happens when the server's process is
-# killed in the middle of this cannot be shown from a thread of the very same process; the tests of this chapter do it.
+# second line many were refused, and those that were not did not have to wait for all the others. What happens when the
+# server's process is killed in the middle of this cannot be shown from a thread of the very same process; the tests of
+# this chapter do it.
 #
 # What does the server cost? The same picture, asked of the model and asked over HTTP, one request at a time:
 
@@ -2927,9 +2987,9 @@ else:
 # browsers, telephones and servers. A file holds a graph: named tensors, and nodes such as `MatMul` or `Relu` that make
 # new ones of them. It is written in Google's *protocol buffers*, and those are simple enough to write by hand.
 #
-# A message is a row of fields. Each begins with a number that says which field it is and how it is stored; then comes the value. Whole numbers are stored as *varints*: seven bits in each
-# byte, the lowest seven first, and the topmost bit of a byte is 1 where more bytes follow. So small numbers take one
-# byte, and there is no largest one.
+# A message is a row of fields. Each begins with a number that says which field it is and how it is stored; then comes
+# the value. Whole numbers are stored as *varints*: seven bits in each byte, the lowest seven first, and the topmost bit
+# of a byte is 1 where more bytes follow. So small numbers take one byte, and there is no largest one.
 
 # %% nbgrader={"grade": false, "grade_id": "varint", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -2951,7 +3011,9 @@ def varint(n: int) -> bytes:
     ``n % 128`` are the lowest seven bits, ``n // 128`` is the rest. Adding 128 sets the top bit of a byte. ``bytes([3, 4])`` makes two
     bytes of a list.
     """
-    n %= 2**64
+    if not isinstance(n, (int, np.integer)):
+        raise TypeError(f"varint: {n!r:.40} is no whole number.")
+    n = int(n) % 2**64
     ### BEGIN SOLUTION varint
     out = []
     while n >= 128:
@@ -3021,8 +3083,9 @@ test_varint()
 
 # %% [markdown]
 # The rest are names and numbers from the format's specification: which field of a node is its operator, and so on. For
-# each layer there is one rule, which adds nodes to the graph and gives the name of the last one's output. The rules are found by
-# the name of the layer's class, so that those for pictures can stand here too, and a layer of your own joins by a row.
+# each layer there is one rule, which adds nodes to the graph and gives the name of the last one's output. The rules are
+# found by the name of the layer's class, so that those for pictures can stand here too, and a layer of your own joins
+# by a row.
 
 # %%
 #| export
@@ -3142,6 +3205,9 @@ def export_onnx(model: Module, path: str | os.PathLike, input_shape: tuple[int, 
     TypeError
         For a layer without a rule in `ONNX_RULES`.
     """
+    path = checked_path("export_onnx", model, path)
+    if not isinstance(input_shape, (tuple, list)) or not all(isinstance(n, (int, np.integer)) and n > 0 for n in input_shape):
+        raise ValueError(f"export_onnx: input_shape is {input_shape!r:.60}. Expected the shape of one input, without the batch axis, such as (64,).")
     with evaluating(model):
         out = np.shape(model(from_numpy(np.zeros((1, *input_shape), dtype=np.float32))))
     graph = Graph()
@@ -3150,8 +3216,7 @@ def export_onnx(model: Module, path: str | os.PathLike, input_shape: tuple[int, 
     ends = field(11, onnx_value("inputs", (None, *input_shape))) + field(12, onnx_value("outputs", (None, *out[1:])))
     written = b"".join([*nodes, field(2, "tinytorch"), *tensors, ends])
     content = field(1, 9) + field(2, "tinytorch") + field(7, written) + field(8, field(1, "") + field(2, 20))  # IR 9, operators of set 20
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         write_through(beside, content)
         os.replace(beside, path)
@@ -3204,13 +3269,16 @@ test_export_onnx()
 #
 # ## Where next
 #
-# - *Order, not only mixture.* Our windows forget in which order their inputs came. Let the scanner turn by a tenth of a degree a day and find out after how many days the tests
-#   notice. Then compare each window with the one a month before as well.
-# - *Slices.* An accuracy is a mean, and a mean can hide a class. Let `decide` ask for every digit by itself whether the candidate is worse,
-#   with Holm's correction. How many judges does that take?
-# - *Old versions.* The registry only grows. Write `prune(keep)`, which removes versions that are not on the pile, not a parent of one that is, and older than the last
-#   `keep`. What may not happen if it is killed half-way, or if somebody promotes one meanwhile?
-# - *Batches.* Let the worker take all requests that are waiting and answer them as one batch. What becomes of the latency, and of the throughput?
+# - *Order, not only mixture.* Our windows forget in which order their inputs came. Let the scanner turn by a tenth of a
+#   degree a day and find out after how many days the tests notice. Then compare each window with the one a month before
+#   as well.
+# - *Slices.* An accuracy is a mean, and a mean can hide a class. Let `decide` ask for every digit by itself whether the
+#   candidate is worse, with Holm's correction. How many judges does that take?
+# - *Old versions.* The registry only grows. Write `prune(keep)`, which removes versions that are not on the pile, not a
+#   parent of one that is, and older than the last `keep`. What may not happen if it is killed half-way, or if somebody
+#   promotes one meanwhile?
+# - *Batches.* Let the worker take all requests that are waiting and answer them as one batch. What becomes of the
+#   latency, and of the throughput?
 #
 # What our version leaves out: a registry for many models and many machines (an object store and a database in place of
 # directories), signatures against malice, who may promote, features that are computed in one place for training and
@@ -3219,6 +3287,6 @@ test_export_onnx()
 # live, and Sculley et al. (2015) say what becomes of those who do not.
 #
 # *Papers.* Breck, Cai, Nielsen, Salib & Sculley, The ML Test Score (2017). Holm, A Simple Sequentially Rejective
-# Multiple Test Procedure (1979). McNemar, Note on the Sampling Error of the Difference Between Correlated
-# Proportions (1947). Polyzotis, Roy, Whang & Zinkevich, Data Lifecycle Challenges in Production Machine Learning (2018).
-# Rabanser, Günnemann & Lipton, Failing Loudly (2019). Sculley et al., Hidden Technical Debt in Machine Learning Systems (2015).
+# Multiple Test Procedure (1979). McNemar, Note on the Sampling Error of the Difference Between Correlated Proportions
+# (1947). Polyzotis, Roy, Whang & Zinkevich, Data Lifecycle Challenges in Production Machine Learning (2018). Rabanser,
+# Günnemann & Lipton, Failing Loudly (2019). Sculley et al., Hidden Technical Debt in Machine Learning Systems (2015).
