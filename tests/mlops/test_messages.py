@@ -97,13 +97,19 @@ def rows():
         yield pytest.param(call.strip(), words.strip(), id=call.strip())
 
 
-@pytest.mark.parametrize("call, words", [*rows()])
-def test_messages(call, words, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def names(tmp_path_factory):
+    """Everything that the chapter exports, and a few values to try it on."""
     x = np.eye(3, dtype=np.float32)
-    names = {**vars(mlops), "np": np, "x": x, "model": create_mlp(3, [4], 2, rng=0)}
-    names |= {"registry": mlops.Registry(tmp_path / "registry"), "data": ArrayDataset(x, np.arange(3))}
-    names["registry"].register(names["model"], x)
+    registry, model = mlops.Registry(tmp_path_factory.mktemp("registry")), create_mlp(3, [4], 2, rng=0)
+    registry.register(model, x)
+    data = ArrayDataset(x, np.arange(3))
+    return {**vars(mlops), "np": np, "x": x, "model": model, "registry": registry, "data": data}
+
+
+@pytest.mark.parametrize("call, words", [*rows()])
+def test_messages(call, words, names, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises((TypeError, ValueError, OSError, mlops.RegistryError)) as caught:
         eval(call, names)
     said = str(caught.value)

@@ -1455,7 +1455,8 @@ class Load:
         return told
 
 
-def load_test(url: str, bodies: list, right, *, requests: int = 1000, clients: int = 4, seconds: float = 5.0) -> Load:
+def load_test(url: str, bodies: list, right, *, requests: int = 1000, clients: int = 4, seconds: float = 5.0,
+              stop: threading.Event | None = None) -> Load:
     """Ask a server many questions from several threads, and check every answer.
 
     Parameters
@@ -1468,6 +1469,8 @@ def load_test(url: str, bodies: list, right, *, requests: int = 1000, clients: i
         Whether the answer (JSON as a dictionary) to body `number` is right.
     requests, clients, seconds
         It ends after so many requests, or so many seconds.
+    stop : Event, optional
+        Or when this is set.
     """
     import http.client
     import itertools
@@ -1475,11 +1478,11 @@ def load_test(url: str, bodies: list, right, *, requests: int = 1000, clients: i
     if not isinstance(url, str) or not url.startswith("http://") or not bodies:
         raise ValueError(f"load_test: the address is {url!r:.60}, and there are {len(bodies)} bodies. Expected http://HOST:PORT, and at least one.")
     load, numbers, end = Load(versions={}, latencies=[]), itertools.count(), time.monotonic() + seconds
-    lock = threading.Lock()
+    lock, stop = threading.Lock(), stop or threading.Event()
 
     def client():
         connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
-        while (number := next(numbers)) < requests and time.monotonic() < end:
+        while (number := next(numbers)) < requests and time.monotonic() < end and not stop.is_set():
             begun, answer = time.perf_counter(), {}
             try:
                 connection.request("POST", "/predict", bodies[number % len(bodies)])
@@ -1505,7 +1508,7 @@ def load_test(url: str, bodies: list, right, *, requests: int = 1000, clients: i
         thread.join()
     return load
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3030
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3033
 def varint(n: int) -> bytes:
     """A whole number as protocol buffers store it.
 
@@ -1535,7 +1538,7 @@ def varint(n: int) -> bytes:
     return bytes([*out, n])
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3126
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3129
 def field(number: int, value) -> bytes:
     """A field of a message: a whole number, a float, a text, or bytes (another message, say)."""
     if isinstance(value, (int, np.integer)):
