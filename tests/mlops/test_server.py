@@ -455,9 +455,14 @@ def test_a_shadow_is_compared_and_never_answers(serve, tmp_path):
 def test_a_canary_answers_its_part_and_always_the_same(serve, tmp_path):
     server = serve(registry_in(tmp_path), "--candidate", "v2", "--canary", "0.3")
     route = [server.ask(body)[2]["version"] for body in BODIES[:40]]
-    assert 2 < route.count("v2") < 25 and [server.ask(body)[2]["version"] for body in BODIES[:40]] == route
+    assert 2 < route.count("v2") < 25 and [server.ask(body)[2]["version"] for body in BODIES[:20]] == route[:20]
+    pinned = [json.dumps({**json.loads(body), "version": "v1"}) for body in BODIES[:20]]
+    assert {server.ask(body)[2]["version"] for body in pinned} == {"v1"}
     load = load_test(server.url, BODIES, checker(server.registry), requests=100)
     assert load.answered == 100 and set(load.versions) == {"v1", "v2"}
+    server.registry.promote("v2")
+    server.wait_for(lambda state: state["version"] == "v2")
+    assert server.ask(method="GET", path="/versions")[2]["candidate"] is None
 
 
 def test_drift_is_seen_at_the_door(serve, tmp_path):

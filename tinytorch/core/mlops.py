@@ -1106,14 +1106,23 @@ class Service:
             changed = version.name != self.champion.name
             if changed:
                 self.champion = Served(version, self.window)  # one assignment: this is the moment
+            if self.candidate is not None and self.candidate.name == version.name:
+                self.candidate = None  # it has arrived
             self.seen, self.problem = newest, ""
-        except (RegistryError, OSError) as error:
-            changed, self.problem = False, str(error)
+        except Exception as error:  # whatever it is: the version that answers now goes on answering
+            changed, self.problem = False, f"{error}"
         return changed
 
-    def answer(self, x: np.ndarray, key: str = "") -> tuple[str, np.ndarray]:
-        """The name of the version that answers, and its probabilities (N, K)."""
+    def answer(self, x: np.ndarray, key: str = "", wanted: str | None = None) -> tuple[str, np.ndarray]:
+        """The name of the version that answers, and its probabilities (N, K).
+
+        Raises RegistryError where another version than the one in use is wanted.
+        """
         champion, candidate = self.champion, self.candidate
+        if wanted is not None:
+            if wanted != champion.name:
+                raise RegistryError(f"version {wanted!r:.60} does not answer here; {champion.name} does.")
+            candidate = None
         if candidate is not None and self.mode == "canary" and routed(key, candidate.name, self.fraction):
             try:
                 p = candidate.answer(x)
@@ -1142,7 +1151,7 @@ class Service:
         if self.failures >= 3:
             self.candidate = None
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2491
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2505
 class Refused(Exception):
     """A request that is not answered: a status of HTTP, a reason, and headers."""
 
@@ -1200,7 +1209,7 @@ def read_inputs(inputs, expected: dict, most: int) -> np.ndarray:
         raise Refused(422, f"inputs: entry {list(place)} is {x[place]:g}. {wanted}")
     return x.astype(np.float32)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2586
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2600
 class Metrics:
     """Counters and a histogram of durations, in the text format of Prometheus."""
 
@@ -1242,7 +1251,7 @@ def labelled(labels) -> str:
 
 QUOTED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2656
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2670
 def create_app(registry: Registry, candidate: str | None = None, mode: str = "shadow", fraction: float = 0.1, *, queue_size: int = 32,
                max_bytes: int = 1_000_000, max_inputs: int = 100, poll_seconds: float = 0.1, window: int = 100):
     """An application that answers with the version in use: for uvicorn, or any other server that speaks ASGI.
@@ -1302,12 +1311,9 @@ def create_app(registry: Registry, candidate: str | None = None, mode: str = "sh
             if waiting >= queue_size:
                 raise Refused(503, f"{waiting} requests are waiting already. Come again.", **{"Retry-After": "1"})
             x, key, wanted = read_request(body, service.champion.inputs, max_inputs)
-            served = [s.name for s in (service.champion, service.candidate) if s is not None]
-            if wanted not in (None, served[0]):
-                raise Refused(404, f"version {wanted!r:.60} does not answer here; {served[0]} does.")
             waiting += 1
             try:
-                version, p = await asyncio.get_running_loop().run_in_executor(worker, service.answer, x, key)
+                version, p = await asyncio.get_running_loop().run_in_executor(worker, service.answer, x, key, wanted)
             finally:
                 waiting -= 1
             if service.mode == "shadow" and service.candidate is not None and waiting < queue_size:
@@ -1315,6 +1321,8 @@ def create_app(registry: Registry, candidate: str | None = None, mode: str = "sh
             response = JSONResponse({"version": version, "classes": p.argmax(axis=1).tolist(), "probabilities": p.tolist()})
         except Refused as refused:
             response = JSONResponse({"error": refused.reason}, refused.status, refused.headers)
+        except RegistryError as error:
+            response = JSONResponse({"error": str(error)}, 404)
         except FloatingPointError as error:
             response = JSONResponse({"error": f"{error}. Nothing is wrong with the inputs; the model fails on them."}, 500)
         metrics.count("tinytorch_requests_total", status=str(response.status_code), version=version)
@@ -1420,7 +1428,7 @@ def serving(app, port: int = 0):
         server.should_exit = True
         thread.join(10)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2869
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2882
 @dataclass
 class Load:
     """What came of a load test.
@@ -1508,7 +1516,7 @@ def load_test(url: str, bodies: list, right, *, requests: int = 1000, clients: i
         thread.join()
     return load
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3033
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3046
 def varint(n: int) -> bytes:
     """A whole number as protocol buffers store it.
 
@@ -1538,7 +1546,7 @@ def varint(n: int) -> bytes:
     return bytes([*out, n])
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3129
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3142
 def field(number: int, value) -> bytes:
     """A field of a message: a whole number, a float, a text, or bytes (another message, say)."""
     if isinstance(value, (int, np.integer)):

@@ -2392,14 +2392,23 @@ class Service:
             changed = version.name != self.champion.name
             if changed:
                 self.champion = Served(version, self.window)  # one assignment: this is the moment
+            if self.candidate is not None and self.candidate.name == version.name:
+                self.candidate = None  # it has arrived
             self.seen, self.problem = newest, ""
-        except (RegistryError, OSError) as error:
-            changed, self.problem = False, str(error)
+        except Exception as error:  # whatever it is: the version that answers now goes on answering
+            changed, self.problem = False, f"{error}"
         return changed
 
-    def answer(self, x: np.ndarray, key: str = "") -> tuple[str, np.ndarray]:
-        """The name of the version that answers, and its probabilities (N, K)."""
+    def answer(self, x: np.ndarray, key: str = "", wanted: str | None = None) -> tuple[str, np.ndarray]:
+        """The name of the version that answers, and its probabilities (N, K).
+
+        Raises RegistryError where another version than the one in use is wanted.
+        """
         champion, candidate = self.champion, self.candidate
+        if wanted is not None:
+            if wanted != champion.name:
+                raise RegistryError(f"version {wanted!r:.60} does not answer here; {champion.name} does.")
+            candidate = None
         if candidate is not None and self.mode == "canary" and routed(key, candidate.name, self.fraction):
             try:
                 p = candidate.answer(x)
@@ -2469,6 +2478,7 @@ def test_service():
         check(service.refresh(), False)
         check("rollback" in service.problem, True)
         check(service.answer(x)[0], "v2")
+        check_raises(RegistryError, lambda: service.answer(x, wanted="v1"), "v2 does")
         registry.rollback()
         check((service.refresh(), service.problem), (False, ""))
         check(any(p.requires_grad for p in service.champion.model.parameters()), False)
@@ -2482,6 +2492,10 @@ test_service()
 # Over a network anything comes in: a body that is no JSON, pictures of another size, grey levels to 255, `NaN`, a
 # gigabyte. A server answers each with what was wrong and what was expected, and a number that programs understand.
 # 400 stands for what is no JSON, 413 for too much, 422 for JSON that holds no such inputs, 503 for "not now".
+#
+# Grey levels to 255 are the most treacherous of these. The pixels were divided by 16 before training, and whoever writes
+# a client has to know. If they do not, everything runs, and the answers are nonsense: *training/serving skew*, the same
+# quantity computed in two places in two ways. The bounds in the record catch this one.
 #
 # JSON itself knows no `NaN`, but Python's reader lets it pass, and makes infinity of `1e999`. So the numbers are
 # checked after they were read, whatever they were spelled like.
@@ -2712,12 +2726,9 @@ def create_app(registry: Registry, candidate: str | None = None, mode: str = "sh
             if waiting >= queue_size:
                 raise Refused(503, f"{waiting} requests are waiting already. Come again.", **{"Retry-After": "1"})
             x, key, wanted = read_request(body, service.champion.inputs, max_inputs)
-            served = [s.name for s in (service.champion, service.candidate) if s is not None]
-            if wanted not in (None, served[0]):
-                raise Refused(404, f"version {wanted!r:.60} does not answer here; {served[0]} does.")
             waiting += 1
             try:
-                version, p = await asyncio.get_running_loop().run_in_executor(worker, service.answer, x, key)
+                version, p = await asyncio.get_running_loop().run_in_executor(worker, service.answer, x, key, wanted)
             finally:
                 waiting -= 1
             if service.mode == "shadow" and service.candidate is not None and waiting < queue_size:
@@ -2725,6 +2736,8 @@ def create_app(registry: Registry, candidate: str | None = None, mode: str = "sh
             response = JSONResponse({"version": version, "classes": p.argmax(axis=1).tolist(), "probabilities": p.tolist()})
         except Refused as refused:
             response = JSONResponse({"error": refused.reason}, refused.status, refused.headers)
+        except RegistryError as error:
+            response = JSONResponse({"error": str(error)}, 404)
         except FloatingPointError as error:
             response = JSONResponse({"error": f"{error}. Nothing is wrong with the inputs; the model fails on them."}, 500)
         metrics.count("tinytorch_requests_total", status=str(response.status_code), version=version)
