@@ -129,12 +129,12 @@ for name, features in (("as it was", future.features), ("askew", turned(future.f
 # %%
 import matplotlib.pyplot as plt
 
-_, axes = plt.subplots(2, 8, figsize=(8, 2.4))
+_, axes = plt.subplots(2, 8, figsize=(8, 3.2))
 for row, pictures in zip(axes, (future.images, turned(future.features).reshape(-1, 8, 8))):
     for ax, picture, answer in zip(row, pictures, trainer.predict(pictures.reshape(-1, 64)[:8]).data.argmax(axis=1)):
         ax.imshow(picture, cmap="gray_r")
         ax.set(xticks=[], yticks=[], xlabel=f"read as {answer}")
-plt.suptitle("Can one see it? The same digits, upright and askew: hardly to us, but to the network")
+plt.suptitle("Who can read the lower row? We can; the network often cannot")
 plt.tight_layout()
 plt.show()
 
@@ -1319,7 +1319,7 @@ for (size, values), style in zip(unchanged.items(), ("-", "--", "-.", ":")):
 for threshold in (0.1, 0.25):
     ax.axvline(threshold, color="grey", linewidth=0.8)
     ax.annotate(f" {threshold}", (threshold, 0.02), color="grey")
-ax.set(xlabel="PSI", ylabel="windows below it", title="How large is PSI when nothing has changed? That depends on the window")
+ax.set(xlabel="PSI", ylabel="windows below it", title="PSI when nothing has changed? It depends on the window")
 ax.legend()
 plt.tight_layout()
 plt.show()
@@ -1663,14 +1663,14 @@ for name, row in rates.items():
 print(f"{(200 + 100 * len(SHIFTS)) * len(DETECTORS)} tests in {time.perf_counter() - start:.1f} s")
 
 # %%
-_, ax = plt.subplots(figsize=(6.6, 3.4))
-for (detector, style), colour in zip({"ink": ":", "pixels": "-", "outputs": "--", "classifier": "-."}.items(), ("C0", "C1", "C2", "C3")):
-    ax.plot([row[detector] for row in rates.values()], style, marker="o", color=colour, label=detector)
-ax.axhline(0.05, color="grey", linewidth=0.8)
-ax.annotate("the false alarms that were agreed to", (0.15, 0.07), color="grey", fontsize=8)
-ax.set(ylabel="windows with an alarm", title="Which test notices what? None sees everything")
+_, ax = plt.subplots(figsize=(7.2, 3))
+table = np.array([[row[detector] for row in rates.values()] for detector in DETECTORS])
+ax.imshow(table, cmap="Blues", vmin=0, vmax=1.6, aspect="auto")
+for (i, j), rate in np.ndenumerate(table):
+    ax.text(j, i, f"{rate:.0%}", ha="center", va="center")
 ax.set_xticks(range(len(rates)), [name.replace(" ", "\n", 1) for name in rates])
-ax.legend()
+ax.set_yticks(range(len(DETECTORS)), DETECTORS)
+ax.set_title("Which test notices what? None sees everything")
 plt.tight_layout()
 plt.show()
 
