@@ -920,7 +920,7 @@ def rights(model: Module, data: ArrayDataset) -> np.ndarray:
     with evaluating(model):
         return class_probabilities(model, data.features).argmax(axis=1) == data.targets
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2070
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2073
 @dataclass(frozen=True)
 class Decision:
     """What became of a candidate, and why."""
@@ -1000,7 +1000,7 @@ def retrain(registry: Registry, data: ArrayDataset, now: ArrayDataset, before: A
         registry.promote(name, instead_of=champion.name)
     return Decision(name, promote, reason)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2203
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2206
 def routed(key: str, candidate: str, fraction: float) -> bool:
     """Whether a request goes to the candidate: always the same for the same key, and for about `fraction` of all keys.
 
@@ -1028,7 +1028,7 @@ def routed(key: str, candidate: str, fraction: float) -> bool:
     return int.from_bytes(digest[:8]) / 2**64 < fraction
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2284
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2287
 def fisher_test(new_right: int, new_count: int, old_right: int, old_count: int) -> float:
     """The probability that one of two groups has at least `new_right` of all right answers, if both are equally good (Fisher 1935, one-sided)."""
     if not 0 <= new_right <= new_count or not 0 <= old_right <= old_count:
@@ -1037,7 +1037,7 @@ def fisher_test(new_right: int, new_count: int, old_right: int, old_count: int) 
     ways = sum(math.comb(new_count, k) * math.comb(old_count, right - k) for k in range(new_right, min(right, new_count) + 1))
     return ways / math.comb(count, right)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2327
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2330
 class Served:
     """All that belongs to a version while it answers. Never changed; a newer version gets a new one."""
 
@@ -1151,7 +1151,7 @@ class Service:
         if self.failures >= 3:
             self.candidate = None
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2505
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2508
 class Refused(Exception):
     """A request that is not answered: a status of HTTP, a reason, and headers."""
 
@@ -1209,7 +1209,7 @@ def read_inputs(inputs, expected: dict, most: int) -> np.ndarray:
         raise Refused(422, f"inputs: entry {list(place)} is {x[place]:g}. {wanted}")
     return x.astype(np.float32)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2600
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2603
 class Metrics:
     """Counters and a histogram of durations, in the text format of Prometheus."""
 
@@ -1251,7 +1251,7 @@ def labelled(labels) -> str:
 
 QUOTED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2670
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2673
 def create_app(registry: Registry, candidate: str | None = None, mode: str = "shadow", fraction: float = 0.1, *, queue_size: int = 32,
                max_bytes: int = 1_000_000, max_inputs: int = 100, poll_seconds: float = 0.1, window: int = 100):
     """An application that answers with the version in use: for uvicorn, or any other server that speaks ASGI.
@@ -1428,7 +1428,7 @@ def serving(app, port: int = 0):
         server.should_exit = True
         thread.join(10)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2882
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2885
 @dataclass
 class Load:
     """What came of a load test.
@@ -1516,7 +1516,7 @@ def load_test(url: str, bodies: list, right, *, requests: int = 1000, clients: i
         thread.join()
     return load
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3046
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3049
 def varint(n: int) -> bytes:
     """A whole number as protocol buffers store it.
 
@@ -1546,7 +1546,7 @@ def varint(n: int) -> bytes:
     return bytes([*out, n])
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3142
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3145
 def field(number: int, value) -> bytes:
     """A field of a message: a whole number, a float, a text, or bytes (another message, say)."""
     if isinstance(value, (int, np.integer)):

@@ -2052,6 +2052,9 @@ print(f"promoted of {len(pairs)}: ahead in accuracy {np.mean([new.mean() > old.m
 print(f"sign test below 0.05 {np.mean(p < 0.05):6.1%}   below 0.01 {np.mean(p < 0.01):6.1%}")
 
 # %% [markdown]
+# Whoever follows the higher number promotes nearly every second time, and exchanges one network for another without a
+# reason. The test hardly ever does.
+#
 # ## Retraining, and a decision
 #
 # To retrain is to train; nothing new is needed for that. What is new is everything around it. The candidate starts from
