@@ -557,7 +557,7 @@ def numbered(folder: Path, prefix: str) -> list[int]:
     return sorted(int(match[1]) for match in found if match)
 
 
-def restored(described: dict, weights: dict[str, np.ndarray]) -> Module:
+def made_again(described: dict, weights: dict[str, np.ndarray]) -> Module:
     """A network of a described architecture with these weights, ready to answer: nothing is recorded when it does."""
     model = rebuild(described)
     model.load_state_dict(weights)
@@ -579,7 +579,7 @@ def class_probabilities(model: Module, x: np.ndarray) -> np.ndarray:
 def try_out(described: dict, weights: dict[str, np.ndarray], reference: np.ndarray) -> None:
     """Raise ValueError where a network, made again from what is written down, does not answer the reference with finite numbers."""
     with np.errstate(all="ignore"):
-        p = class_probabilities(restored(described, weights), reference)
+        p = class_probabilities(made_again(described, weights), reference)
     if p.ndim != 2 or not np.isfinite(p).all():
         raise ValueError(f"register: to the reference inputs this network gives {p.shape} numbers that are not all finite. Expected (N, K) probabilities.")
 
@@ -734,7 +734,7 @@ class Versions:
             for what, arrays in (("weights", weights), ("reference", reference)):
                 if fingerprint(arrays) != record[what]:
                     raise ValueError(f"{what}.npz holds other arrays than were registered")
-            model = restored(record["architecture"], weights)
+            model = made_again(record["architecture"], weights)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DamagedVersion(f"version {name} in {self.folder} is damaged: {error}") from error
         return Version(name, record, model, reference["inputs"])
@@ -2322,7 +2322,7 @@ for size in (25, 50, 100, 200):
 #
 # One trap lies in wait for those who serve with a framework that also trains. `no_grad` switches recording off for the
 # whole program (the autograd chapter says so), and a training in another thread would stop learning. So the
-# parameters of a version that was loaded have been told that they want no gradient (`restored`, above). Then nothing is
+# parameters of a version that was loaded have been told that they want no gradient (`made_again`, above). Then nothing is
 # recorded, and nothing has to be switched.
 
 # %%
