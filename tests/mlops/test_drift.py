@@ -24,7 +24,6 @@ from tinytorch.core.mlops import (
     decide,
     domain_classifier_p_value,
     fisher_test,
-    holm,
     ks_p_value,
     ks_p_values,
     ks_statistic,
@@ -39,7 +38,6 @@ from tinytorch.core.mlops import (
 from tinytorch.core.networks import Sequential, create_mlp
 
 grey = st.lists(st.integers(0, 6).map(float), min_size=1, max_size=12)
-p_lists = st.lists(st.floats(0, 1), max_size=8)
 
 
 @given(grey, grey)
@@ -75,26 +73,6 @@ def test_ks_p_values_fall_with_the_distance_and_keep_their_level():
     rng = np.random.default_rng(0)
     alarms = [ks_p_value(ks_statistic(rng.random(200), rng.random(100)), 200, 100) < 0.05 for _ in range(1000)]
     assert 0.03 < np.mean(alarms) < 0.07  # three standard errors on each side
-
-
-@given(p_lists, st.sampled_from([0.01, 0.05, 0.2]))
-def test_holm_lies_between_bonferroni_and_none(p, alpha):
-    found = holm(p, alpha)
-    p = np.array(p)
-    assert (found >= (p <= alpha / max(len(p), 1))).all() and (found <= (p <= alpha)).all()
-    for i, j in combinations(range(len(p)), 2):
-        if p[i] < p[j]:
-            assert found[i] >= found[j]
-
-
-def test_holm_against_adjusted_p_values():
-    """Adjusted p-values: the running maximum of (k - i) p_(i); found where at most alpha."""
-    rng = np.random.default_rng(0)
-    for _ in range(200):
-        p = rng.random(rng.integers(1, 9)) ** 4
-        order = np.argsort(p)
-        adjusted = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])
-        assert holm(p).tolist() == (adjusted <= 0.05)[np.argsort(order)].tolist()
 
 
 counts = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=8)

@@ -4,13 +4,13 @@
 __all__ = ['LAYERS', 'WHATEVER', 'QUOTED', 'PREDICT', 'ONNX_RULES', 'rotated', 'fingerprint', 'architecture', 'is_sequential',
            'rebuild', 'publish', 'write_through', 'take_place', 'sync_directory', 'RegistryError', 'DamagedVersion',
            'PromotionConflict', 'checksum', 'sealed', 'unsealed', 'packed', 'code_fingerprint', 'data_fingerprint',
-           'numbered', 'restored', 'class_probabilities', 'try_out', 'checked_bounds', 'checked_metrics', 'Version',
-           'Versions', 'Registry', 'psi', 'resampled', 'binned', 'ks_statistic', 'ks_p_value', 'holm', 'ks_p_values',
+           'numbered', 'made_again', 'class_probabilities', 'try_out', 'checked_bounds', 'checked_metrics', 'Version',
+           'Versions', 'Registry', 'psi', 'resampled', 'binned', 'ks_statistic', 'ks_p_value', 'ks_p_values',
            'same_features', 'any_drift', 'binomial_tail', 'domain_classifier_p_value', 'Alarm', 'Monitor', 'sign_test',
            'rights', 'Decision', 'check_registry', 'decide', 'retrain', 'routed', 'fisher_test', 'Served', 'Service',
            'Refused', 'read_request', 'read_inputs', 'Metrics', 'labelled', 'create_app', 'fastapi_names', 'read_body',
            'serving', 'Load', 'load_test', 'varint', 'field', 'onnx_attribute', 'onnx_value', 'Graph', 'onnx_dense',
-           'onnx_conv', 'onnx_pool', 'onnx_nodes', 'export_onnx', 'identity']
+           'onnx_conv', 'onnx_pool', 'onnx_nodes', 'export_onnx']
 
 # %% ../../modules/source/14_mlops/mlops_dev.py #L34
 import contextlib
@@ -33,6 +33,7 @@ from pathlib import Path
 import numpy as np
 
 from .activations import GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh, softmax
+from .benchmarking import holm
 from .dataloader import ArrayDataset, DataLoader, checked_array, checked_count, number_array
 from .layers import Dense, Dropout, LayerNorm, Module
 from .networks import Sequential, checked_path, create_mlp, read_arrays
@@ -40,7 +41,7 @@ from .optimizers import Adam
 from .tensor import Tensor, from_numpy
 from .training import Accuracy, CrossEntropyLoss, Trainer, evaluating
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L79
+# %% ../../modules/source/14_mlops/mlops_dev.py #L80
 def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
     """Pictures turned about their centres, counter-clockwise.
 
@@ -73,7 +74,7 @@ def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
     below = (1 - u) * padded[:, i + 1, j] + u * padded[:, i + 1, j + 1]
     return (1 - v) * above + v * below
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L159
+# %% ../../modules/source/14_mlops/mlops_dev.py #L160
 def fingerprint(arrays: dict[str, np.ndarray]) -> str:
     """A hash of named arrays: equal where names, dtypes, shapes and all entries are.
 
@@ -104,7 +105,7 @@ def fingerprint(arrays: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L257
+# %% ../../modules/source/14_mlops/mlops_dev.py #L258
 LAYERS = {kind.__name__: kind for kind in (Dense, Dropout, LayerNorm, ReLU, LeakyReLU, Sigmoid, Tanh, GELU, Softmax)}
 
 
@@ -162,7 +163,7 @@ def rebuild(described: dict) -> Module:
     except TypeError as error:
         raise ValueError(f"rebuild: {described!r:.100} does not fit: {error}.") from error
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L353
+# %% ../../modules/source/14_mlops/mlops_dev.py #L354
 def publish(files: dict[str, bytes], place: str | os.PathLike) -> None:
     """Make a directory with some files in it, whole or not at all, and never over another one.
 
@@ -235,7 +236,7 @@ def sync_directory(folder: Path) -> None:
     finally:
         os.close(opened)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L501
+# %% ../../modules/source/14_mlops/mlops_dev.py #L502
 class RegistryError(Exception):
     """Something that the owner of a registry has to know."""
 
@@ -295,7 +296,7 @@ def numbered(folder: Path, prefix: str) -> list[int]:
     return sorted(int(match[1]) for match in found if match)
 
 
-def restored(described: dict, weights: dict[str, np.ndarray]) -> Module:
+def made_again(described: dict, weights: dict[str, np.ndarray]) -> Module:
     """A network of a described architecture with these weights, ready to answer: nothing is recorded when it does."""
     model = rebuild(described)
     model.load_state_dict(weights)
@@ -317,7 +318,7 @@ def class_probabilities(model: Module, x: np.ndarray) -> np.ndarray:
 def try_out(described: dict, weights: dict[str, np.ndarray], reference: np.ndarray) -> None:
     """Raise ValueError where a network, made again from what is written down, does not answer the reference with finite numbers."""
     with np.errstate(all="ignore"):
-        p = class_probabilities(restored(described, weights), reference)
+        p = class_probabilities(made_again(described, weights), reference)
     if p.ndim != 2 or not np.isfinite(p).all():
         raise ValueError(f"register: to the reference inputs this network gives {p.shape} numbers that are not all finite. Expected (N, K) probabilities.")
 
@@ -472,7 +473,7 @@ class Versions:
             for what, arrays in (("weights", weights), ("reference", reference)):
                 if fingerprint(arrays) != record[what]:
                     raise ValueError(f"{what}.npz holds other arrays than were registered")
-            model = restored(record["architecture"], weights)
+            model = made_again(record["architecture"], weights)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DamagedVersion(f"version {name} in {self.folder} is damaged: {error}") from error
         return Version(name, record, model, reference["inputs"])
@@ -485,7 +486,7 @@ class Versions:
             return str(error)
         return ""
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L849
+# %% ../../modules/source/14_mlops/mlops_dev.py #L850
 WHATEVER = "whatever is promoted"
 
 
@@ -632,7 +633,7 @@ class Registry(Versions):
                 lines.append(f"{number}  damaged")
         return lines
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1210
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1211
 def psi(reference_counts, window_counts) -> float:
     """The population stability index of two histograms over the same bins.
 
@@ -658,7 +659,7 @@ def psi(reference_counts, window_counts) -> float:
     return float(((q - p) * np.log(q / p)).sum())
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1292
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1293
 def resampled(features: np.ndarray, reference_size: int, window_size: int, times: int, seed: int = 0):
     """Pairs of a reference and a window that are drawn from the same inputs, without overlap, `times` times."""
     if reference_size + window_size > len(features):
@@ -674,7 +675,7 @@ def binned(reference: np.ndarray, window: np.ndarray, bins: int = 10) -> tuple[n
     edges = np.unique(np.quantile(reference, np.linspace(0, 1, bins + 1)[1:-1]))
     return tuple(np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1) for values in (reference, window))
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1345
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1346
 def ks_statistic(x, y) -> float:
     """The largest distance between the empirical distribution functions of two samples (Kolmogorov; Smirnov 1939).
 
@@ -716,38 +717,7 @@ def ks_p_value(d: float, n: int, m: int) -> float:
     series = sum((-1) ** (k - 1) * math.exp(-2 * k * k * z * z) for k in range(1, 21))
     return min(max(2 * series, 0.0), 1.0)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1471
-def holm(p_values, alpha: float = 0.05) -> np.ndarray:
-    """Which of several tests found something, with any false alarm at most as probable as `alpha` (Holm 1979).
-
-    Parameters
-    ----------
-    p_values : array of floats, shape (k,)
-    alpha : float, above 0 and below 1
-
-    Returns
-    -------
-    array of bool, shape (k,)
-        In the order of `p_values`.
-
-    Notes
-    -----
-    ``np.argsort(p)`` gives the positions of the p-values, the smallest first. The one at place i = 0, 1, ... of that order is compared with
-    ``alpha / (k - i)``. At the first that is larger, stop.
-    """
-    p = number_array(p_values, "holm")
-    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all() or not isinstance(alpha, (int, float, np.number)) or not 0 < alpha < 1:
-        raise ValueError(f"holm: expected a list of p-values from 0 to 1, and alpha between 0 and 1; alpha is {alpha!r:.40}, p has shape {p.shape}.")
-    found = np.zeros(len(p), dtype=bool)
-    ### BEGIN SOLUTION holm
-    for i, place in enumerate(np.argsort(p)):
-        if p[place] > alpha / (len(p) - i):
-            break
-        found[place] = True
-    ### END SOLUTION
-    return found
-
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1552
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1470
 def ks_p_values(reference: np.ndarray, window: np.ndarray) -> np.ndarray:
     """A p-value for every feature of flattened inputs (N, D): one Kolmogorov-Smirnov test each."""
     same_features("ks_p_values", reference, window)
@@ -764,9 +734,9 @@ def same_features(function: str, reference: np.ndarray, window: np.ndarray) -> N
 
 def any_drift(reference: np.ndarray, window: np.ndarray, alpha: float = 0.05) -> bool:
     """Whether any feature's distribution has changed, by Kolmogorov-Smirnov tests with Holm's correction."""
-    return bool(holm(ks_p_values(reference, window), alpha).any())
+    return bool((holm(ks_p_values(reference, window)) <= alpha).any())
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1594
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1512
 def binomial_tail(successes: int, trials: int) -> float:
     """The probability that a fair coin shows at least so many heads: exact, in whole numbers up to the last division."""
     if not isinstance(successes, (int, np.integer)) or not isinstance(trials, (int, np.integer)) or not 0 <= successes <= trials:
@@ -789,7 +759,7 @@ def domain_classifier_p_value(reference: np.ndarray, window: np.ndarray, seed: i
     right = np.sum(trainer.predict(held_out).data.argmax(axis=1) == which)
     return binomial_tail(int(right), 2 * n)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1721
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1639
 class Alarm:
     """On after several suspicious windows in a row, off after several in a row that are not.
 
@@ -833,7 +803,7 @@ class Alarm:
         return self.on
         ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1849
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1767
 class Monitor:
     """Compares inputs and outputs with a reference, window by window.
 
@@ -853,7 +823,7 @@ class Monitor:
     Attributes
     ----------
     p_values : dict from "inputs" and "outputs" to float
-        Of the last full window: the smallest p-value, times the number of tests.
+        Of the last full window: the smallest, adjusted for the number of tests.
     alarms : dict from the same names to Alarm
     windows : int
         Full windows so far.
@@ -878,13 +848,13 @@ class Monitor:
             self.waiting[name].extend(rows)
         while len(self.waiting["inputs"]) >= self.window:
             for name, rows in self.waiting.items():
-                p = ks_p_values(self.references[name], np.array(rows[: self.window]))
-                self.p_values[name] = min(1.0, len(p) * float(p.min()))
-                self.alarms[name].update(bool(holm(p, self.alpha).any()))
+                p = holm(ks_p_values(self.references[name], np.array(rows[: self.window])))
+                self.p_values[name] = float(p.min())
+                self.alarms[name].update(bool(p.min() <= self.alpha))
                 del rows[: self.window]
             self.windows += 1
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1942
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1860
 def sign_test(new_right, old_right) -> float:
     """The probability that a model is ahead of another by at least so much if it is no better (McNemar 1947, exact, one-sided).
 
@@ -912,7 +882,7 @@ def sign_test(new_right, old_right) -> float:
     return binomial_tail(b, b + c)
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2031
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1949
 def rights(model: Module, data: ArrayDataset) -> np.ndarray:
     """Whether a classifier answers each sample of a data set correctly."""
     if not isinstance(data, ArrayDataset):
@@ -920,7 +890,7 @@ def rights(model: Module, data: ArrayDataset) -> np.ndarray:
     with evaluating(model):
         return class_probabilities(model, data.features).argmax(axis=1) == data.targets
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2073
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1991
 @dataclass(frozen=True)
 class Decision:
     """What became of a candidate, and why."""
@@ -1000,7 +970,7 @@ def retrain(registry: Registry, data: ArrayDataset, now: ArrayDataset, before: A
         registry.promote(name, instead_of=champion.name)
     return Decision(name, promote, reason)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2206
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2124
 def routed(key: str, candidate: str, fraction: float) -> bool:
     """Whether a request goes to the candidate: always the same for the same key, and for about `fraction` of all keys.
 
@@ -1028,7 +998,7 @@ def routed(key: str, candidate: str, fraction: float) -> bool:
     return int.from_bytes(digest[:8]) / 2**64 < fraction
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2287
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2205
 def fisher_test(new_right: int, new_count: int, old_right: int, old_count: int) -> float:
     """The probability that one of two groups has at least `new_right` of all right answers, if both are equally good (Fisher 1935, one-sided)."""
     if not 0 <= new_right <= new_count or not 0 <= old_right <= old_count:
@@ -1037,7 +1007,7 @@ def fisher_test(new_right: int, new_count: int, old_right: int, old_count: int) 
     ways = sum(math.comb(new_count, k) * math.comb(old_count, right - k) for k in range(new_right, min(right, new_count) + 1))
     return ways / math.comb(count, right)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2330
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2248
 class Served:
     """All that belongs to a version while it answers. Never changed; a newer version gets a new one."""
 
@@ -1151,7 +1121,7 @@ class Service:
         if self.failures >= 3:
             self.candidate = None
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2508
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2426
 class Refused(Exception):
     """A request that is not answered: a status of HTTP, a reason, and headers."""
 
@@ -1209,7 +1179,7 @@ def read_inputs(inputs, expected: dict, most: int) -> np.ndarray:
         raise Refused(422, f"inputs: entry {list(place)} is {x[place]:g}. {wanted}")
     return x.astype(np.float32)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2603
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2521
 class Metrics:
     """Counters and a histogram of durations, in the text format of Prometheus."""
 
@@ -1251,7 +1221,7 @@ def labelled(labels) -> str:
 
 QUOTED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2673
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2591
 def create_app(registry: Registry, candidate: str | None = None, mode: str = "shadow", fraction: float = 0.1, *, queue_size: int = 32,
                max_bytes: int = 1_000_000, max_inputs: int = 100, poll_seconds: float = 0.1, window: int = 100):
     """An application that answers with the version in use: for uvicorn, or any other server that speaks ASGI.
@@ -1428,7 +1398,7 @@ def serving(app, port: int = 0):
         server.should_exit = True
         thread.join(10)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2885
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2803
 @dataclass
 class Load:
     """What came of a load test.
@@ -1516,7 +1486,7 @@ def load_test(url: str, bodies: list, right, *, requests: int = 1000, clients: i
         thread.join()
     return load
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3049
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2967
 def varint(n: int) -> bytes:
     """A whole number as protocol buffers store it.
 
@@ -1546,7 +1516,7 @@ def varint(n: int) -> bytes:
     return bytes([*out, n])
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3145
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3063
 def field(number: int, value) -> bytes:
     """A field of a message: a whole number, a float, a text, or bytes (another message, say)."""
     if isinstance(value, (int, np.integer)):
@@ -1670,7 +1640,9 @@ def export_onnx(model: Module, path: str | os.PathLike, input_shape: tuple[int, 
         out = np.shape(model(from_numpy(np.zeros((1, *input_shape), dtype=np.float32))))
     graph = Graph()
     last = onnx_nodes(graph, model, "inputs")
-    nodes, tensors = ([field(n, part) for part in parts] for n, parts in ((1, [*graph.nodes, identity(last)]), (5, graph.tensors)))
+    naming = field(1, last) + field(2, "outputs") + field(4, "Identity")  # the last node gives the output its name
+    nodes = [field(1, node) for node in (*graph.nodes, naming)]
+    tensors = [field(5, tensor) for tensor in graph.tensors]
     ends = field(11, onnx_value("inputs", (None, *input_shape))) + field(12, onnx_value("outputs", (None, *out[1:])))
     written = b"".join([*nodes, field(2, "tinytorch"), *tensors, ends])
     content = field(1, 9) + field(2, "tinytorch") + field(7, written) + field(8, field(1, "") + field(2, 20))  # IR 9, operators of set 20
@@ -1680,8 +1652,3 @@ def export_onnx(model: Module, path: str | os.PathLike, input_shape: tuple[int, 
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
-
-
-def identity(last: str) -> bytes:
-    """The node that gives the graph's output its name."""
-    return field(1, last) + field(2, "outputs") + field(4, "Identity")
