@@ -52,6 +52,8 @@ def main(given=None) -> int:
         return failed(f"the chapter mlops cannot be imported: {error}.")
     try:
         return serve_or_change(options)
+    except NotImplementedError as error:
+        return failed(f"the chapter mlops has to be finished first: {error} is to do.")
     except (RegistryError, ImportError, OSError, ValueError) as error:
         return failed(str(error))
 
