@@ -1,6 +1,6 @@
 """What is measured. A workload says for each contestant how to make a callable that runs it once."""
 
-from benchmarks.workloads import arrays, commands, compression, networks, pictures, scalars, second_order
+from benchmarks.workloads import arrays, commands, compression, networks, pictures, scalars, second_order, serving
 from benchmarks.workloads.base import Workload
 
 IMPORT = Workload(
@@ -11,4 +11,4 @@ IMPORT = Workload(
 ENGINE = (
     *scalars.WORKLOADS, *networks.WORKLOADS, *pictures.WORKLOADS, *arrays.WORKLOADS, *second_order.WORKLOADS, IMPORT,
 )  # fmt: skip
-WORKLOADS = {w.name: w for w in (*ENGINE, *compression.WORKLOADS, *commands.WORKLOADS)}
+WORKLOADS = {w.name: w for w in (*ENGINE, *compression.WORKLOADS, *commands.WORKLOADS, *serving.WORKLOADS)}
