@@ -32,6 +32,7 @@ from tinytorch.core.cnn import (
     max_pool2d,
     output_length,
     random_rotation,
+    rotated,
     receptive_field,
     spread_largest,
     take_largest,
@@ -325,16 +326,12 @@ def test_rotation():
     assert not np.array_equal(random_rotation(x, 30, 5), random_rotation(x, 30, 6))
     np.testing.assert_allclose(random_rotation(x[:, 0], 30, 5), random_rotation(x, 30, 5)[:, 0], atol=1e-6)
 
-    class Always(np.random.Generator):
-        """A generator that always draws the largest angle."""
-
-        def uniform(self, low, high, size):
-            return np.full(size, high)
-
-    quarter = Always(np.random.PCG64(0))
     square = rng.random((3, 1, 5, 5))
-    np.testing.assert_allclose(random_rotation(square, 90, quarter), np.rot90(square, axes=(2, 3)), atol=1e-9)
-    np.testing.assert_allclose(random_rotation(square, 180, quarter), square[..., ::-1, ::-1], atol=1e-9)
+    np.testing.assert_allclose(rotated(square, 90), np.rot90(square, axes=(2, 3)), atol=1e-9)
+    np.testing.assert_allclose(rotated(square, 180), square[..., ::-1, ::-1], atol=1e-9)
+    np.testing.assert_allclose(rotated(square, [0, -90, 180])[1], np.rot90(square[1], -1, axes=(1, 2)), atol=1e-9)
+    drawn = np.random.default_rng(5).uniform(-30, 30, 6)
+    assert np.array_equal(random_rotation(x, 30, 5), rotated(x, drawn))
 
 
 def test_aliases_and_reprs():

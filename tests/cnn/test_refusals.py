@@ -15,6 +15,7 @@ from tinytorch.core.cnn import (
     conv2d,
     conv2d_naive,
     random_rotation,
+    rotated,
     unfold,
     with_channels,
 )
@@ -81,6 +82,9 @@ WRONG = [
     (lambda: random_rotation(X[0, 0]), ValueError, "pictures of floats, (N, height, width)"),
     (lambda: random_rotation(X.astype(np.uint8)), ValueError, "not uint8"),
     (lambda: random_rotation(X, -3), ValueError, "max_degrees is -3"),
+    (lambda: rotated(X, [1, 2, 3]), ValueError, "or one for each of the"),
+    (lambda: rotated(X, float("nan")), ValueError, "Expected a finite number"),
+    (lambda: rotated(X, "a"), TypeError, "degrees of rotated"),
     (lambda: conv2d_naive(X[0], X[0, 0]), ValueError, "expected a picture (H, W)"),
     (lambda: Sequential([Conv2D(3, 4, 3), Conv2D(5, 6, 3)])(X), ValueError, "layer 1, Conv2D(5, 6, kernel_size=3), does not take what layer 0"),
     (lambda: Sequential([Conv2D(3, 4, 3), Dense(144, 2)])(X), ValueError, "x.reshape(len(x), -1)"),

@@ -6,7 +6,8 @@ __all__ = ['Conv2d', 'MaxPool2d', 'AvgPool2d', 'BatchNorm1d', 'BatchNorm2d', 'co
            'explain_conv2d', 'conv2d_composed', 'conv2d', 'met', 'fold', 'kernel_slope', 'input_slope', 'Conv2D',
            'explain_pool', 'pool_settings', 'max_pool2d', 'spread_largest', 'take_largest', 'avg_pool2d', 'MaxPool2D',
            'AvgPool2D', 'Flatten', 'receptive_field', 'channel_statistics', 'explain_batch_norm', 'batch_norm_composed',
-           'batch_norm', 'batch_norm_slope', 'BatchNorm', 'Dropout2D', 'random_rotation', 'interpolated', 'lenet']
+           'batch_norm', 'batch_norm_slope', 'BatchNorm', 'Dropout2D', 'rotated', 'random_rotation', 'checked_pictures',
+           'interpolated', 'lenet']
 
 # %% ../../modules/source/10_cnn/cnn_dev.py #L33
 import numpy as np
@@ -852,6 +853,30 @@ class Dropout2D(Dropout):
         return f"Dropout2D(rate={self.rate})"
 
 # %% ../../modules/source/10_cnn/cnn_dev.py #L1884
+def rotated(images: np.ndarray, degrees) -> np.ndarray:
+    """Pictures turned about their middles, counter-clockwise.
+
+    Parameters
+    ----------
+    images : array of floats, shape (N, height, width) or (N, channels, height, width)
+    degrees : number, or array of N of them
+
+    Returns
+    -------
+    array, same shape and dtype
+        A copy, interpolated bilinearly. The pixels that come in are 0.
+    """
+    images, degrees = checked_pictures(images, "rotated"), number_array(degrees, "degrees of rotated")
+    if degrees.shape not in ((), (len(images),)) or not np.isfinite(degrees).all():
+        raise ValueError(f"rotated: degrees is {degrees!r:.60}. Expected a finite number, or one for each of the {len(images)} pictures.")
+    angles = np.radians(np.broadcast_to(degrees, len(images)))[:, None, None]
+    height, width = images.shape[-2:]
+    down, across = np.meshgrid(np.arange(height) - (height - 1) / 2, np.arange(width) - (width - 1) / 2, indexing="ij")
+    y = np.cos(angles) * down + np.sin(angles) * across + (height - 1) / 2
+    x = np.cos(angles) * across - np.sin(angles) * down + (width - 1) / 2
+    return interpolated(images, y, x).astype(images.dtype)
+
+
 def random_rotation(images: np.ndarray, max_degrees: float = 10.0, rng: "np.random.Generator | int | None" = None) -> np.ndarray:
     """Turn every picture about its middle by up to `max_degrees` either way, each by chance its own.
 
@@ -866,22 +891,23 @@ def random_rotation(images: np.ndarray, max_degrees: float = 10.0, rng: "np.rand
     Returns
     -------
     array, same shape and dtype
-        A copy, interpolated bilinearly. The pixels that come in are 0.
+        What `rotated` gives.
     """
-    images, rng = number_array(images, "random_rotation"), np.random.default_rng(rng)
-    if images.ndim not in (3, 4) or images.dtype.kind != "f":
-        raise ValueError(
-            "random_rotation: pictures of floats, (N, height, width) or (N, channels, height, width), are needed, "
-            f"not {images.dtype} {images.shape}."
-        )
+    images, rng = checked_pictures(images, "random_rotation"), np.random.default_rng(rng)
     if isinstance(max_degrees, bool) or not isinstance(max_degrees, (int, float, np.number)) or not 0 <= max_degrees <= 180:
         raise ValueError(f"random_rotation: max_degrees is {max_degrees!r:.40}; it has to be a number from 0 to 180.")
-    angles = np.radians(rng.uniform(-max_degrees, max_degrees, len(images)))[:, None, None]
-    height, width = images.shape[-2:]
-    down, across = np.meshgrid(np.arange(height) - (height - 1) / 2, np.arange(width) - (width - 1) / 2, indexing="ij")
-    y = np.cos(angles) * down + np.sin(angles) * across + (height - 1) / 2
-    x = np.cos(angles) * across - np.sin(angles) * down + (width - 1) / 2
-    return interpolated(images, y, x).astype(images.dtype)
+    return rotated(images, rng.uniform(-max_degrees, max_degrees, len(images)))
+
+
+def checked_pictures(images, function: str) -> np.ndarray:
+    """`images` as an array, once it is seen to hold pictures of floats."""
+    images = number_array(images, function)
+    if images.ndim not in (3, 4) or images.dtype.kind != "f":
+        raise ValueError(
+            f"{function}: pictures of floats, (N, height, width) or (N, channels, height, width), are needed, "
+            f"not {images.dtype} {images.shape}."
+        )
+    return images
 
 
 def interpolated(images: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -898,7 +924,7 @@ def interpolated(images: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray
         result = result + pixels * (share if images.ndim == 3 else share[..., None])
     return result if images.ndim == 3 else np.moveaxis(result, -1, 1)
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1950
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1975
 def lenet(classes: int = 10, rng: "np.random.Generator | int | None" = None) -> Sequential:
     """LeNet-5 for pictures (N, 1, 28, 28), with ReLU and max pooling (LeCun et al. 1998)."""
     rng = np.random.default_rng(rng)

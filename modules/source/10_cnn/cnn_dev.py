@@ -1881,6 +1881,30 @@ for batch_size in (64, 16, 4):
 
 # %%
 #| export
+def rotated(images: np.ndarray, degrees) -> np.ndarray:
+    """Pictures turned about their middles, counter-clockwise.
+
+    Parameters
+    ----------
+    images : array of floats, shape (N, height, width) or (N, channels, height, width)
+    degrees : number, or array of N of them
+
+    Returns
+    -------
+    array, same shape and dtype
+        A copy, interpolated bilinearly. The pixels that come in are 0.
+    """
+    images, degrees = checked_pictures(images, "rotated"), number_array(degrees, "degrees of rotated")
+    if degrees.shape not in ((), (len(images),)) or not np.isfinite(degrees).all():
+        raise ValueError(f"rotated: degrees is {degrees!r:.60}. Expected a finite number, or one for each of the {len(images)} pictures.")
+    angles = np.radians(np.broadcast_to(degrees, len(images)))[:, None, None]
+    height, width = images.shape[-2:]
+    down, across = np.meshgrid(np.arange(height) - (height - 1) / 2, np.arange(width) - (width - 1) / 2, indexing="ij")
+    y = np.cos(angles) * down + np.sin(angles) * across + (height - 1) / 2
+    x = np.cos(angles) * across - np.sin(angles) * down + (width - 1) / 2
+    return interpolated(images, y, x).astype(images.dtype)
+
+
 def random_rotation(images: np.ndarray, max_degrees: float = 10.0, rng: "np.random.Generator | int | None" = None) -> np.ndarray:
     """Turn every picture about its middle by up to `max_degrees` either way, each by chance its own.
 
@@ -1895,22 +1919,23 @@ def random_rotation(images: np.ndarray, max_degrees: float = 10.0, rng: "np.rand
     Returns
     -------
     array, same shape and dtype
-        A copy, interpolated bilinearly. The pixels that come in are 0.
+        What `rotated` gives.
     """
-    images, rng = number_array(images, "random_rotation"), np.random.default_rng(rng)
-    if images.ndim not in (3, 4) or images.dtype.kind != "f":
-        raise ValueError(
-            "random_rotation: pictures of floats, (N, height, width) or (N, channels, height, width), are needed, "
-            f"not {images.dtype} {images.shape}."
-        )
+    images, rng = checked_pictures(images, "random_rotation"), np.random.default_rng(rng)
     if isinstance(max_degrees, bool) or not isinstance(max_degrees, (int, float, np.number)) or not 0 <= max_degrees <= 180:
         raise ValueError(f"random_rotation: max_degrees is {max_degrees!r:.40}; it has to be a number from 0 to 180.")
-    angles = np.radians(rng.uniform(-max_degrees, max_degrees, len(images)))[:, None, None]
-    height, width = images.shape[-2:]
-    down, across = np.meshgrid(np.arange(height) - (height - 1) / 2, np.arange(width) - (width - 1) / 2, indexing="ij")
-    y = np.cos(angles) * down + np.sin(angles) * across + (height - 1) / 2
-    x = np.cos(angles) * across - np.sin(angles) * down + (width - 1) / 2
-    return interpolated(images, y, x).astype(images.dtype)
+    return rotated(images, rng.uniform(-max_degrees, max_degrees, len(images)))
+
+
+def checked_pictures(images, function: str) -> np.ndarray:
+    """`images` as an array, once it is seen to hold pictures of floats."""
+    images = number_array(images, function)
+    if images.ndim not in (3, 4) or images.dtype.kind != "f":
+        raise ValueError(
+            f"{function}: pictures of floats, (N, height, width) or (N, channels, height, width), are needed, "
+            f"not {images.dtype} {images.shape}."
+        )
+    return images
 
 
 def interpolated(images: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
