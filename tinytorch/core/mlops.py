@@ -105,7 +105,7 @@ def fingerprint(arrays: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L258
+# %% ../../modules/source/14_mlops/mlops_dev.py #L260
 LAYERS = {kind.__name__: kind for kind in (Dense, Dropout, LayerNorm, ReLU, LeakyReLU, Sigmoid, Tanh, GELU, Softmax)}
 
 
@@ -163,7 +163,7 @@ def rebuild(described: dict) -> Module:
     except TypeError as error:
         raise ValueError(f"rebuild: {described!r:.100} does not fit: {error}.") from error
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L354
+# %% ../../modules/source/14_mlops/mlops_dev.py #L356
 def publish(files: dict[str, bytes], place: str | os.PathLike) -> None:
     """Make a directory with some files in it, whole or not at all, and never over another one.
 
@@ -236,7 +236,7 @@ def sync_directory(folder: Path) -> None:
     finally:
         os.close(opened)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L502
+# %% ../../modules/source/14_mlops/mlops_dev.py #L504
 class RegistryError(Exception):
     """Something that the owner of a registry has to know."""
 
@@ -486,7 +486,7 @@ class Versions:
             return str(error)
         return ""
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L850
+# %% ../../modules/source/14_mlops/mlops_dev.py #L852
 WHATEVER = "whatever is promoted"
 
 
@@ -633,7 +633,7 @@ class Registry(Versions):
                 lines.append(f"{number}  damaged")
         return lines
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1211
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1214
 def psi(reference_counts, window_counts) -> float:
     """The population stability index of two histograms over the same bins.
 
@@ -659,7 +659,7 @@ def psi(reference_counts, window_counts) -> float:
     return float(((q - p) * np.log(q / p)).sum())
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1293
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1296
 def resampled(features: np.ndarray, reference_size: int, window_size: int, times: int, seed: int = 0):
     """Pairs of a reference and a window that are drawn from the same inputs, without overlap, `times` times."""
     if reference_size + window_size > len(features):
@@ -675,7 +675,7 @@ def binned(reference: np.ndarray, window: np.ndarray, bins: int = 10) -> tuple[n
     edges = np.unique(np.quantile(reference, np.linspace(0, 1, bins + 1)[1:-1]))
     return tuple(np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1) for values in (reference, window))
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1346
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1349
 def ks_statistic(x, y) -> float:
     """The largest distance between the empirical distribution functions of two samples (Kolmogorov; Smirnov 1939).
 
@@ -717,7 +717,7 @@ def ks_p_value(d: float, n: int, m: int) -> float:
     series = sum((-1) ** (k - 1) * math.exp(-2 * k * k * z * z) for k in range(1, 21))
     return min(max(2 * series, 0.0), 1.0)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1470
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1473
 def ks_p_values(reference: np.ndarray, window: np.ndarray) -> np.ndarray:
     """A p-value for every feature of flattened inputs (N, D): one Kolmogorov-Smirnov test each."""
     same_features("ks_p_values", reference, window)
@@ -736,7 +736,7 @@ def any_drift(reference: np.ndarray, window: np.ndarray, alpha: float = 0.05) ->
     """Whether any feature's distribution has changed, by Kolmogorov-Smirnov tests with Holm's correction."""
     return bool((holm(ks_p_values(reference, window)) <= alpha).any())
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1512
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1515
 def binomial_tail(successes: int, trials: int) -> float:
     """The probability that a fair coin shows at least so many heads: exact, in whole numbers up to the last division."""
     if not isinstance(successes, (int, np.integer)) or not isinstance(trials, (int, np.integer)) or not 0 <= successes <= trials:
@@ -759,7 +759,7 @@ def domain_classifier_p_value(reference: np.ndarray, window: np.ndarray, seed: i
     right = np.sum(trainer.predict(held_out).data.argmax(axis=1) == which)
     return binomial_tail(int(right), 2 * n)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1639
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1642
 class Alarm:
     """On after several suspicious windows in a row, off after several in a row that are not.
 
@@ -803,7 +803,7 @@ class Alarm:
         return self.on
         ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1767
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1770
 class Monitor:
     """Compares inputs and outputs with a reference, window by window.
 
@@ -854,7 +854,7 @@ class Monitor:
                 del rows[: self.window]
             self.windows += 1
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1860
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1863
 def sign_test(new_right, old_right) -> float:
     """The probability that a model is ahead of another by at least so much if it is no better (McNemar 1947, exact, one-sided).
 
@@ -882,7 +882,7 @@ def sign_test(new_right, old_right) -> float:
     return binomial_tail(b, b + c)
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1949
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1953
 def rights(model: Module, data: ArrayDataset) -> np.ndarray:
     """Whether a classifier answers each sample of a data set correctly."""
     if not isinstance(data, ArrayDataset):
@@ -890,7 +890,7 @@ def rights(model: Module, data: ArrayDataset) -> np.ndarray:
     with evaluating(model):
         return class_probabilities(model, data.features).argmax(axis=1) == data.targets
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1991
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1995
 @dataclass(frozen=True)
 class Decision:
     """What became of a candidate, and why."""
@@ -970,7 +970,7 @@ def retrain(registry: Registry, data: ArrayDataset, now: ArrayDataset, before: A
         registry.promote(name, instead_of=champion.name)
     return Decision(name, promote, reason)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2124
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2128
 def routed(key: str, candidate: str, fraction: float) -> bool:
     """Whether a request goes to the candidate: always the same for the same key, and for about `fraction` of all keys.
 
@@ -998,7 +998,7 @@ def routed(key: str, candidate: str, fraction: float) -> bool:
     return int.from_bytes(digest[:8]) / 2**64 < fraction
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2205
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2209
 def fisher_test(new_right: int, new_count: int, old_right: int, old_count: int) -> float:
     """The probability that one of two groups has at least `new_right` of all right answers, if both are equally good (Fisher 1935, one-sided)."""
     if not 0 <= new_right <= new_count or not 0 <= old_right <= old_count:
@@ -1007,7 +1007,7 @@ def fisher_test(new_right: int, new_count: int, old_right: int, old_count: int) 
     ways = sum(math.comb(new_count, k) * math.comb(old_count, right - k) for k in range(new_right, min(right, new_count) + 1))
     return ways / math.comb(count, right)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2248
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2252
 class Served:
     """All that belongs to a version while it answers. Never changed; a newer version gets a new one."""
 
@@ -1121,7 +1121,7 @@ class Service:
         if self.failures >= 3:
             self.candidate = None
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2426
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2430
 class Refused(Exception):
     """A request that is not answered: a status of HTTP, a reason, and headers."""
 
@@ -1179,7 +1179,7 @@ def read_inputs(inputs, expected: dict, most: int) -> np.ndarray:
         raise Refused(422, f"inputs: entry {list(place)} is {x[place]:g}. {wanted}")
     return x.astype(np.float32)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2521
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2525
 class Metrics:
     """Counters and a histogram of durations, in the text format of Prometheus."""
 
@@ -1221,7 +1221,7 @@ def labelled(labels) -> str:
 
 QUOTED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2591
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2595
 def create_app(registry: Registry, candidate: str | None = None, mode: str = "shadow", fraction: float = 0.1, *, queue_size: int = 32,
                max_bytes: int = 1_000_000, max_inputs: int = 100, poll_seconds: float = 0.1, window: int = 100):
     """An application that answers with the version in use: for uvicorn, or any other server that speaks ASGI.
@@ -1398,7 +1398,7 @@ def serving(app, port: int = 0):
         server.should_exit = True
         thread.join(10)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2803
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2807
 @dataclass
 class Load:
     """What came of a load test.
@@ -1486,7 +1486,7 @@ def load_test(url: str, bodies: list, right, *, requests: int = 1000, clients: i
         thread.join()
     return load
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2967
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2971
 def varint(n: int) -> bytes:
     """A whole number as protocol buffers store it.
 
@@ -1516,7 +1516,7 @@ def varint(n: int) -> bytes:
     return bytes([*out, n])
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3063
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3067
 def field(number: int, value) -> bytes:
     """A field of a message: a whole number, a float, a text, or bytes (another message, say)."""
     if isinstance(value, (int, np.integer)):

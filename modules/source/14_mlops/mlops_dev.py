@@ -238,6 +238,8 @@ def test_fingerprint():
     check(fingerprint({"b": b, "a": a}), sha256(b"a <i2 (2,)\n" + b"\x01\x00\x02\x00" + b"b <i2 (1, 1)\n" + b"\x05\x00"))
     check(fingerprint({"a": a, "b": b}) == fingerprint({"b": b, "a": a}), True)
     check(fingerprint({"w": a[:, None]}) == fingerprint({"w": a[None]}), False)
+    square = np.arange(4.0).reshape(2, 2)
+    check(fingerprint({"w": square.T}) == fingerprint({"w": np.array([[0.0, 2.0], [1.0, 3.0]])}), True)
     large = np.zeros(5000)
     before = fingerprint({"w": large})
     large[2500] = 1e-12
@@ -1099,6 +1101,7 @@ def test_promote():
         check(registry.promoted(), "v2")
         registry.promote("v1", instead_of="v2")
         check(registry.standing(), (2, ["v2", "v1"]))
+        check(registry.promotion(2)["action"], "promote")
         check_raises(PromotionConflict, lambda: registry.promote("v3", instead_of="v2"))
         check_raises(PromotionConflict, lambda: registry.promote("v3", instead_of=None))
         check(registry.standing(), (2, ["v2", "v1"]))
@@ -1934,6 +1937,7 @@ def test_sign_test():
     check(sign_test(*rights(5, 0, 0, 5)), 1.0)
     check(sign_test(*rights(90, 0, 4, 0)), 1.0)
     check(sign_test(*rights(1000, 2, 0, 0)), 1 / 4)
+    check(sign_test(*rights(0, 35, 35, 0)), (1 + math.comb(70, 35) / 2**70) / 2)
     check_raises(ValueError, lambda: sign_test([1, 0], [True, False]), "True or False")
     check_raises(ValueError, lambda: sign_test([True], [True, False]), "same inputs")
 
