@@ -334,6 +334,14 @@ def test_rotation():
     assert np.array_equal(random_rotation(x, 30, 5), rotated(x, drawn))
 
 
+def test_a_rotation_invents_no_ink():
+    images = digits_split()[1].images
+    for degrees in (3, 20, 45, 133):
+        turned = rotated(images, degrees)
+        assert turned.min() >= 0 and turned.max() <= images.max() + 1e-6 and turned.shape == images.shape
+        assert turned.sum() < 1.02 * images.sum()
+
+
 def test_aliases_and_reprs():
     assert (Conv2d, MaxPool2d, AvgPool2d, BatchNorm2d) == (Conv2D, MaxPool2D, AvgPool2D, BatchNorm)
     pools = [MaxPool2D(2), MaxPool2D(3, 2, 1), AvgPool2D((2, 1))]

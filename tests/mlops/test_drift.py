@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinytorch.core.activations import Softmax
+from tinytorch.core.cnn import rotated
 from tinytorch.core.dataloader import ArrayDataset, digits_split
 from tinytorch.core.layers import Dense
 from tinytorch.core.mlops import (
@@ -31,7 +32,6 @@ from tinytorch.core.mlops import (
     resampled,
     retrain,
     rights,
-    rotated,
     routed,
     sign_test,
 )
@@ -129,25 +129,6 @@ def test_the_sign_test_keeps_its_level():
     rng = np.random.default_rng(0)
     p = [sign_test(rng.random(200) < 0.9, rng.random(200) < 0.9) for _ in range(1000)]
     assert 0.01 < np.mean(np.array(p) < 0.05) < 0.06
-
-
-# Pictures
-
-
-def test_rotations_that_can_be_checked_by_hand():
-    pictures = np.random.default_rng(0).random((3, 5, 5)).astype(np.float32)
-    assert np.array_equal(rotated(pictures, 0), pictures) and rotated(pictures, 0).dtype == np.float32
-    np.testing.assert_allclose(rotated(pictures, 90), np.rot90(pictures, axes=(1, 2)), atol=1e-5)
-    np.testing.assert_allclose(rotated(pictures, 180), pictures[:, ::-1, ::-1], atol=1e-5)
-    np.testing.assert_allclose(rotated(pictures, -90), np.rot90(pictures, -1, axes=(1, 2)), atol=1e-5)
-
-
-def test_a_rotation_invents_no_ink():
-    images = digits_split()[1].images
-    for degrees in (3, 20, 45, 133):
-        turned = rotated(images, degrees)
-        assert turned.min() >= 0 and turned.max() <= images.max() + 1e-6 and turned.shape == images.shape
-        assert turned.sum() < 1.02 * images.sum()
 
 
 # Windows

@@ -22,10 +22,6 @@ PYTHON_S = (
 )
 
 ROWS = """
-rotated(np.ones(3), 20)                   rotated: the pictures have shape (3,)
-rotated(np.ones((1, 3, 3), int), 20)      type int64 ... Expected floats, (N, height, width)
-rotated(np.ones((1, 3, 3)), "a")          degrees is 'a'
-rotated("a", 20)                          rotated: these are not numbers
 fingerprint(3)                            fingerprint: 3 is no dictionary from names to arrays
 fingerprint({"w": None})                  fingerprint of w: these are not numbers
 architecture(3)                           architecture: 3 is no layer that can be written down

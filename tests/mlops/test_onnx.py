@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tinytorch.core.cnn as cnn
 from tinytorch.core.activations import GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from tinytorch.core.layers import Dense, Dropout, LayerNorm
 from tinytorch.core.mlops import ONNX_RULES, architecture, export_onnx, field, varint
@@ -115,9 +116,8 @@ def test_a_field_of_every_kind():
     [(1, 0, 1, 1, True), (2, 1, 1, 2, False), ((2, 1), (0, 2), (1, 2), 1, True)],
 )
 def test_convolutions(stride, padding, dilation, groups, bias, tmp_path):
-    cnn = pytest.importorskip("tinytorch.core.cnn")
     settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "use_bias": bias}
-    smaller = [cnn.MaxPool2D(2), cnn.AvgPool2D(2), cnn.Flatten()]
+    smaller = [cnn.MaxPool2D(2), cnn.AvgPool2D(2), cnn.Dropout2D(0.1), cnn.Flatten()]
     layers = [cnn.Conv2D(2, 4, 3, rng=0, **settings), cnn.BatchNorm(4), ReLU(), *smaller]
     model, path = Sequential(layers), tmp_path / "net.onnx"
     rng = np.random.default_rng(0)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinytorch.core.activations import GELU, LeakyReLU, ReLU, Softmax
+from tinytorch.core.cnn import AvgPool2D, BatchNorm, Conv2D, Dropout2D, Flatten, MaxPool2D
 from tinytorch.core.layers import Dense, Dropout, LayerNorm
 from tinytorch.core.mlops import (
     LAYERS,
@@ -118,6 +119,19 @@ def test_every_known_layer_is_written_down_and_made_again():
     assert repr(again) == repr(model) and again[2].epsilon == 1e-3 and again[0].bias is None
     again.load_state_dict(model.state_dict())
     assert np.array_equal(again.eval()(X).data, model.eval()(X).data)
+
+
+def test_convolutions_are_versions_like_others(tmp_path):
+    layers = [Conv2D(1, 4, 3, stride=(1, 2), padding=1, rng=0), BatchNorm(4), ReLU(), MaxPool2D(2), Dropout2D(0.2)]
+    layers += [Conv2D(4, 4, 1, groups=2, use_bias=False, rng=1), AvgPool2D(2), Flatten(), Dense(8, 3, rng=2)]
+    model = Sequential(layers)
+    pictures = np.random.default_rng(0).random((6, 1, 8, 8)).astype(np.float32)
+    model(pictures)  # so that the running statistics are some
+    registry = Registry(tmp_path)
+    name = registry.register(model, pictures)
+    again = registry.load(name)
+    assert repr(again.model) == repr(model)
+    np.testing.assert_array_equal(again.model(pictures).data, model.eval()(pictures).detach().data)
 
 
 @pytest.mark.parametrize("described, says", [

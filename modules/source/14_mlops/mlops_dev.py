@@ -52,6 +52,7 @@ import numpy as np
 
 from tinytorch.core.activations import GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh, softmax
 from tinytorch.core.benchmarking import holm
+from tinytorch.core.cnn import AvgPool2D, BatchNorm, Conv2D, Dropout2D, Flatten, MaxPool2D
 from tinytorch.core.dataloader import ArrayDataset, DataLoader, checked_array, checked_count, number_array
 from tinytorch.core.layers import Dense, Dropout, LayerNorm, Module
 from tinytorch.core.networks import Sequential, checked_path, create_mlp, read_arrays
@@ -62,6 +63,7 @@ from tinytorch.core.training import Accuracy, CrossEntropyLoss, Trainer, evaluat
 # %%
 import tempfile
 
+from tinytorch.core.cnn import rotated
 from tinytorch.core.dataloader import digits_split, random_noise, train_test_split
 from tinytorch.testing import check, check_raises
 
@@ -72,43 +74,8 @@ from tinytorch.testing import check, check_raises
 # part of the future: what the scanner sends after training is over. The fixed test part stays what it was in every
 # chapter, and is used for decisions only.
 #
-# A scanner that is mounted askew turns its pictures. `rotated` does that, and between pixels it interpolates, as the
-# scanner's own software would.
-
-# %%
-#| export
-def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
-    """Pictures turned about their centres, counter-clockwise.
-
-    Parameters
-    ----------
-    images : array of floats, shape (N, height, width)
-    degrees : float
-
-    Returns
-    -------
-    array of the same shape and dtype
-        Interpolated linearly between pixels; 0 where nothing was.
-    """
-    images = number_array(images, "rotated")
-    if images.ndim != 3 or images.dtype.kind != "f" or not isinstance(degrees, (int, float, np.number)) or not math.isfinite(degrees):
-        raise ValueError(
-            f"rotated: the pictures have shape {images.shape} and type {images.dtype}, degrees is {degrees!r:.40}. "
-            "Expected floats, (N, height, width), and a finite number."
-        )
-    height, width = images.shape[1:]
-    middle = np.array([(height - 1) / 2, (width - 1) / 2])[:, None, None]
-    turn = np.deg2rad(degrees)
-    down, right = np.mgrid[:height, :width] - middle
-    source = np.array([np.cos(turn) * down + np.sin(turn) * right, np.cos(turn) * right - np.sin(turn) * down]) + middle
-    padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))  # a border of zeros, so that every source has four neighbours
-    source = np.clip(source + 1, 0, np.array([height + 1, width + 1])[:, None, None])
-    i, j = np.minimum(source.astype(int), np.array([height, width])[:, None, None])
-    v, u = (source - [i, j]).astype(images.dtype)
-    above = (1 - u) * padded[:, i, j] + u * padded[:, i, j + 1]
-    below = (1 - u) * padded[:, i + 1, j] + u * padded[:, i + 1, j + 1]
-    return (1 - v) * above + v * below
-
+# A scanner that is mounted askew turns its pictures. `rotated`, from the convolution chapter, does that: between pixels
+# it interpolates, as the scanner's own software would.
 
 # %%
 train, test = digits_split()
@@ -257,7 +224,13 @@ test_fingerprint()
 
 # %%
 #| export
-LAYERS = {kind.__name__: kind for kind in (Dense, Dropout, LayerNorm, ReLU, LeakyReLU, Sigmoid, Tanh, GELU, Softmax)}
+LAYERS = {
+    kind.__name__: kind
+    for kind in (
+        Dense, Dropout, LayerNorm, ReLU, LeakyReLU, Sigmoid, Tanh, GELU, Softmax,
+        Conv2D, MaxPool2D, AvgPool2D, BatchNorm, Dropout2D, Flatten,
+    )
+}  # fmt: skip
 
 
 def architecture(model) -> dict:
@@ -3133,6 +3106,7 @@ ONNX_RULES = {
     "Dense":      onnx_dense,
     "LayerNorm":  lambda graph, layer, x: graph.add("LayerNormalization", x, *map(graph.constant, (layer.gain, layer.bias)), axis=-1, epsilon=layer.epsilon),
     "Dropout":    lambda graph, layer, x: x,  # does nothing after training
+    "Dropout2D":  lambda graph, layer, x: x,
     "ReLU":       lambda graph, layer, x: graph.add("Relu", x),
     "LeakyReLU":  lambda graph, layer, x: graph.add("LeakyRelu", x, alpha=layer.slope),
     "Sigmoid":    lambda graph, layer, x: graph.add("Sigmoid", x),
