@@ -17,7 +17,7 @@ import numpy as np
 
 from .tensor import Tensor, wrap
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L55
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L56
 def shipped(name: str) -> dict[str, np.ndarray]:
     """The arrays of a data set that ships with the package, as they are stored."""
     from importlib.resources import files
@@ -32,7 +32,7 @@ def shipped(name: str) -> dict[str, np.ndarray]:
             "  Bring it back: git checkout tinytorch/data in the course, or install the package again."
         ) from error
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L99
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L100
 class Dataset:
     """Something that holds samples: knows how many, and what number `i` is.
 
@@ -63,7 +63,7 @@ def same_shape(values: list, what: str) -> list[np.ndarray]:
             )
     return arrays
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L132
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L133
 def collate(samples: list) -> tuple[np.ndarray, np.ndarray]:
     """Put samples together into one array of features and one of targets.
 
@@ -98,7 +98,7 @@ def collate(samples: list) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(features), np.stack(targets)
     ### END SOLUTION
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L249
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L250
 def first_not_finite(array: np.ndarray) -> tuple[int, ...] | None:
     """Place of the first entry that is NaN or infinite; None where there is no such entry."""
     if array.dtype.kind != "f":
@@ -222,7 +222,7 @@ def to_tensors(features, targets) -> tuple[Tensor, Tensor]:
         targets = targets.astype(np.float32, copy=False)
     return wrap(features), wrap(targets)
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L451
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L441
 def epoch_order(n: int, shuffle: bool, seed: int, epoch: int) -> np.ndarray:
     """The order in which one epoch visits `n` samples.
 
@@ -246,7 +246,7 @@ def epoch_order(n: int, shuffle: bool, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(n)
     ### END SOLUTION
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L540
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L530
 def batches(order: np.ndarray, batch_size: int, drop_last: bool = False) -> list[np.ndarray]:
     """Cut an order into batches.
 
@@ -267,7 +267,7 @@ def batches(order: np.ndarray, batch_size: int, drop_last: bool = False) -> list
     return [order[start : start + batch_size] for start in range(0, stop, batch_size)]
     ### END SOLUTION
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L627
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L617
 def checked_count(value, name: str, least: int, function: str = "DataLoader") -> int:
     """`value` as an int, once it is seen to be an integer of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
@@ -279,7 +279,7 @@ def fetch(dataset, indices) -> tuple[np.ndarray, np.ndarray]:
     """Read a batch: with the data set's own `batch` where it has one, else sample by sample."""
     return dataset.batch(indices) if hasattr(dataset, "batch") else collate([dataset[int(i)] for i in indices])
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L641
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L631
 class DataLoader:
     """Batches of a data set, in another order every epoch.
 
@@ -354,7 +354,7 @@ class DataLoader:
     def __repr__(self):
         return f"DataLoader({len(self.dataset)} samples in {len(self)} batches of {self.batch_size}, seed={self.seed})"
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L829
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L819
 def read_ahead(source: Iterator, depth: int) -> Iterator:
     """The items of `source`, read by a background thread up to `depth` items ahead.
 
@@ -392,7 +392,7 @@ def read_ahead(source: Iterator, depth: int) -> Iterator:
         free.release()
         thread.join()
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L946
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L936
 def split_order(n: int, n_test: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Choose `n_test` of `n` samples by chance.
 
@@ -412,7 +412,7 @@ def split_order(n: int, n_test: int, seed: int) -> tuple[np.ndarray, np.ndarray]
     return order[n_test:], order[:n_test]
     ### END SOLUTION
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1028
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1018
 def stratified_order(labels: np.ndarray, n_test: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """As `split_order`, with every class in both parts in proportion (to within one sample)."""
     n = len(labels)
@@ -510,7 +510,7 @@ def checked_labels(labels, n: int) -> np.ndarray:
         )
     return labels
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1156
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1146
 def load_digits() -> ArrayDataset:
     """1,797 handwritten digits: features (1797, 64) from 0 to 1, targets 0 to 9, `images` (1797, 8, 8).
 
@@ -561,7 +561,7 @@ def digits_split() -> tuple[ArrayDataset, ArrayDataset]:
     """The digits in two parts, 1,437 to train on and 360 to test on: always the same, each class in proportion."""
     return train_test_split(load_digits(), test_size=360, seed=0, stratify=True)
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1279
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1269
 class Normalizer:
     """Brings every column to mean 0 and standard deviation 1, as measured on the data it was fitted to.
 
@@ -622,7 +622,7 @@ def standardize(train, *others):
     results = tuple(normalizer.transform(data) for data in (train, *others))
     return results if others else results[0]
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1538
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1528
 def random_shift(images: np.ndarray, max_shift: int = 1, rng: "np.random.Generator | int | None" = None) -> np.ndarray:
     """Shift every picture by up to `max_shift` pixels in each direction, each by chance its own way.
 
@@ -675,7 +675,7 @@ def random_noise(features: np.ndarray, scale: float = 0.1, rng: "np.random.Gener
         raise ValueError(f"random_noise: scale is {scale!r:.40}; it has to be a number of at least 0.")
     return (features + scale * np.random.default_rng(rng).standard_normal(features.shape)).astype(features.dtype)
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1650
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1640
 class Transformed(Dataset):
     """A data set whose features go through a function each time they are read.
 
@@ -708,7 +708,7 @@ class Transformed(Dataset):
             )
         return changed, targets
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1721
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1711
 IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
@@ -749,7 +749,7 @@ def parse_idx(raw: bytes, name: str = "the data") -> np.ndarray:
     return np.frombuffer(raw, dtype, offset=start).reshape(shape)
     ### END SOLUTION
 
-# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1859
+# %% ../../modules/source/06_dataloader/dataloader_dev.py #L1849
 def read_idx(path: str | os.PathLike) -> np.ndarray:
     """The array in an idx file, plain or gzipped. Raises ValueError for what is no such file, or not a whole one."""
     import gzip

@@ -48,7 +48,7 @@ def matmul_naive(x, w):
     ### END SOLUTION
     return wrap(out) if isinstance(x, Tensor) or isinstance(w, Tensor) else out
 
-# %% ../../modules/source/04_layers/layers_dev.py #L188
+# %% ../../modules/source/04_layers/layers_dev.py #L177
 def explain_dense(x: tuple, w: tuple, b: tuple) -> str:
     """Why the shapes of input, weights and bias do not fit; empty where they do."""
     if len(w) != 2 or b != w[1:]:
@@ -69,7 +69,7 @@ def dense_composed(x, w, b):
     """What `dense` equals, written with operations."""
     return matmul(x, w) + b
 
-# %% ../../modules/source/04_layers/layers_dev.py #L211
+# %% ../../modules/source/04_layers/layers_dev.py #L200
 @operation(explain=explain_dense)
 def dense(x, w, b, /):
     """x @ w + b, one matrix product and an addition in place.
@@ -109,7 +109,7 @@ def dense(x, w, b, /):
     return rows.reshape(*x.shape[:-1], w.shape[1])
     ### END SOLUTION
 
-# %% ../../modules/source/04_layers/layers_dev.py #L316
+# %% ../../modules/source/04_layers/layers_dev.py #L305
 class Parameter(Tensor):
     """A Tensor of floats that training adjusts.
 
@@ -158,7 +158,7 @@ def aligned(array: np.ndarray | np.generic) -> np.ndarray | np.generic:
     copy[...] = array
     return copy
 
-# %% ../../modules/source/04_layers/layers_dev.py #L411
+# %% ../../modules/source/04_layers/layers_dev.py #L400
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Inputs of a unit, and units that an input reaches, for weights of `shape` (..., inputs, outputs)."""
     if not isinstance(shape, (tuple, list)) or len(shape) < 2:
@@ -168,7 +168,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     window = int(np.prod(shape[:-2]))
     return window * shape[-2], window * shape[-1]
 
-# %% ../../modules/source/04_layers/layers_dev.py #L423
+# %% ../../modules/source/04_layers/layers_dev.py #L412
 def glorot_uniform(shape: tuple[int, ...], rng=None) -> np.ndarray:
     """Uniform weights of variance 2 / (fan_in + fan_out), as float32 (Glorot & Bengio 2010).
 
@@ -216,7 +216,7 @@ def he_normal(shape: tuple[int, ...], rng=None) -> np.ndarray:
     return rng.normal(0, np.sqrt(2 / fan_in), shape).astype(np.float32)
     ### END SOLUTION
 
-# %% ../../modules/source/04_layers/layers_dev.py #L615
+# %% ../../modules/source/04_layers/layers_dev.py #L604
 def is_parameter(value) -> bool:
     """Whether `value` is a Parameter, or another Tensor that requires a gradient and was not computed."""
     if isinstance(value, Parameter):
@@ -232,7 +232,7 @@ def contents(value):
         return value.items()
     return enumerate(value) if isinstance(value, (list, tuple)) else ()
 
-# %% ../../modules/source/04_layers/layers_dev.py #L633
+# %% ../../modules/source/04_layers/layers_dev.py #L622
 def parts(value, name: str = "", seen: set | None = None):
     """Every Module and parameter in `value`, itself included, from the outside in.
 
@@ -269,7 +269,7 @@ def parts(value, name: str = "", seen: set | None = None):
         yield from parts(inner, f"{name}.{key}" if name else str(key), seen)
     ### END SOLUTION
 
-# %% ../../modules/source/04_layers/layers_dev.py #L737
+# %% ../../modules/source/04_layers/layers_dev.py #L726
 class Module:
     """A function with parameters inside. Write `forward`; the rest is here.
 
@@ -411,7 +411,7 @@ def misfits(own: dict, state: dict) -> list[str]:
             found.append(f"{name}: the shape is {shape}, this model has {tensor.shape}")
     return found
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1012
+# %% ../../modules/source/04_layers/layers_dev.py #L1001
 def checked_size(value, layer: str, name: str) -> int:
     """`value` as an int, once it is seen to be an integer of at least 1."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
@@ -421,7 +421,7 @@ def checked_size(value, layer: str, name: str) -> int:
         raise ValueError(f"{layer}: {name} is {value!r:.60}, expected an integer of at least 1.{hint}")
     return int(value)
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1024
+# %% ../../modules/source/04_layers/layers_dev.py #L1013
 class Dense(Module):
     """x @ weights + bias: every input reaches every unit.
 
@@ -488,7 +488,7 @@ def checked_features(x, size: int, layer: str):
         raise ValueError(f"{layer} got {got}: the input is {x.shape}, expected (..., {size}).")
     return x if x.dtype.kind == "f" else x.astype(np.float32)
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1237
+# %% ../../modules/source/04_layers/layers_dev.py #L1226
 class Dropout(Module):
     """Sets entries to zero at random while training, and scales the others up (Srivastava et al. 2014).
 
@@ -532,13 +532,13 @@ class Dropout(Module):
     def __repr__(self):
         return f"Dropout(rate={self.rate})"
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1354
+# %% ../../modules/source/04_layers/layers_dev.py #L1343
 def layer_norm_composed(x, gain, bias, epsilon=1e-5):
     """What `layer_norm` equals, written with operations."""
     distance = x - mean(x, axis=-1, keepdims=True)
     return distance / sqrt(var(x, axis=-1, keepdims=True) + epsilon) * gain + bias
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1367
+# %% ../../modules/source/04_layers/layers_dev.py #L1356
 def explain_layer_norm(x: tuple, gain: tuple, bias: tuple, epsilon=None) -> str:
     """Why the shapes of a layer normalisation do not fit; empty where they do."""
     if len(gain) != 1 or bias != gain:

@@ -36,9 +36,8 @@ from functools import update_wrapper
 import numpy as np
 
 # %%
-import time
-
 from tinytorch.testing import check, check_raises
+from tinytorch.timing import seconds
 
 # %% [markdown]
 # ## What goes in: numbers become arrays
@@ -53,23 +52,12 @@ from tinytorch.testing import check, check_raises
 # - Python integers and booleans become what NumPy makes of them, `int64` and `bool`.
 #
 # A single number is kept as a NumPy scalar, not as an array without axes. The two look alike, but arithmetic on the
-# scalar is several times faster:
+# scalar is several times faster. (`seconds` is the course's stopwatch: the fastest of five timings of a call.)
 
 # %%
-def seconds(call, repeat=5, number=2000):
-    """The fastest of `repeat` timings of `call`, in seconds a call."""
-    best = float("inf")
-    for _ in range(repeat):
-        start = time.perf_counter()
-        for _ in range(number):
-            call()
-        best = min(best, (time.perf_counter() - start) / number)
-    return best
-
-
 scalar, zero_dim = np.float32(2), np.array(2, dtype=np.float32)
-print(f"scalar * scalar        {1e9 * seconds(lambda: scalar * scalar):5.0f} ns")
-print(f"0-d array * 0-d array  {1e9 * seconds(lambda: zero_dim * zero_dim):5.0f} ns")
+print(f"scalar * scalar        {1e9 * seconds(lambda: scalar * scalar, number=2000):5.0f} ns")
+print(f"0-d array * 0-d array  {1e9 * seconds(lambda: zero_dim * zero_dim, number=2000):5.0f} ns")
 
 # %% [markdown]
 # Some helpers come with the exercise. `carries_dtype` looks for a dtype among the entries of nested lists, `unboxed`

@@ -36,13 +36,13 @@ from tinytorch.core.tensor import Tensor, exp, log, operation, reduce_max, reduc
 
 # %%
 import math
-import time
 import tracemalloc
 
 import matplotlib.pyplot as plt
 
 from tinytorch.core.tensor import maximum, randn
 from tinytorch.testing import check, check_raises
+from tinytorch.timing import seconds
 
 # %% [markdown]
 # ## Two straight lines make a straight line
@@ -689,17 +689,6 @@ test_gelu()
 t = np.linspace(-6, 6, 1201)
 exact = np.array([0.5 * v * (1 + math.erf(v / math.sqrt(2))) for v in t])
 print(f"largest distance between the tanh form and the exact GELU: {abs(gelu(t) - exact).max():.5f}")
-
-
-def seconds(call, repeat=5, number=1):
-    """The fastest of `repeat` timings of `call`, in seconds a call."""
-    best = float("inf")
-    for _ in range(repeat):
-        start = time.perf_counter()
-        for _ in range(number):
-            call()
-        best = min(best, (time.perf_counter() - start) / number)
-    return best
 
 
 def peak_megabytes(call):

@@ -38,13 +38,13 @@ from tinytorch.core.tensor import Tensor, carries_dtype, matmul, mean, operation
 
 # %%
 import copy
-import time
 
 import matplotlib.pyplot as plt
 
 from tinytorch.core.activations import ReLU, Tanh
 from tinytorch.core.tensor import randn
 from tinytorch.testing import check, check_raises
+from tinytorch.timing import seconds
 
 # %% [markdown]
 # ## One unit, then many
@@ -149,17 +149,6 @@ test_matmul_naive()
 # Now the comparison. Both do the same multiplications and additions.
 
 # %%
-def seconds(call, repeat=3, number=1):
-    """The fastest of `repeat` timings of `call`, in seconds a call."""
-    best = float("inf")
-    for _ in range(repeat):
-        start = time.perf_counter()
-        for _ in range(number):
-            call()
-        best = min(best, (time.perf_counter() - start) / number)
-    return best
-
-
 rng = np.random.default_rng(0)
 print("size    three loops         @      times faster")
 for n in (8, 16, 32, 64):

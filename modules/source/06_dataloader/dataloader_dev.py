@@ -41,6 +41,7 @@ import time
 from pathlib import Path
 
 from tinytorch.testing import check, check_raises
+from tinytorch.timing import seconds
 
 # %% [markdown]
 # ## What is in the file
@@ -381,20 +382,9 @@ print(x.shape, x.dtype, "target", y, " pictures", digits.images.shape)
 # in `Dataset.batch`, which any data set can fall back on.
 
 # %%
-def seconds(call, repeat=5, number=100):
-    """The fastest of `repeat` timings of `call`, in seconds a call."""
-    best = float("inf")
-    for _ in range(repeat):
-        start = time.perf_counter()
-        for _ in range(number):
-            call()
-        best = min(best, (time.perf_counter() - start) / number)
-    return best
-
-
 indices = np.random.default_rng(0).permutation(len(digits))[:32]
 assert np.array_equal(Dataset.batch(digits, indices)[0], digits.batch(indices)[0])
-loop, once = seconds(lambda: Dataset.batch(digits, indices)), seconds(lambda: digits.batch(indices), number=1000)
+loop, once = seconds(lambda: Dataset.batch(digits, indices), number=100), seconds(lambda: digits.batch(indices), number=1000)
 print(f"32 samples, one by one  {1e6 * loop:7.1f} us a batch")
 print(f"32 samples at once      {1e6 * once:7.1f} us a batch")
 print(f"ratio                   {loop / once:7.1f}")

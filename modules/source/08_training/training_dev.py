@@ -55,6 +55,7 @@ from tinytorch.core.dataloader import ArrayDataset, DataLoader, digits_split, tr
 from tinytorch.core.layers import Dense, Dropout, Parameter
 from tinytorch.core.networks import Sequential, create_mlp
 from tinytorch.testing import check, check_raises
+from tinytorch.timing import seconds
 
 # %% [markdown]
 # ## The smallest training there is
@@ -446,20 +447,9 @@ print(f"values differ by {abs(value - value_composed):.1e}, slopes by at most {a
 print(f"against central differences: {check_gradients(lambda x: softmax_cross_entropy(x, t), z):.1e}")
 
 
-def seconds(call, repeat=5, number=300):
-    """The fastest of `repeat` timings of `call`, in seconds a call."""
-    best = float("inf")
-    for _ in range(repeat):
-        start = time.perf_counter()
-        for _ in range(number):
-            call()
-        best = min(best, (time.perf_counter() - start) / number)
-    return best
-
-
 z32 = z.astype(np.float32)
 for name, f in (("fused", softmax_cross_entropy), ("composed", softmax_cross_entropy_composed)):
-    print(f"{name:9s} forward and backward, batch of 32: {1e6 * seconds(lambda: f(Variable(z32), t).backward()):6.1f} us")
+    print(f"{name:9s} forward and backward, batch of 32: {1e6 * seconds(lambda: f(Variable(z32), t).backward(), number=300):6.1f} us")
 
 # %% [markdown]
 # ## Yes or no: binary cross-entropy

@@ -52,6 +52,7 @@ from tinytorch.core.optimizers import AdamW, CosineLR
 from tinytorch.core.training import Accuracy, CrossEntropyLoss, Trainer
 from tinytorch.memory import keep_memory
 from tinytorch.testing import check, check_raises
+from tinytorch.timing import seconds
 
 # %% [markdown]
 # ## What a dense layer does not know
@@ -723,16 +724,6 @@ test_conv2d()
 # Was it worth the copies? The same pictures through the same kernel, with loops and as a product:
 
 # %%
-def seconds(call, repeat=5):
-    """The fastest of a few runs, in seconds."""
-    best = float("inf")
-    for _ in range(repeat):
-        start = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
 pictures = np.random.default_rng(0).standard_normal((16, 1, 28, 28)).astype(np.float32)
 kernel, zero = np.ones((1, 1, 5, 5), np.float32), np.zeros(1, np.float32)
 slow = seconds(lambda: [conv2d_naive(picture[0], kernel[0, 0]) for picture in pictures], repeat=1)
