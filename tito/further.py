@@ -94,6 +94,8 @@ class Plugin(inside.Events):
             return {"kind": "check", "actual": arrays[1].strip(), "expected": arrays[2].strip()}
         if self.compared:
             op, left, right = self.compared
+            if op in ("in", "not in"):  # assert message in str(error)
+                return {"kind": "check", "actual": right, "expected": f"{left} {op} it"}
             return {"kind": "check", "actual": left, "expected": right if op == "==" else f"{op} {right}"}
         said = [line.strip() for line in str(error).splitlines() if line.strip()]
         return {"kind": "check", "actual": " ".join(said[:3])}

@@ -639,7 +639,7 @@ BAD = [
     (lambda: concatenate([t22, t22], axis=2), ValueError, "concatenate: there is no axis 2: the ndim of x is 2"),
     (lambda: concatenate([s0, s0]), ValueError, "Use stack"),
     (lambda: concatenate([t22, "a"]), TypeError, "not made of numbers"),
-    (lambda: stack([t22, s0]), ValueError, "stack: all Tensors need the same shape, these have (2, 2), ()"),
+    (lambda: stack([t22, s0]), ValueError, "same shape"),
     (lambda: stack([t22, t22], axis=5), ValueError, "axis 5"),
     (lambda: zeros((-1, 2)), ValueError, "zeros: (-1, 2) is no shape. Expected integers of at least 0"),
     (lambda: ones(2.5), ValueError, "ones: 2.5 is no shape"),

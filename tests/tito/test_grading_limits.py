@@ -140,26 +140,36 @@ def workers(folder):
     return [line for line in found if str(folder) in line]
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_run_that_is_ended_ends_at_once_and_leaves_nothing(grading, name, tmp_path):
+@pytest.fixture(params=["SIGINT", "SIGTERM", "SIGHUP"])
+def number(request):
+    """A signal that is not ignored. Under nohup, say, one is, and what `tito grade` inherits it leaves alone."""
+    number = getattr(signal, request.param)
+    before = signal.getsignal(number)
+    if before == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+    yield number
+    signal.signal(number, before)
+
+
+def test_a_run_that_is_ended_ends_at_once_and_leaves_nothing(grading, number, tmp_path):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    for number in range(2):
-        grading.hand_in(f"a{number}/first_dev.py", grading.solved)
-    for number in range(8):
-        grading.hand_in(f"b{number}/first_dev.py", grading.right_but("import time; time.sleep(10_000)"))
+    for student in range(2):
+        grading.hand_in(f"a{student}/first_dev.py", grading.solved)
+    for student in range(8):
+        grading.hand_in(f"b{student}/first_dev.py", grading.right_but("import time; time.sleep(10_000)"))
     process = grading.begin("--jobs", 2, TMPDIR=str(temporary))
     students = grading.results / "students"
     while len(list(students.glob("*.json"))) < 2 or len(workers(temporary)) < 2:
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(getattr(signal, name))
+    process.send_signal(number)
     _, errors = process.communicate(timeout=15)  # the limits would let it go on for minutes
     assert process.returncode == 130 and "the same command goes on from there." in errors
     assert "Traceback" not in errors and len(errors.strip().splitlines()[-1]) < 120
     assert workers(temporary) == [] and list(temporary.iterdir()) == []
-    for number in range(8):
-        grading.hand_in(f"b{number}/first_dev.py", grading.solved)
+    for student in range(8):
+        grading.hand_in(f"b{student}/first_dev.py", grading.solved)
     assert "10 graded, 2 of them as before: mean 6.0" in grading.grade()
 
 

@@ -413,7 +413,7 @@ def freed_error(node) -> RuntimeError:
         "  Compute the forward pass again, or keep the graph: backward(retain_graph=True)."
     )
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L741
+# %% ../../modules/source/07_autograd/autograd_dev.py #L743
 def unbroadcast(g, shape: tuple[int, ...]):
     """Sum `g` over the axes along which an input of shape `shape` was broadcast.
 
@@ -440,7 +440,7 @@ def unbroadcast(g, shape: tuple[int, ...]):
     return g.sum(axis=(*range(extra), *stretched)).reshape(shape)
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L830
+# %% ../../modules/source/07_autograd/autograd_dev.py #L832
 def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
     """Carry the gradient `g` of the root's result back through the graph.
 
@@ -525,7 +525,7 @@ def needed_for(targets, order) -> set[Node]:
                 break
     return needed
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L975
+# %% ../../modules/source/07_autograd/autograd_dev.py #L977
 def backward(self, gradient=None, retain_graph=None, create_graph=False):
     """Add to the `grad` of every leaf its gradient of this Tensor.
 
@@ -634,7 +634,7 @@ def zero_grad(self):
 Tensor.backward = backward
 Tensor.zero_grad = zero_grad
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1089
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1091
 def again(node, g):
     """The gradients of a node's inputs as Variables, recorded by the rules as they compute."""
     plan, edges = node.plan, node.edges
@@ -696,7 +696,7 @@ def identity(x, /):
 
 gradient(identity, x=lambda g: g)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1205
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1207
 # fmt: off
 ### BEGIN SOLUTION elementary_rows
 gradient(exp,          x=lambda g, out: g * out)
@@ -709,7 +709,7 @@ gradient(power_number, x=lambda g, x, exponent: g * exponent * x ** (exponent - 
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1308
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1310
 def share(x, y):
     """1 where x > y, a half where they are equal, 0 elsewhere, in x's dtype. A constant of the derivative."""
     x, y = plain(x), plain(y)
@@ -748,7 +748,7 @@ gradient(clip,         x=lambda g, x, low, high: g * between(x, low, high))
 gradient(power_tensor, x=lambda g, x, y: g * power_slope(x, y), y=lambda g, x, y, out: g * out * log_or_zero(x, y))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1356
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1358
 @operation
 def put(g, /, index, shape):
     """Zeros of `shape` with g added at `index`: what indexing is undone by."""
@@ -835,7 +835,7 @@ gradient(join,         xs=lambda g, xs_shape, axis: split(g, xs_shape, axis))
 gradient(contract,     xs=lambda g, xs, subscripts: contract_pieces(g, xs, subscripts))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1451
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1453
 def mT(x):
     """The last two axes exchanged."""
     return x.mT
@@ -845,7 +845,7 @@ def mT(x):
 gradient(matrix_product, x=lambda g, y: g @ mT(y), y=lambda g, x: mT(x) @ g)
 ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1516
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1518
 def flat(x):
     """x as a matrix: all axes but the last in one."""
     return x if x.ndim == 2 else x.reshape((-1, x.shape[-1]))
@@ -884,7 +884,7 @@ gradient(layer_norm,  x=lambda g, kept, gain: layer_norm_slope(g, kept, gain),
                       composition=layer_norm_composed, broadcasts=False)
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1594
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1596
 def no_grad():
     """A context in which nothing is recorded.
 
@@ -897,7 +897,7 @@ def no_grad():
     """
     return recording(False)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1621
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1623
 def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None) -> list:
     """Gradients of `out` with respect to each of `inputs`, as a list; no `.grad` is touched.
 
@@ -958,7 +958,7 @@ def single_result(out, name: str) -> Tensor:
         raise TypeError(f"{name}: the function returned {type(out).__name__}, expected a Tensor. Is a return missing?")
     return out
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1696
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1698
 class Step:
     """One traced operation: its `operation`, `inputs`, `arrays`, `options`, `out`, `site`, and from backward `gradient`, `pieces`."""
 
@@ -1035,7 +1035,7 @@ def call_site() -> list[tuple[str, int]]:
         frame = frame.f_back
     return site
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1779
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1781
 def traced_run(f, *inputs, backward=True) -> tuple[Trace, list[Variable], Tensor]:
     """Run f, and backward from its result, on copies of the inputs."""
     copies = [Variable(x.detach() if isinstance(x, Tensor) else x) for x in inputs]
@@ -1105,7 +1105,7 @@ def explain_backward(f, *inputs) -> str:
     t, copies, out = traced_run(checked_function("explain_backward", f), *inputs)
     return "\n".join(backward_lines(t, dict(zip(input_names(f, inputs), copies)), out))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1867
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1869
 def first_nonfinite(f, *inputs) -> str | None:
     """The first operation of f, forward or backward, that made a NaN or an infinity out of finite numbers.
 
@@ -1139,7 +1139,7 @@ def describe(step, where, bad, given) -> str:
         lines.append(f"  {name}: shape {value.shape}, {span}")
     return "\n".join(lines)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1914
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1916
 def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-6) -> float:
     """Slope of f along one entry of one of its inputs.
 
@@ -1170,7 +1170,7 @@ def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-
     return float((above - below) / (2 * step))
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2004
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2006
 class GradientError(AssertionError):
     """A gradient that differs from the measured slope."""
 
@@ -1281,7 +1281,7 @@ def blame(t: Trace, rtol, h, rng) -> str:
                     )
     return "Each operation's row is right by itself: does the function leave the graph (detach, .data) or draw at random?"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2167
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2169
 def grad(f, argument: int | tuple[int, ...] = 0):
     """The function that computes the gradient of f.
 
@@ -1351,7 +1351,7 @@ def zeros_like(x) -> Tensor:
     """Zeros of x's shape and dtype: the gradient of something that does not depend on x."""
     return wrap(np.zeros_like(x.data)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2249
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2251
 def hvp(f, x, v) -> Tensor:
     """The product of the Hessian of f at x with v, without building the Hessian.
 
@@ -1385,7 +1385,7 @@ def hvp(f, x, v) -> Tensor:
         return zeros_like(x) if product is None else product
         ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2349
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2351
 def jacobian(f, x) -> Tensor:
     """All derivatives of f at x.
 
@@ -1436,7 +1436,7 @@ def rows_of_derivatives(out, x) -> Tensor:
                 rows[i] = row.data.reshape(-1)
     return wrap(rows.reshape(out.shape + x.shape)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2417
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2419
 def checkpoint(f, *inputs):
     """f(*inputs), saving only the inputs: backward runs f again.
 
@@ -1491,7 +1491,7 @@ def checkpoint(f, *inputs):
 
 PLACEHOLDER = make_node(checkpoint, (), Plan(None, None, None), None)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2534
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2536
 def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | None = None) -> float:
     """Limit the gradients of `variables`, in place.
 

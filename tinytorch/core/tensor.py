@@ -255,7 +255,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
         raise explain_data(array)
     return wrap(unboxed(array))
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L404
+# %% ../../modules/source/02_tensor/tensor_dev.py #L410
 recorder = None
 
 
@@ -287,7 +287,7 @@ def lift_one(function):
 
 ARRAYS = (np.ndarray, np.generic)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L452
+# %% ../../modules/source/02_tensor/tensor_dev.py #L458
 def agree(a, b):
     """The two values of an operation, a number taking the dtype of the array it meets.
 
@@ -341,7 +341,7 @@ def unwrap_two(x, y):
 NUMBERS = {int, float}
 NUMBER = wrap(np.float32("nan"))  # stands for a Python number, which no gradient is wanted for
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L520
+# %% ../../modules/source/02_tensor/tensor_dev.py #L526
 def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     """The shape to which arrays of shapes `a` and `b` broadcast.
 
@@ -371,7 +371,7 @@ def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(n if m == 1 else m for m, n in zip(left, right))
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L614
+# %% ../../modules/source/02_tensor/tensor_dev.py #L620
 SPOKEN = {
     "reduce_sum": "sum", "reduce_max": "max", "reduce_min": "min", "power_number": "power", "power_tensor": "power",
     "getitem": "x[index]", "join": "concatenate", "contract": "einsum", "bitwise_and": "x & y", "bitwise_or": "x | y",
@@ -420,7 +420,7 @@ def check_axis(name: str, axis, ndim: int, several=False, of="x") -> None:
     if message:
         raise (ValueError if isinstance(axis, (int, np.integer, tuple)) else TypeError)(message)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L665
+# %% ../../modules/source/02_tensor/tensor_dev.py #L671
 def lift_two(function):
     """`function` of two arrays, for Tensors.
 
@@ -453,7 +453,7 @@ def lift_two(function):
 
     return lifted
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L764
+# %% ../../modules/source/02_tensor/tensor_dev.py #L770
 NUMPY = {}
 REQUIRED = object()
 
@@ -590,7 +590,7 @@ def operation(function=None, *, numpy=(), explain=None, keeps=False):
         NUMPY[name] = lifted
     return lifted
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L938
+# %% ../../modules/source/02_tensor/tensor_dev.py #L944
 # fmt: off
 @operation(numpy=np.add)
 def add(x, y, /):
@@ -647,7 +647,7 @@ Tensor.__rmul__ = lambda self, other: multiply(other, self)
 Tensor.__rtruediv__ = lambda self, other: divide(other, self)
 Tensor.__rpow__ = lambda self, other: power_tensor(as_operand(other), self)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1007
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1013
 # fmt: off
 @operation(numpy=np.exp)
 def exp(x, /):
@@ -721,7 +721,7 @@ NUMPY[np.square] = square
 Tensor.__abs__ = absolute
 Tensor.clip = clip
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1087
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1093
 def comparison(function):
     """The method that compares a Tensor with a Tensor, an array or a number."""
     def compare(self, other):
@@ -770,7 +770,7 @@ def invert(self):
 
 Tensor.__invert__ = invert
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1192
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1198
 def explain_index(shape, index) -> str:
     """What is wrong with x[index] for x of this shape; empty where NumPy's own sentence says it."""
     entries = index if isinstance(index, tuple) else (index,)
@@ -851,7 +851,7 @@ Tensor.__itruediv__ = in_place(divide, "/=")
 Tensor.__ipow__ = in_place(power, "**=")
 Tensor.__imatmul__ = in_place(lambda x, y: x @ y, "@=")
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1286
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1292
 def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     """Strides of a new array of `shape`, in bytes: the last axis is the densest.
 
@@ -875,7 +875,7 @@ def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]
     return tuple(reversed(strides))
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1364
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1370
 def explain_reshape(x, shape):
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
     if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in sizes):
@@ -963,7 +963,7 @@ Tensor.squeeze = squeeze
 Tensor.T = property(transpose, doc="The axes in reverse order.")
 Tensor.mT = property(lambda self: swapaxes(self, -1, -2), doc="The last two axes exchanged.")
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1464
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1470
 def explain_reduction(name):
     def message(shape, axis, keepdims):
         wrong = "" if axis is None else wrong_axis(name, axis, len(shape), several=True)
@@ -1003,7 +1003,7 @@ def reducible(name: str, x, axis):
         check_axis(name, axis, max(x.ndim, 1), several=True)
     return x
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1510
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1516
 def mean(x, axis=None, keepdims=False):
     """Mean over `axis`.
 
@@ -1044,7 +1044,7 @@ def var(x, axis=None, ddof=0, keepdims=False):
     return reduce_sum(distance * distance, axis, keepdims) / (count(x.shape, axis) - ddof)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1635
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1666
 NUMPY[np.mean], NUMPY[np.var] = mean, var
 
 
@@ -1088,7 +1088,7 @@ Tensor.sum, Tensor.max, Tensor.min = reduce_sum, reduce_max, reduce_min
 Tensor.mean, Tensor.var, Tensor.std = mean, var, std
 Tensor.argmax, Tensor.argmin, Tensor.astype, Tensor.copy = argmax, argmin, astype, copy
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1691
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1722
 def explain_matmul(x, w):
     if len(x) == 1 or len(w) == 1:
         return (
@@ -1112,7 +1112,7 @@ def matrix_product(x, y, /):
     """x @ y for arrays with at least two axes."""
     return x @ y
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1717
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1748
 def matmul(x, y):
     """Matrix product over the last axis of x and the last but one of y.
 
@@ -1152,7 +1152,7 @@ def matmul(x, y):
     return reshape(out, front)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1836
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1867
 def dot(x, y):
     """np.dot where it is a product with a number, a vector or a matrix."""
     x, y = as_operand(x), as_operand(y)
@@ -1167,7 +1167,7 @@ NUMPY[np.matmul], NUMPY[np.dot] = matmul, dot
 Tensor.__matmul__ = matmul
 Tensor.__rmatmul__ = lambda self, other: matmul(other, self)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1858
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1889
 def operands(name: str, xs) -> list:
     """`xs` as a list of Tensors and arrays, once it is seen to be one that is not empty."""
     if isinstance(xs, str) or not hasattr(xs, "__iter__"):
@@ -1206,7 +1206,7 @@ def concatenate(xs, axis: int = 0):
         raise ValueError("concatenate: a single number has no axis to join along. Use stack.")
     return join(*xs, axis=axis)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1899
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1930
 def stack(xs, axis: int = 0):
     """Tensors of one shape side by side along a new axis.
 
@@ -1230,7 +1230,7 @@ def stack(xs, axis: int = 0):
     return concatenate([expand_dims(x, axis) for x in xs], axis)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1969
+# %% ../../modules/source/02_tensor/tensor_dev.py #L2012
 @operation
 def contract(*xs, subscripts):
     """np.einsum with explicit subscripts: no dots, a result, no index twice in one input."""
@@ -1308,7 +1308,7 @@ def parse_subscripts(subscripts: str, ndims: list[int]) -> tuple[list[str], str]
 
 NUMPY[np.concatenate], NUMPY[np.stack], NUMPY[np.einsum] = concatenate, stack, einsum
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L2064
+# %% ../../modules/source/02_tensor/tensor_dev.py #L2107
 CONSTANT = {
     np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal, np.sign, np.isnan, np.isinf,
     np.isfinite, np.argmax, np.argmin, np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.allclose,
@@ -1374,7 +1374,7 @@ Tensor.__array_ufunc__ = array_ufunc
 Tensor.__array_function__ = array_function
 Tensor.__array__ = as_array
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L2159
+# %% ../../modules/source/02_tensor/tensor_dev.py #L2202
 ELSEWHERE = {
     "view": "x.reshape(2, 3)", "permute": "x.transpose(1, 0)", "unsqueeze": "expand_dims(x, axis)", "clamp": "x.clip(low, high)",
     "numel": "x.size", "dim": "x.ndim", "t": "x.T", "norm": "sqrt((x * x).sum())", "clone": "x.copy()", "pow": "x ** y",
@@ -1394,7 +1394,7 @@ def missing_name(self, name):
 
 Tensor.__getattr__ = missing_name
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L2194
+# %% ../../modules/source/02_tensor/tensor_dev.py #L2237
 def checked_shape(shape, name: str) -> tuple[int, ...]:
     """`shape` as a tuple, once its sizes are seen to be integers of at least 0."""
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)

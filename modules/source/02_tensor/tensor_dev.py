@@ -379,6 +379,12 @@ def test_to_array():
     check_raises(TypeError, lambda: to_array("1.5", dtype=np.float32), "not made of numbers")
     check_raises(TypeError, lambda: to_array([1.0, None]), "not made of numbers")
 
+    class Unreadable:
+        def __array__(self, *_, **__):
+            raise TypeError("this cannot be read")
+
+    check_raises(TypeError, lambda: to_array(Unreadable()), "not made of numbers")
+
 test_to_array()
 
 # %%
@@ -1617,6 +1623,19 @@ def test_mean():
     check(mean(x, axis=(0, 1)), 4.5)
     check(str(mean(x).dtype), "float32")
 
+    class Weight(Tensor):
+        requires_grad = True
+
+    def recorded(call):  # what is computed with operations is recorded; what reaches into .data is not
+        previous = set_recorder(lambda lifted, out, *_: Weight(out))
+        try:
+            return type(call(Weight([[1.0, 3.0]]))).__name__
+        finally:
+            set_recorder(previous)
+
+    check(recorded(mean), "Weight")
+    check(recorded(lambda x: mean(x, axis=0, keepdims=True)), "Weight")
+
 test_mean()
 
 # %% nbgrader={"grade": true, "grade_id": "test_var", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -1627,6 +1646,18 @@ def test_var():
     check(var(x, axis=1), [2 / 3, 8 / 3, 2.0])
     check(var(x, axis=0, keepdims=True), [[14 / 3, 26 / 3, 8.0]])
     check(var(Tensor([10000.0, 10001.0, 10002.0])), 2 / 3)
+
+    class Weight(Tensor):
+        requires_grad = True
+
+    def recorded(call):  # what is computed with operations is recorded; what reaches into .data is not
+        previous = set_recorder(lambda lifted, out, *_: Weight(out))
+        try:
+            return type(call(Weight([[1.0, 3.0]]))).__name__
+        finally:
+            set_recorder(previous)
+
+    check(recorded(var), "Weight")
 
 test_var()
 
@@ -1953,6 +1984,18 @@ def test_stack():
     check(concatenate([a, b]), [1.0, 2.0, 3.0, 4.0])
     check_raises(ValueError, lambda: stack([a, Tensor([1.0])]), "same shape")
     check_raises(ValueError, lambda: concatenate([a, Tensor([[1.0, 2.0]])]), "do not fit together")
+
+    class Weight(Tensor):
+        requires_grad = True
+
+    def recorded(call):  # what is computed with operations is recorded; what reaches into .data is not
+        previous = set_recorder(lambda lifted, out, *_: Weight(out))
+        try:
+            return type(call(Weight([[1.0, 3.0]]))).__name__
+        finally:
+            set_recorder(previous)
+
+    check(recorded(lambda x: stack([x, x])), "Weight")
 
 test_stack()
 

@@ -714,7 +714,9 @@ def test_topological_order():
     third = node(first, None)
     last = node(first, third, second)
     names = {id(first): "first", id(second): "second", id(third): "third", id(last): "last"}
-    check([names[id(n)] for n in topological_order(last)], ["last", "third", "second", "first"])
+    order = [names[id(n)] for n in topological_order(last)]
+    check(order[:1] + order[-1:], ["last", "first"])
+    check(sorted(order), ["first", "last", "second", "third"])
     check([names[id(n)] for n in topological_order(first)], ["first"])
     doubled = first
     for _ in range(60):
@@ -803,12 +805,12 @@ def unbroadcast(g, shape: tuple[int, ...]):
 
 # %% nbgrader={"grade": true, "grade_id": "test_unbroadcast", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 def test_unbroadcast():
+    check(unbroadcast(np.arange(12.0).reshape(2, 3, 2), (3, 1)), [[14.0], [22.0], [30.0]])
     g = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
     check(unbroadcast(g, (2,)), [9.0, 12.0])
     check(unbroadcast(g, (3, 1)), [[3.0], [7.0], [11.0]])
     check(unbroadcast(g, (1, 2)), [[9.0, 12.0]])
     check(unbroadcast(g, ()), 21.0)
-    check(unbroadcast(np.ones((4, 3, 2)), (3, 1)), [[8.0], [8.0], [8.0]])
     check(unbroadcast(np.ones((2, 0)), (1, 1)), [[0.0]])
 
 test_unbroadcast()

@@ -1520,7 +1520,7 @@ def channel_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 #   hints:
 #     - Which axes of flat (N, C, L) have to disappear, and what is divided by how many?
 #     - Sum over places and pictures and divide by count, for the mean. Subtract it from every entry of its channel, square, and do the same again.
-#     - "distance = flat - mean[:, None], and the variance is the mean of its squares, over ..."
+#     - "mean[:, None] subtracted from flat; the variance is the mean of the squares of that, over ..."
 #   misconceptions:
 #     - name: over the batch only
 #       says: >-
@@ -1726,7 +1726,7 @@ BatchNorm1d = BatchNorm2d = BatchNorm  # the names in PyTorch
 #   hints:
 #     - After a very long time of equal batches, what should the running mean be? And right after the first batch?
 #     - Multiply the running array by 1 - momentum and add momentum times the new value, both in place. For the variance the new value is variance * count / (count - 1).
-#     - "running.data *= ...; running.data += self.momentum * new"
+#     - "running.data *= ...; then add to it, in place, self.momentum times ..."
 #   misconceptions:
 #     - name: exchanges the two weights
 #       says: >-
