@@ -171,8 +171,7 @@ def next_step(course: Course, report: Report) -> str:
         return f"mend that, then {test}"
     if report.partial and not report.selected:
         return f"{test} runs all of them"
-    first = next((o for o in report.everything if _fails(o)), None)
-    first = first or next(o for o in report.everything if o.state != "passing")
+    first = _first(report)
     elsewhere = first.needs.partition(" ")[0] if " " in first.needs else ""
     if elsewhere:
         return f"solve {first.needs.partition(' ')[2]} in {elsewhere}, then {test}"
@@ -184,6 +183,18 @@ def next_step(course: Course, report: Report) -> str:
     step = f"edit {place}, then {test} -k {first_test}"
     hint = name in exercises and notes.notes(course, report.module).get(name)
     return f"{step}\n        or tito hint {report.module.id} {name}" if hint and hint["hints"] else step
+
+
+def _first(report: Report) -> Outcome:
+    """What to mend first: an exercise that fails, then one to do that others wait for, then a test of the chapter."""
+    waited_for = {o.needs for o in report.everything if o.needs}
+    steps = (
+        [o for o in report.outcomes if _fails(o)],
+        [o for o in report.outcomes if o.state == "to do" and o.name in waited_for],
+        [o for o in report.chapter_tests if _fails(o)],
+        [o for o in report.everything if o.state != "passing"],
+    )
+    return next(o for step in steps for o in step)
 
 
 def summary(course: Course, reports: list[Report], status: int, passed: bool, seconds: float, select: str) -> None:

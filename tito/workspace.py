@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 import textwrap
 from pathlib import Path
 
@@ -197,6 +198,15 @@ def replace(course: Course, module: Module, found: str, text: str, why: str) -> 
 
 
 def _undo_exercise(course: Course, module: Module, version: Path | None, name: str) -> tuple[str, Path | None]:
+    from tito import lost
+
+    kept = any(map(attempts.is_work, attempts.kept(course, module)))
+    if kept and not is_started(course, module) and not lost.is_lost(course, module):
+        raise CourseError(
+            f"{module.id} is not in progress, so one exercise of it cannot be brought back. Nothing was changed.\n"
+            f"  Bring back your work on the whole chapter first: tito undo {module.id} --list shows what is kept."
+        )
+    _in_progress(course, module)
     region = _exercise(module, reference_chapter(course, module), name)
     for attempt in [version] if version else filter(attempts.is_work, attempts.kept(course, module)):
         try:
@@ -292,8 +302,12 @@ def _is_blank(region: Region, handed_out: Chapter) -> bool:
     if all(line.lstrip().startswith("#") for line in region.text.split("\n") if line.strip()):
         return True  # comments alone; told without reading the notes, which takes longer than all else here
     solved = handed_out.exercises.get(region.name)
+    has_notes = any(cell.is_notes for cell in handed_out.cells)
+    if solved is region and not has_notes:
+        calls = rf"""\bunsolved\(\s*["']{region.name}["']"""  # no other text says what its blank is
+        return re.search(calls, region.text) is not None
     if solved is not None and solved is not region and solved.text == region.text:
-        return not any(cell.is_notes for cell in handed_out.cells)  # else the notes hold another blank
+        return not has_notes  # else the notes hold another blank
     return region.text.split() == blank(handed_out, region, "").split()
 
 

@@ -137,6 +137,19 @@ def test_undo_of_start_takes_the_work_out_of_the_package(toy):
     assert "before start" in toy.tito("undo", "first")
 
 
+def test_undo_of_one_exercise_in_a_chapter_that_is_not_in_progress(toy):
+    """The course's own version stays free of work, so that the chapter can be begun again."""
+    assert "tito start 01_first blanks them" in toy.tito("undo", "first", "double", status=1)
+    own = toy.read(FIRST)
+    toy.tito("start", "first")
+    mine = solve(toy, "return 5")
+    toy.tito("undo", "first")
+    said = toy.tito("undo", "first", "double", status=1)
+    assert "is not in progress" in said and "tito undo 01_first --list" in said and toy.read(FIRST) == own
+    toy.tito("undo", "first", "1")
+    assert toy.read(FIRST) == mine
+
+
 def test_undo_of_one_exercise_is_not_its_solution(toy):
     toy.tito("start", "first")
     solve(toy, "return 5")
