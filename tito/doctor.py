@@ -62,11 +62,10 @@ def examine(course: Course) -> list[Finding]:
 
 
 def repair(course: Course, findings: list[Finding]) -> list[Finding]:
-    """Repair what can be, and look again."""
-    for finding in findings:
-        if finding.repair:
-            finding.repair()
-    return examine(Course(course.root))
+    """Repair what can be, and look again; what a repair says comes first."""
+    done = [(finding.subject, finding.repair()) for finding in findings if finding.repair]
+    said = [Finding("note", subject, text) for subject, text in done if isinstance(text, str)]
+    return said + examine(Course(course.root))
 
 
 def _python(course: Course) -> Iterator[Finding]:

@@ -85,6 +85,9 @@ class Report:
 def run(course: Course, module: Module, select: str = "", extra: bool = True, listener: Listener = NOBODY) -> Report:
     """Test one chapter."""
     report = Report(module, workspace.is_started(course, module), partial=bool(select))
+    if said := workspace.unreadable(course, module):
+        report.broken = [said]
+        return report
     report.broken = list(map(str, checks.export_problems(course, module, report.started)))
     if report.broken:
         return report

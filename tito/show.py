@@ -43,7 +43,7 @@ def remarks(report: Report) -> None:
         click.echo(f"  some tests in your file differ from the course's; the course's were run: {names}")
     for mark in report.lost_marks:
         click.echo(f"  {mark.sentence(report.module.dev_path)}")
-    if report.started and workspace.is_own(report.module.chapter):
+    if report.started and not report.broken and workspace.is_own(report.module.chapter):
         back = ways_back(report.module)
         click.echo(f"  your file holds the course's own version, which tito did not put there: {back}")
     if report.go_on:

@@ -54,6 +54,8 @@ def test_start_again_changes_nothing(toy):
     before = toy.files()
     assert "in progress, 2 exercises to do; nothing was changed" in toy.tito("start", "first")
     assert toy.files() == before
+    toy.tito("solution", "first", "Box_text")
+    assert "in progress, 1 exercise to do; nothing" in toy.tito("start", "first")
 
 
 def test_start_after_an_interruption(toy):

@@ -46,6 +46,11 @@ def one_module(course: Course, positional: str | None, option: str | None) -> Mo
 
 def say_kept(course: Course, module: Module, kept: Path, exercise: str | None = "") -> None:
     """What every command says that has replaced text in a chapter."""
+    from tito import attempts
+
+    if kept == attempts.NOTHING:
+        click.echo("  nothing stood there, so nothing more is kept")
+        return
     again = f"tito undo {module.id}{f' {exercise}' if exercise else ''}"
     click.echo(f"  what stood there is kept: {kept.relative_to(course.root).as_posix()}")
     click.echo(f"  bring it back: {again}")
