@@ -12,7 +12,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from tito import derived, lost, marks, sources, transaction, update, workspace
+from tito import derived, lost, marks, outside, sources, transaction, update, workspace
 from tito.course import Course, Module
 from tito.environment import Environment, requirements
 from tito.errors import CourseError
@@ -178,6 +178,8 @@ def _work_on(course: Course, module: Module) -> Iterator[Finding]:
     else:
         for mark in marks.lost(chapter, workspace.reference_chapter(course, module)):
             yield Finding("wrong", "work", mark.sentence(module.dev_path))
+        if said := outside.told(chapter, workspace.reference_chapter(course, module)):
+            yield Finding("note", "work", said)
 
 
 def _find_reference(course: Course, module: Module) -> Callable[[], object] | None:

@@ -41,6 +41,8 @@ def remarks(report: Report) -> None:
     if report.changed_tests:
         names = ", ".join(report.changed_tests)
         click.echo(f"  some tests in your file differ from the course's; the course's were run: {names}")
+    if report.outside:
+        click.echo(f"  {report.outside}")
     for mark in report.lost_marks:
         click.echo(f"  {mark.sentence(report.module.dev_path)}")
     if report.started and not report.broken and workspace.is_own(report.module.chapter):
@@ -225,6 +227,7 @@ def as_data(report: Report) -> dict:
         "exercises": [_outcome_data(report, o) for o in report.outcomes],
         "chapter_tests": [_outcome_data(report, o) for o in report.chapter_tests],
         "changed_tests": report.changed_tests,
+        "changed_outside": report.outside,
         "lost_marks": [mark.exercise for mark in report.lost_marks],
         "tests_directory": [{"name": name} | _failure_data(report, f) for name, f in report.further.items()],
     }

@@ -78,7 +78,8 @@ def _reports(course: Course, select: str) -> Iterator[Report]:
 
 
 def _changes_package(course: Course, module: Module) -> bool:
-    if workspace.unreadable(course, module) or checks.export_problems(course, module, workspace.is_started(course, module)):
+    begun = workspace.is_started(course, module)
+    if workspace.unreadable(course, module) or checks.export_problems(course, module, begun):
         return False
     return workspace.cached_export(course, module, module.chapter) != current(export.target(course, module))
 

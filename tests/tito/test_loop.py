@@ -186,8 +186,24 @@ def test_cells_of_one_s_own_are_welcome(toy):
         "# %% [markdown]\n# Doubling",
         "# %%\n#| export\ndef helper(x):\n    return x\n\n# %%\nthis is no Python\n\n# %% [markdown]\n# Doubling",
     )
-    toy.tito("test", "first")
+    toy.edit(FIRST, "class Box:", "def other(x):\n    return x\n\n\n# what is in it is mine\nclass Box:")
+    assert "outside" not in toy.tito("test", "first")
     assert "helper" in toy.read(CORE)
+
+
+def test_a_changed_line_of_the_course_is_named(toy):
+    """Outside the exercises, where no exercise is to blame; one that has lost its marks is told as that."""
+    toy.tito("start", "first")
+    toy.tito("solution", "first")
+    toy.edit(FIRST, "self.value = value", "self.value = 2 * value")
+    place = f"{FIRST}:{line_of(toy, '2 * value')} (the course has `self.value = value` there)"
+    assert f"  changed outside the exercises: {place}\n" in toy.tito("test", "first", status=1)
+    assert f"changed outside the exercises: {place}" in toy.tito("doctor", status=None)
+    toy.edit(FIRST, "import numpy as np", "import numpy as np, os")
+    assert "(the course has `import numpy as np` there), and 1 more" in toy.tito("test", "first", status=1)
+    toy.edit(FIRST, "        ### BEGIN SOLUTION Box_text\n", "")
+    said = toy.tito("test", "first", status=1)
+    assert "Box_text has lost its mark" in said and "there)\n" in said
 
 
 NEVER = {
