@@ -22,6 +22,9 @@ def report(course: Course, report: Report, detail: int = 0) -> None:
     click.echo(headline(report))
     if report.passed and report.installed:
         click.echo(f"  it is now part of the package: {course.package.name}/core/{report.module.name}.py")
+    if not report.selected:
+        names = [test.name for test in workspace.reference_chapter(course, report.module).tests]
+        click.echo(_listed("there are", names))
     for line in report.broken:
         click.echo(indent(line, "  "))
     if not (report.passed or report.broken):
@@ -61,6 +64,8 @@ def ways_back(module: Module) -> str:
 
 def headline(report: Report) -> str:
     """The chapter, what came of it, and in numbers."""
+    if not report.selected:
+        return f"{report.module.id:<16} no test is named so; nothing was tested"
     word, hue = "failed", "red"
     if report.passed:
         word, hue = "passed", "green"
@@ -74,8 +79,6 @@ def _fails(outcome: Outcome) -> bool:
 
 
 def _numbers(report: Report) -> str:
-    if not report.selected:
-        return "no test matches"
     if report.broken:
         return "the tests could not be run"
     if report.partial:

@@ -64,6 +64,13 @@ def test_an_exception_is_shown_at_the_student_s_line(toy):
     assert "Traceback" in output and "return twice(x)" in output and "site-packages" not in output
 
 
+def test_a_keyboard_is_not_there(toy):
+    """pytest's own advice is none for a student."""
+    solved(toy, ("return x + x", "return x + float(input())"))
+    output = toy.tito("test", "first", status=1)
+    assert "tests run without a keyboard" in output and "`-s`" not in output
+
+
 def test_what_fails_inside_another_failing_exercise_waits_for_it(toy):
     solved(toy, ("return x + x", "return twice(x)"))
     output = toy.tito("test", "first", status=1)
