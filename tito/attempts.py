@@ -12,6 +12,7 @@ from tito.errors import UsageError
 from tito.files import write_atomically
 
 BEFORE_START = "before-start"  # the reason of the one kind that is not work, but the course's own text
+NOTHING = Path()  # where nothing stood, nothing is kept
 STAMP = "%Y-%m-%d-%H%M%S-%f"
 NAME = re.compile(r"(\d{4}-\d\d-\d\d-\d{6}-\d{6})-(.+)")
 
@@ -40,9 +41,12 @@ def save(course: Course, module: Module, reason: str, text: bytes | None = None)
     """Keep what stands in the chapter's file, or another text of it.
 
     A text that is kept already becomes the newest one; only as work and as the course's own is one kept twice.
+    Of a file that is missing or empty nothing is kept.
     """
     if text is None:
         text = stands_there(module)
+    if not text:
+        return NOTHING
     earlier = kept(course, module)
     now = datetime.now()
     if earlier:
@@ -64,7 +68,7 @@ def stands_there(module: Module) -> bytes:
 def different(course: Course, module: Module) -> list[Path]:
     """What is kept and differs from what stands in the chapter's file, the newest first."""
     now = stands_there(module)
-    return [f for f in kept(course, module) if f.read_bytes() != now]
+    return [f for f in kept(course, module) if f.read_bytes() not in (now, b"")]
 
 
 def named(course: Course, module: Module, name: str) -> Path | None:

@@ -24,6 +24,8 @@ def export_problems(course: Course, module: Module, in_progress: bool = False) -
     chapter = module.chapter
     if not module.dev.exists():
         return [Problem(module.dev_path, 0, f"the chapter's file is missing: {module.id} needs {module.name}_dev.py.")]
+    if not chapter.text.strip():
+        return [Problem(module.dev_path, 0, "the chapter's file is empty.")]
     cells = [c for c in chapter.cells if c.kind == "code" and (c.exported or not in_progress)]
     problems = [*_before_first_cell(chapter), *_exports(module), *_low_directives(chapter)]
     problems += () if in_progress else _pairs(chapter)

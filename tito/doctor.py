@@ -12,7 +12,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from tito import derived, lost, marks, sources, transaction, update, workspace
+from tito import derived, lost, marks, outside, sources, transaction, update, workspace
 from tito.course import Course, Module
 from tito.environment import Environment, requirements
 from tito.errors import CourseError
@@ -62,11 +62,10 @@ def examine(course: Course) -> list[Finding]:
 
 
 def repair(course: Course, findings: list[Finding]) -> list[Finding]:
-    """Repair what can be, and look again."""
-    for finding in findings:
-        if finding.repair:
-            finding.repair()
-    return examine(Course(course.root))
+    """Repair what can be, and look again; what a repair says comes first."""
+    done = [(finding.subject, finding.repair()) for finding in findings if finding.repair]
+    said = [Finding("note", subject, text) for subject, text in done if isinstance(text, str)]
+    return said + examine(Course(course.root))
 
 
 def _python(course: Course) -> Iterator[Finding]:
@@ -179,6 +178,8 @@ def _work_on(course: Course, module: Module) -> Iterator[Finding]:
     else:
         for mark in marks.lost(chapter, workspace.reference_chapter(course, module)):
             yield Finding("wrong", "work", mark.sentence(module.dev_path))
+        if said := outside.told(chapter, workspace.reference_chapter(course, module)):
+            yield Finding("note", "work", said)
 
 
 def _find_reference(course: Course, module: Module) -> Callable[[], object] | None:

@@ -12,6 +12,7 @@ from tito.course import Course, Module
 
 WIDTH = 118
 LINES = 6
+NOISE = 1e-9  # of the largest number in a text: what rounding leaves of a zero beside it
 LABEL = 9  # columns of "expected" and a space
 NUMBER = re.compile(r"(?<![A-Za-z_0-9])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
@@ -30,7 +31,10 @@ def diagnose(course: Course, module: Module, exercise: str, failure: dict) -> di
 def same(one: str, other: str) -> bool:
     """Whether two texts of values differ in nothing but addresses, spaces and the last digits of numbers."""
     (words, numbers), (other_words, other_numbers) = _parts(one), _parts(other)
-    return words == other_words and all(map(_close, numbers, other_numbers))
+    if words != other_words:
+        return False
+    noise = NOISE * max((abs(float(number)) for number in numbers + other_numbers), default=0.0)
+    return all(_close(a, b, noise) for a, b in zip(numbers, other_numbers))
 
 
 def _parts(text: str) -> tuple[str, list[str]]:
@@ -39,9 +43,9 @@ def _parts(text: str) -> tuple[str, list[str]]:
     return "".join(NUMBER.sub("#", text).split()), NUMBER.findall(text)
 
 
-def _close(one: str, other: str) -> bool:
+def _close(one: str, other: str, noise: float) -> bool:
     whole = not re.search(r"[.eE]", one + other)
-    return one == other if whole else math.isclose(float(one), float(other), rel_tol=1e-4, abs_tol=1e-9)
+    return one == other if whole else math.isclose(float(one), float(other), rel_tol=1e-4, abs_tol=noise)
 
 
 def lines(heading: str, failure: dict, place: str = "", width: int = WIDTH) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import click
 
-from tito import log, notes, workspace
+from tito import log, lost, notes, workspace
 from tito.course import Course, Module
 from tito.errors import CourseError, UsageError
 
@@ -44,6 +44,8 @@ def ladder(course: Course, module: Module, exercise: str) -> Ladder:
     note = notes.notes(course, module).get(exercise, {})
     hints = list(map(str, note.get("hints", ())))
     if not hints:
+        if lost.way_back(course, module):
+            raise CourseError(lost.explanation(course, module))
         raise CourseError(f"{module.id} has no hints for {exercise}.")
     return Ladder(module, exercise, note["title"], hints, min(_asked(course, module, exercise), len(hints)))
 

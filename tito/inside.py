@@ -252,6 +252,8 @@ def told(error, job):
     """The exception in a line or two."""
     if isinstance(error, OutOfTime | ProgramEnded):
         return str(error)
+    if isinstance(error, OSError) and str(error).startswith("pytest: reading from stdin"):
+        return "OSError: tests run without a keyboard, so input() has nothing to read: work on the arguments alone"
     if isinstance(error, MemoryError):
         return f"MemoryError: it asked for more than the {job['memory_mb']} MB that a chapter's tests may take"
     return f"{type(error).__name__}: {error}".rstrip(": ")

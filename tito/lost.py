@@ -50,6 +50,8 @@ def command(course: Course, module: Module) -> str:
 
 def way_back(course: Course, module: Module) -> str:
     """The same, where it is sure that the file holds a student's work, and is no new chapter without notes; else ""."""
+    if workspace.unreadable(course, module):
+        return ""
     if is_lost(course, module) and (workspace.unsolved(module.chapter) or found(course, module)):
         return command(course, module)
     return ""

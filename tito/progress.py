@@ -28,6 +28,7 @@ class Progress:
     needs: dict[str, str]  # failing exercise -> the unsolved one it needs
     chapter_tests: dict[str, str]  # tests that belong to no exercise -> failing, passing
     problems: list[str]  # what kept the last test from running
+    unreadable: str  # why nothing can be read in the chapter's file, and what brings it back
     tests_directory: bool  # whether tests/name failed
     installed: bool  # whether the package holds what passed
     go_on: str  # the command that finds the lost reference of a chapter that holds work
@@ -60,11 +61,13 @@ class Progress:
 
 def progress(course: Course, module: Module) -> Progress:
     """Read off the student's file and the result of its last test; nothing is run."""
-    handed_out = workspace.reference_chapter(course, module)
+    unreadable = workspace.unreadable(course, module)
+    chapter = Chapter(module.dev_path, "") if unreadable else module.chapter
+    handed_out = workspace.reference_chapter(course, module) if workspace.is_started(course, module) else chapter
     kept = workspace.result(course, module)
-    changed = bool(kept) and kept.get("source") != workspace.fingerprint(module.chapter.text)
+    changed = bool(kept) and kept.get("source") != workspace.fingerprint(chapter.text)
     begun = workspace.is_begun(course, module)
-    states, stale = _states(module.chapter, handed_out, kept)
+    states, stale = _states(chapter, handed_out, kept)
     tests = {t["name"]: t for t in kept.get("chapter_tests", ())}
     points = {name: sum(t.points for t in handed_out.tests if t.exercise == name) for name in handed_out.exercises}
     reached = sum(points[name] for name, state in states.items() if state == "passing")
@@ -83,7 +86,8 @@ def progress(course: Course, module: Module) -> Progress:
         changed_exercises=stale,
         needs={e["name"]: e["needs"] for e in kept.get("exercises", ()) if e.get("needs") and e["name"] not in stale},
         chapter_tests={name: t["state"] for name, t in tests.items()},
-        problems=_problems(module, kept, changed),
+        problems=[unreadable] if unreadable else [] if changed else kept.get("problems", []),
+        unreadable=unreadable,
         tests_directory=bool(kept.get("tests_directory")),
         go_on=go_on,
         installed=bool(kept.get("installed")) and kept["installed"] == _package(course, module),
@@ -93,7 +97,7 @@ def progress(course: Course, module: Module) -> Progress:
 def _states(chapter: Chapter, handed_out: Chapter, kept: dict) -> tuple[dict[str, str], list[str]]:
     """The state of each exercise, and the names of those that were changed after the test that says so."""
     blank = workspace.unsolved(chapter, handed_out)
-    tested = {e["name"]: e["state"] for e in kept.get("exercises", ())}
+    tested = {e["name"]: e["state"] for e in kept.get("exercises", ())} if chapter.text.strip() else {}
     prints = kept.get("regions", {})
     states, stale = {}, []
     for name in handed_out.exercises:
@@ -107,12 +111,6 @@ def _states(chapter: Chapter, handed_out: Chapter, kept: dict) -> tuple[dict[str
             stale.append(name)
         states[name] = state
     return states, stale
-
-
-def _problems(module: Module, kept: dict, changed: bool) -> list[str]:
-    if not module.dev.exists():
-        return [f"{module.dev_path} is missing."]
-    return [] if changed else kept.get("problems", [])
 
 
 def _package(course: Course, module: Module) -> str:

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tito import checks, feedback, lost, marks, needed, notes, workspace
+from tito import checks, feedback, lost, marks, needed, notes, outside, workspace
 from tito.chapter import Cell, Chapter
 from tito.course import Course, Module
 from tito.errors import UsageError
@@ -59,6 +59,7 @@ class Report:
     partial: bool = False  # True under -k
     changed_tests: list[str] = field(default_factory=list)
     lost_marks: list[marks.Lost] = field(default_factory=list)  # exercises whose marks are gone or doubled
+    outside: str = ""  # what was changed of the course's own code
     go_on: str = ""  # the command that finds the reference, where it is lost: the file's own tests were run
     put_back: list[str] = field(default_factory=list)  # files of the course that the code removed
     further: dict[str, dict] = field(default_factory=dict)  # failures in tests/name
@@ -85,6 +86,9 @@ class Report:
 def run(course: Course, module: Module, select: str = "", extra: bool = True, listener: Listener = NOBODY) -> Report:
     """Test one chapter."""
     report = Report(module, workspace.is_started(course, module), partial=bool(select))
+    if said := workspace.unreadable(course, module):
+        report.broken = [said]
+        return report
     report.broken = list(map(str, checks.export_problems(course, module, report.started)))
     if report.broken:
         return report
@@ -92,6 +96,7 @@ def run(course: Course, module: Module, select: str = "", extra: bool = True, li
     report.export = workspace.cached_export(course, module, module.chapter)
     reference = workspace.reference_chapter(course, module)
     report.lost_marks = marks.lost(module.chapter, reference)
+    report.outside = outside.told(module.chapter, reference) if report.started else ""
     with tempfile.TemporaryDirectory(prefix="tito-", ignore_cleanup_errors=True) as directory:
         scratch = Path(directory)
         copy_package(course, scratch)

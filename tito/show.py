@@ -22,6 +22,9 @@ def report(course: Course, report: Report, detail: int = 0) -> None:
     click.echo(headline(report))
     if report.passed and report.installed:
         click.echo(f"  it is now part of the package: {course.package.name}/core/{report.module.name}.py")
+    if not report.selected:
+        names = [test.name for test in workspace.reference_chapter(course, report.module).tests]
+        click.echo(_listed("there are", names))
     for line in report.broken:
         click.echo(indent(line, "  "))
     if not (report.passed or report.broken):
@@ -41,9 +44,11 @@ def remarks(report: Report) -> None:
     if report.changed_tests:
         names = ", ".join(report.changed_tests)
         click.echo(f"  some tests in your file differ from the course's; the course's were run: {names}")
+    if report.outside:
+        click.echo(f"  {report.outside}")
     for mark in report.lost_marks:
         click.echo(f"  {mark.sentence(report.module.dev_path)}")
-    if report.started and workspace.is_own(report.module.chapter):
+    if report.started and not report.broken and workspace.is_own(report.module.chapter):
         back = ways_back(report.module)
         click.echo(f"  your file holds the course's own version, which tito did not put there: {back}")
     if report.go_on:
@@ -59,6 +64,8 @@ def ways_back(module: Module) -> str:
 
 def headline(report: Report) -> str:
     """The chapter, what came of it, and in numbers."""
+    if not report.selected:
+        return f"{report.module.id:<16} no test is named so; nothing was tested"
     word, hue = "failed", "red"
     if report.passed:
         word, hue = "passed", "green"
@@ -72,8 +79,6 @@ def _fails(outcome: Outcome) -> bool:
 
 
 def _numbers(report: Report) -> str:
-    if not report.selected:
-        return "no test matches"
     if report.broken:
         return "the tests could not be run"
     if report.partial:
@@ -171,8 +176,7 @@ def next_step(course: Course, report: Report) -> str:
         return f"mend that, then {test}"
     if report.partial and not report.selected:
         return f"{test} runs all of them"
-    first = next((o for o in report.everything if _fails(o)), None)
-    first = first or next(o for o in report.everything if o.state != "passing")
+    first = _first(report)
     elsewhere = first.needs.partition(" ")[0] if " " in first.needs else ""
     if elsewhere:
         return f"solve {first.needs.partition(' ')[2]} in {elsewhere}, then {test}"
@@ -184,6 +188,18 @@ def next_step(course: Course, report: Report) -> str:
     step = f"edit {place}, then {test} -k {first_test}"
     hint = name in exercises and notes.notes(course, report.module).get(name)
     return f"{step}\n        or tito hint {report.module.id} {name}" if hint and hint["hints"] else step
+
+
+def _first(report: Report) -> Outcome:
+    """What to mend first: an exercise that fails, then one to do that others wait for, then a test of the chapter."""
+    waited_for = {o.needs for o in report.everything if o.needs}
+    steps = (
+        [o for o in report.outcomes if _fails(o)],
+        [o for o in report.outcomes if o.state == "to do" and o.name in waited_for],
+        [o for o in report.chapter_tests if _fails(o)],
+        [o for o in report.everything if o.state != "passing"],
+    )
+    return next(o for step in steps for o in step)
 
 
 def summary(course: Course, reports: list[Report], status: int, passed: bool, seconds: float, select: str) -> None:
@@ -214,6 +230,7 @@ def as_data(report: Report) -> dict:
         "exercises": [_outcome_data(report, o) for o in report.outcomes],
         "chapter_tests": [_outcome_data(report, o) for o in report.chapter_tests],
         "changed_tests": report.changed_tests,
+        "changed_outside": report.outside,
         "lost_marks": [mark.exercise for mark in report.lost_marks],
         "tests_directory": [{"name": name} | _failure_data(report, f) for name, f in report.further.items()],
     }

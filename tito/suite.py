@@ -48,7 +48,8 @@ def every_module(course: Course, select: str, as_json: bool, detail: int) -> int
         reports.append(report)
         if not as_json:
             show.report(course, report, detail)
-    waiting = [r.module for r in reports if not (r.passed or workspace.has_solutions(course, r.module))]
+    failed = [r.module for r in reports if not r.passed and not workspace.unreadable(course, r.module)]
+    waiting = [module for module in failed if not workspace.has_solutions(course, module)]
     status = whole_tests(course, select, as_json, waiting)
     ran = bool(reports) or status == 0
     passed = ran and all(r.passed for r in reports) and status in (0, NOTHING_COLLECTED)
@@ -77,7 +78,8 @@ def _reports(course: Course, select: str) -> Iterator[Report]:
 
 
 def _changes_package(course: Course, module: Module) -> bool:
-    if checks.export_problems(course, module, workspace.is_started(course, module)):
+    begun = workspace.is_started(course, module)
+    if workspace.unreadable(course, module) or checks.export_problems(course, module, begun):
         return False
     return workspace.cached_export(course, module, module.chapter) != current(export.target(course, module))
 
@@ -109,7 +111,7 @@ def conclude(course: Course, report: Report) -> None:
     """Install a chapter that passed, and remember what came of it."""
     if report.started:
         log.record_test(course, show.as_data(report), report.partial)
-    if report.partial:
+    if report.partial or workspace.unreadable(course, report.module):
         return
     target = export.target(course, report.module)
     installed = workspace.result(course, report.module).get("installed", "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 import textwrap
 from pathlib import Path
 
@@ -55,7 +56,27 @@ def is_begun(course: Course, module: Module) -> bool:
     if reference(course, module).exists():
         return True
     file = handed_out_file(course, module)
-    return file.exists() and (read(file) != module.chapter.text or bool(result(course, module)))
+    if not file.exists():
+        return False
+    return bool(unreadable(course, module) or read(file) != module.chapter.text or result(course, module))
+
+
+def unreadable(course: Course, module: Module) -> str:
+    """Why nothing can be read in the chapter's file, and what brings it back; "" where something can."""
+    what, begun = "is empty" if module.dev.exists() else "is missing", is_started(course, module)
+    try:
+        if module.chapter.text.strip():
+            return ""
+        if begun:
+            return f"{module.dev_path} {what}: tito doctor --fix brings it back."
+    except CourseError:
+        what = "is not text in UTF-8"
+    back = "take it again from your release of the course."
+    if any(map(attempts.is_work, attempts.kept(course, module))):
+        back = f"tito undo {module.id} brings back an earlier version."
+    elif begun:
+        back = f"save it as UTF-8 in your editor, or begin it anew: tito reset {module.id}"
+    return f"{module.dev_path} {what}: {back}"
 
 
 def started(course: Course) -> set[str]:
@@ -105,8 +126,10 @@ def reset(course: Course, module: Module, exercise: str = "") -> Path | None:
     """Blank an exercise, or the whole chapter; where the attempt is kept, None where nothing was to do."""
     handed_out = _in_progress(course, module)
     if not exercise:
-        return _replace(course, module, with_header(blanked(handed_out), module.chapter), "before-reset")
-    region = _exercise(module, handed_out, exercise)
+        text = blanked(handed_out)
+        text = text if unreadable(course, module) else with_header(text, module.chapter)
+        return _replace(course, module, text, "before-reset")
+    region = _exercise(course, module, handed_out, exercise)
     text = with_region(module.chapter, region, blank(handed_out, handed_out.exercises[exercise], region.indent))
     return _replace(course, module, text, f"before-reset-of-{exercise}")
 
@@ -123,7 +146,7 @@ def solution(course: Course, module: Module, exercise: str = "") -> Path | None:
     if not exercise:
         text = with_header(without_notes(handed_out), module.chapter)
         return _replace(course, module, text, "before-solution")
-    region, solved = _exercise(module, handed_out, exercise), handed_out.exercises[exercise]
+    region, solved = _exercise(course, module, handed_out, exercise), handed_out.exercises[exercise]
     text = with_region(module.chapter, region, _indented(textwrap.dedent(solved.text), region.indent))
     return _replace(course, module, text, f"before-solution-of-{exercise}")
 
@@ -197,7 +220,16 @@ def replace(course: Course, module: Module, found: str, text: str, why: str) -> 
 
 
 def _undo_exercise(course: Course, module: Module, version: Path | None, name: str) -> tuple[str, Path | None]:
-    region = _exercise(module, reference_chapter(course, module), name)
+    from tito import lost
+
+    kept = any(map(attempts.is_work, attempts.kept(course, module)))
+    if kept and not is_started(course, module) and not lost.is_lost(course, module):
+        raise CourseError(
+            f"{module.id} is not in progress, so one exercise of it cannot be brought back. Nothing was changed.\n"
+            f"  Bring back your work on the whole chapter first: tito undo {module.id} --list shows what is kept."
+        )
+    _in_progress(course, module)
+    region = _exercise(course, module, reference_chapter(course, module), name)
     for attempt in [version] if version else filter(attempts.is_work, attempts.kept(course, module)):
         try:
             earlier = Chapter.read(attempt).exercises.get(name)
@@ -213,10 +245,33 @@ def _undo_exercise(course: Course, module: Module, version: Path | None, name: s
 
 
 @_alone
-def restore(course: Course, module: Module) -> None:
-    """Bring back a chapter's file that is gone or empty: what was kept last, or the blank chapter."""
-    found = [f for f in attempts.kept(course, module) if f.stat().st_size and attempts.is_work(f)]
-    write_atomically(module.dev, found[0].read_bytes() if found else blanked(reference_chapter(course, module)))
+def restore(course: Course, module: Module) -> str:
+    """Bring back a chapter's file that is gone or empty, and say what stands there now.
+
+    It is the version that passed last, else the one that was kept last, else the blank chapter.
+    """
+    last = result(course, module)
+    passed = last.get("source") if last.get("passed") is True else None
+    found = {f: text for f in attempts.kept(course, module) if attempts.is_work(f) and (text := _text(f)).strip()}
+    if not found:
+        write_atomically(module.dev, blanked(reference_chapter(course, module)))
+        return f"{module.dev_path} is blank now: no version of it was kept"
+    best = next((f for f, text in found.items() if fingerprint(text) == passed), next(iter(found)))
+    write_atomically(module.dev, best.read_bytes())
+    which = ", the version that passed last," if fingerprint(found[best]) == passed else ""
+    when = attempts.when(best).strftime("%Y-%m-%d %H:%M:%S")
+    return (
+        f"{module.dev_path}{which} is as it was {attempts.why(best)}, {when}; "
+        f"tito undo {module.id} --list shows the others"
+    )
+
+
+def _text(attempt: Path) -> str:
+    """What is kept in a file; nothing where that is no text."""
+    try:
+        return Chapter.read(attempt).text
+    except CourseError:
+        return ""
 
 
 def is_own(chapter: Chapter) -> bool:
@@ -292,8 +347,12 @@ def _is_blank(region: Region, handed_out: Chapter) -> bool:
     if all(line.lstrip().startswith("#") for line in region.text.split("\n") if line.strip()):
         return True  # comments alone; told without reading the notes, which takes longer than all else here
     solved = handed_out.exercises.get(region.name)
+    has_notes = any(cell.is_notes for cell in handed_out.cells)
+    if solved is region and not has_notes:
+        calls = rf"""\bunsolved\(\s*["']{region.name}["']"""  # no other text says what its blank is
+        return re.search(calls, region.text) is not None
     if solved is not None and solved is not region and solved.text == region.text:
-        return not any(cell.is_notes for cell in handed_out.cells)  # else the notes hold another blank
+        return not has_notes  # else the notes hold another blank
     return region.text.split() == blank(handed_out, region, "").split()
 
 
@@ -314,7 +373,7 @@ def _in_progress(course: Course, module: Module) -> Chapter:
     return reference_chapter(course, module)
 
 
-def _exercise(module: Module, handed_out: Chapter, name: str) -> Region:
+def _exercise(course: Course, module: Module, handed_out: Chapter, name: str) -> Region:
     """The exercise's region in the student's file."""
     if name not in handed_out.exercises:
         import difflib
@@ -322,6 +381,8 @@ def _exercise(module: Module, handed_out: Chapter, name: str) -> Region:
         close = difflib.get_close_matches(name, handed_out.exercises, n=2, cutoff=0.5)
         hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(handed_out.exercises)}."
         raise UsageError(f"{module.id} has no exercise {name!r}. {hint}")
+    if not module.chapter.text.strip():
+        raise CourseError(unreadable(course, module))
     for mark in marks.lost(module.chapter, handed_out):
         if mark.exercise == name:
             raise CourseError(

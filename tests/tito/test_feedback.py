@@ -64,6 +64,13 @@ def test_an_exception_is_shown_at_the_student_s_line(toy):
     assert "Traceback" in output and "return twice(x)" in output and "site-packages" not in output
 
 
+def test_a_keyboard_is_not_there(toy):
+    """pytest's own advice is none for a student."""
+    solved(toy, ("return x + x", "return x + float(input())"))
+    output = toy.tito("test", "first", status=1)
+    assert "tests run without a keyboard" in output and "`-s`" not in output
+
+
 def test_what_fails_inside_another_failing_exercise_waits_for_it(toy):
     solved(toy, ("return x + x", "return twice(x)"))
     output = toy.tito("test", "first", status=1)
@@ -185,7 +192,8 @@ def test_an_array_on_one_line():
 def test_values_that_are_the_same_but_for_the_machine():
     assert feedback.same("<function f at 0x7f01>", "<function f at 0x55aa>")
     assert feedback.same("20.00001000013185", "20.00001000013190") and feedback.same("[ 0.5  1.]", "[0.5 1. ]")
-    assert feedback.same("(np.float64(2.0), 1)", "(2.0, 1)") and feedback.same("1.387779e-17", "0.0")
+    assert feedback.same("(np.float64(2.0), 1)", "(2.0, 1)") and feedback.same("[1.387779e-17, 1.0]", "[0.0, 1.0]")
+    assert not feedback.same("2.220446e-16", "0.0") and feedback.same("2.220446e-16", "2.2204460492503131e-16")
     assert not feedback.same("2", "3") and not feedback.same("2.0", "2.1") and not feedback.same("'a'", "'b'")
     assert not feedback.same("[1 2]", "[1 2 3]") and not feedback.same("True", "False")
 

@@ -1,6 +1,7 @@
 """`tito hint` and `tito log`: one step more each time, and what is remembered of it."""
 
 import json
+import shutil
 
 import pytest
 
@@ -72,6 +73,13 @@ def test_a_chapter_that_is_not_begun(toy):
 )
 def test_wrong_use(begun, arguments, said):
     assert said in begun.tito("hint", *arguments, status=2)
+
+
+def test_without_the_reference(begun):
+    """The hints are in the reference: it is said where that one is, as every command does."""
+    shutil.rmtree(begun.file(".tito"))
+    said = begun.tito("hint", "first", "double", status=1)
+    assert "its reference is not in .tito" in said and "tito start 01_first --from" in said
 
 
 def test_a_renumbered_chapter_keeps_its_steps(begun):

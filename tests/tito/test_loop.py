@@ -54,6 +54,8 @@ def test_start_again_changes_nothing(toy):
     before = toy.files()
     assert "in progress, 2 exercises to do; nothing was changed" in toy.tito("start", "first")
     assert toy.files() == before
+    toy.tito("solution", "first", "Box_text")
+    assert "in progress, 1 exercise to do; nothing" in toy.tito("start", "first")
 
 
 def test_start_after_an_interruption(toy):
@@ -94,6 +96,16 @@ def test_blank_exercise_that_another_needs(toy):
     box = next(e for e in data["exercises"] if e["name"] == "Box_doubled")
     assert box["state"] == "failing" and box["needs"] == "double"
     assert "waiting   Box_doubled, test_first: needs double first" in toy.tito("test", "first", status=1)
+
+
+def test_a_blank_exercise_that_another_needs_comes_before_a_test_of_the_chapter(toy):
+    """Nobody can mend that test: what it fails with may well come from what is still to do."""
+    toy.edit(FIRST, "check(Box(double(1)).value, 2)", "check(Box(1).value, 2)")
+    toy.tito("export", "first")
+    toy.tito("start", "first")
+    toy.tito("solution", "first", "Box_doubled")
+    said = toy.tito("test", "first", status=1)
+    assert "failing   test_first" in said and "tito test 01_first -k test_double" in said
 
 
 def test_a_wrong_solution(toy):
@@ -150,7 +162,8 @@ def test_one_test_by_name_installs_nothing(toy):
 
 
 def test_no_test_matches(toy):
-    assert "no test matches" in toy.tito("test", "first", "-k", "nothing", status=1)
+    said = toy.tito("test", "first", "-k", "nothing", status=1)
+    assert "no test is named so; nothing was tested\n  there are test_double, test_double__text" in said
     assert "no test matches nothing" in toy.tito("test", "--all", "-k", "nothing", status=1)
 
 
@@ -174,8 +187,24 @@ def test_cells_of_one_s_own_are_welcome(toy):
         "# %% [markdown]\n# Doubling",
         "# %%\n#| export\ndef helper(x):\n    return x\n\n# %%\nthis is no Python\n\n# %% [markdown]\n# Doubling",
     )
-    toy.tito("test", "first")
+    toy.edit(FIRST, "class Box:", "def other(x):\n    return x\n\n\n# what is in it is mine\nclass Box:")
+    assert "outside" not in toy.tito("test", "first")
     assert "helper" in toy.read(CORE)
+
+
+def test_a_changed_line_of_the_course_is_named(toy):
+    """Outside the exercises, where no exercise is to blame; one that has lost its marks is told as that."""
+    toy.tito("start", "first")
+    toy.tito("solution", "first")
+    toy.edit(FIRST, "self.value = value", "self.value = 2 * value")
+    place = f"{FIRST}:{line_of(toy, '2 * value')} (the course has `self.value = value` there)"
+    assert f"  changed outside the exercises: {place}\n" in toy.tito("test", "first", status=1)
+    assert f"changed outside the exercises: {place}" in toy.tito("doctor", status=None)
+    toy.edit(FIRST, "import numpy as np", "import numpy as np, os")
+    assert "(the course has `import numpy as np` there), and 1 more" in toy.tito("test", "first", status=1)
+    toy.edit(FIRST, "        ### BEGIN SOLUTION Box_text\n", "")
+    said = toy.tito("test", "first", status=1)
+    assert "Box_text has lost its mark" in said and "there)\n" in said
 
 
 NEVER = {

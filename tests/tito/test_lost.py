@@ -144,3 +144,15 @@ def test_in_the_middle_of_an_update(toy):
     toy.write(".tito/update/plan.json", "{}")
     for command in (("start", "first"), ("export",)):
         assert "tito update carries it on" in toy.tito(*command, status=1)
+
+
+@pytest.mark.parametrize("blank", ["# nothing yet\n", 'rule("four", lambda x: unsolved("rules"))\n'])
+def test_rows_outside_a_function(toy, blank):
+    """Without the reference's notes, a row that is written is not its own blank; comments and `unsolved` are."""
+    second = "modules/source/02_second/second_dev.py"
+    toy.tito("start", "second")
+    toy.edit(second, '# rule("four", lambda x: ...)\n', 'rule("four", lambda x: 4 * x)\n')
+    shutil.rmtree(toy.file(".tito"))
+    assert "to do" not in toy.tito("test", "second")
+    toy.edit(second, 'rule("four", lambda x: 4 * x)\n', blank)
+    assert "  to do     rules" in toy.tito("test", "second", status=1)

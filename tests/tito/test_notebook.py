@@ -79,6 +79,8 @@ def test_a_conflict_is_shown_and_chosen(begun):
     begun.tito("undo", "first", "double")
     assert begun.read(FIRST) == text
     assert "it takes chapter or notebook" in begun.tito(*IMPORT, "--take", "mine", status=2)
+    said = begun.tito(*IMPORT, "--take", "nosuch=chapter", status=2)
+    assert "nothing is called 'nosuch'. There are: double, Box_doubled, Box_text, cells." in said
 
 
 def test_a_cell_changed_in_both(begun):

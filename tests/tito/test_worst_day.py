@@ -40,6 +40,57 @@ def test_the_chapter_s_file_is_gone(well):
     assert well.read(FIRST) == mine and not findings(well, "work")
 
 
+def test_the_chapter_s_file_is_empty(well):
+    """Every command says so, and none what was true of it before; what passed last is brought back first."""
+    well.tito("start", "first")
+    well.tito("solution", "first")
+    well.tito("test", "first")
+    passed = well.read(FIRST)
+    well.tito("reset", "first")
+    well.tito("solution", "first", "double")
+    well.tito("reset", "first")
+    well.write(FIRST, "")
+    said = f"{FIRST} is empty: tito doctor --fix brings it back."
+    for command in ((), ("status",), ("status", "first")):
+        assert said in well.tito(*command) and "exercises pass" not in well.tito(*command)
+    for command in ("hint", "start", "test"):
+        assert said in well.tito(command, "first", status=1)
+    assert f"note   work         {FIRST}, the version that passed last, is as it was before reset" in (
+        well.tito("doctor", "--fix", status=None)
+    )
+    assert well.read(FIRST) == passed
+    well.tito("test", "first")
+
+
+def test_what_is_brought_back_is_text(well):
+    """Whatever was kept last: a file in another encoding is no chapter."""
+    well.tito("start", "first")
+    well.edit(FIRST, BLANK, "    return 1\n")
+    mine = well.read(FIRST)
+    well.tito("reset", "first")
+    well.file(FIRST).write_bytes(b"\xff\xfe damaged")
+    well.tito("reset", "first")
+    well.file(FIRST).unlink()
+    said = well.tito("doctor", "--fix", status=None)
+    assert f"{FIRST} is as it was before reset, 2" in said and "tito undo 01_first --list shows the others" in said
+    assert well.read(FIRST) == mine
+
+
+def test_one_chapter_that_is_no_text_stops_no_other(well):
+    well.tito("start", "first")
+    well.tito("start", "second")
+    well.tito("reset", "second")
+    well.tito("solution", "first")
+    well.file(FIRST).write_bytes(b"\xff\xfe\x00")
+    said = f"{FIRST} is not text in UTF-8: tito undo 01_first brings back an earlier version."
+    assert "02_second" in well.tito("status") and said in well.tito("status")
+    assert said in well.tito()
+    output = well.run("test", "--all").stdout
+    assert f"  {said}" in output and "  to do     rules" in output and "0 of 2 chapters" in output
+    well.tito("undo", "first")
+    assert "NotImplementedError" in well.read(FIRST)
+
+
 def test_the_chapter_s_file_is_no_text(well):
     well.tito("start", "first")
     well.file(FIRST).write_bytes(b"\xff\xfe\x00")

@@ -6,6 +6,7 @@ import click
 
 from tito.commands.options import complete_module, exercise_argument, json_option, verbose_option
 from tito.course import Course
+from tito.errors import CourseError
 
 
 @click.command()
@@ -35,6 +36,8 @@ def command(module, exercise, again, everything, as_json, verbose):
     row = progress.progress(course, chosen)
     name = exercise or row.next
     if not everything:
+        if row.unreadable:
+            raise CourseError(row.unreadable)
         _begun(chosen, row)
         if not name:
             return _nothing_to_ask(row, "", as_json)
@@ -48,7 +51,6 @@ def command(module, exercise, again, everything, as_json, verbose):
 
 
 def _at_hand(course):
-    from tito.errors import CourseError
     from tito.progress import latest
 
     module = latest(course)
@@ -58,8 +60,6 @@ def _at_hand(course):
 
 
 def _begun(module, row):
-    from tito.errors import CourseError
-
     if row.state == "not started" and "to do" not in row.exercises.values():
         raise CourseError(
             f"{module.id} is not in progress: its solutions stand in {module.dev_path}.\n"

@@ -67,11 +67,14 @@ def _write(course, module, solutions, out, force):
 def _import(course, module, file, take):
     from tito import log, notebooks, workspace
     from tito.errors import CourseError
+    from tito.merge import REST
 
     if not workspace.is_started(course, module):
         raise CourseError(f"{module.id} is not in progress: tito start {module.id}, then import.")
     before = module.chapter
-    text, conflicts, edited = notebooks.merged(course, module, file, sides(take, "chapter", "notebook"))
+    known = [*{**workspace.reference_chapter(course, module).exercises, **before.exercises}, REST]
+    chosen = sides(take, "chapter", "notebook", known)
+    text, conflicts, edited = notebooks.merged(course, module, file, chosen)
     if conflicts:
         show_conflicts(conflicts, (f"the chapter, {module.dev_path}", f"the notebook, {file.name}"))
         names = list(dict.fromkeys(c.name for c in conflicts))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import click
@@ -46,20 +46,30 @@ def one_module(course: Course, positional: str | None, option: str | None) -> Mo
 
 def say_kept(course: Course, module: Module, kept: Path, exercise: str | None = "") -> None:
     """What every command says that has replaced text in a chapter."""
+    from tito import attempts
+
+    if kept == attempts.NOTHING:
+        click.echo("  nothing stood there, so nothing more is kept")
+        return
     again = f"tito undo {module.id}{f' {exercise}' if exercise else ''}"
     click.echo(f"  what stood there is kept: {kept.relative_to(course.root).as_posix()}")
     click.echo(f"  bring it back: {again}")
     click.echo("  a notebook that is open on it: File > Reload Notebook from Disk")
 
 
-def sides(given: tuple[str, ...], ours: str, theirs: str) -> Callable[..., str]:
-    """What `--take` says of the first name it knows: one of the two words for everything, or `name=word`."""
+def sides(given: tuple[str, ...], ours: str, theirs: str, known: Collection[str] = ()) -> Callable[..., str]:
+    """What `--take` says of the first name it knows: one of the two words for everything, or `name=word`.
+
+    Where the `known` names are given, it takes no other.
+    """
     words = {ours: "ours", theirs: "theirs"}
     chosen = {}
     for choice in given:
         name, _, word = choice.rpartition("=")
         if word not in words:
             raise UsageError(f"--take {choice}: it takes {ours} or {theirs}, or NAME={ours} for one thing.")
+        if name and known and name not in known:
+            raise UsageError(f"--take {choice}: nothing is called {name!r}. There are: {', '.join(known)}.")
         chosen[name] = words[word]
     return lambda *names: next((chosen[name] for name in names if name in chosen), chosen.get("", ""))
 

@@ -34,6 +34,8 @@ def command(module, source, verbose):
         if workspace.is_started(course, chosen) and not lost.is_damaged(course, chosen):
             raise UsageError(f"{chosen.id} is in progress, and its reference is kept: --from is not needed.")
         return _go_on(course, chosen, source)
+    if said := workspace.unreadable(course, chosen):
+        raise CourseError(said)
     if not workspace.is_started(course, chosen):
         _check(course, chosen)
     before = chosen.chapter.text
@@ -43,9 +45,10 @@ def command(module, source, verbose):
     todo = workspace.unsolved(chapter, workspace.reference_chapter(course, chosen))
     if begun:
         log.record(course, "start", module=chosen.id)
-        click.echo(f"{chosen.id}: {len(todo)} exercises are blank now, in {chosen.dev_path}")
+        what = "exercise is" if len(todo) == 1 else "exercises are"
+        click.echo(f"{chosen.id}: {len(todo)} {what} blank now, in {chosen.dev_path}")
     else:
-        click.echo(f"{chosen.id} is in progress, {len(todo)} exercises to do; nothing was changed.")
+        click.echo(f"{chosen.id} is in progress, {_to_do(todo)}; nothing was changed.")
         if workspace.is_own(chapter):
             click.echo(f"  it holds the course's own version, which tito did not put there: {show.ways_back(chosen)}")
     click.echo(f"  write them:  tito jupyter --module {chosen.id}   (or in any editor)")
@@ -75,10 +78,14 @@ def _check(course, module):
         )
 
 
+def _to_do(names):
+    return f"{len(names)} exercise{'' if len(names) == 1 else 's'} to do"
+
+
 def _go_on(course, module, source):
     """Keep the course's own version of a chapter as the reference of work that has lost it."""
     from tito import lost, workspace
 
     workspace.start(course, module, lost.reference(course, module, source))
     todo = workspace.unsolved(module.chapter, workspace.reference_chapter(course, module))
-    click.echo(f"{module.id} is in progress again, {len(todo)} exercises to do; your file was not changed.")
+    click.echo(f"{module.id} is in progress again, {_to_do(todo)}; your file was not changed.")

@@ -41,6 +41,8 @@ def command(module, as_json, verbose):
 
 
 def _state(row) -> str:
+    if row.unreadable:
+        return f"{row.state:<13} {row.unreadable}"
     if row.state == "not started":
         return f"not started   {len(row.exercises)} exercises, {row.points_possible:g} points"
     if row.go_on:

@@ -18,10 +18,8 @@ def show() -> None:
         return
     row = progress(course, module)
     click.echo(f"You are in {row.module}, {row.title}: {row.state}.")
-    if not module.dev.exists():
-        click.echo(f"  {row.problems[0]}")
-        click.echo("  next: tito doctor --fix")
-        click.echo(f"        tito reset {module.id}   to begin it anew")
+    if row.unreadable:
+        click.echo(f"  {row.unreadable}")
     elif row.state == "passed" and row.installed:
         go_on(course, module)
     elif row.state == "passed":
@@ -52,12 +50,15 @@ def _in_progress(module, row) -> None:
 
 
 def _welcome(course: Course) -> None:
-    from tito import lost
+    from tito import lost, workspace
 
     if found := {m.id: back for m in course.modules if (back := lost.way_back(course, m))}:
         click.echo(f"Work whose reference is not in .tito: {', '.join(found)}.")
         click.echo("  next: " + "\n        ".join(found.values()))
         return
+    for module in course.modules:
+        if said := workspace.unreadable(course, module):
+            click.echo(said)
     click.echo(f"{course.settings['course']['title']}: {len(course.modules)} chapters, none in progress.")
     if course.modules:
         click.echo(f"  begin:  tito start {course.modules[0].id}")
