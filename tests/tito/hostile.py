@@ -241,6 +241,23 @@ def attempt():
 works(attempt)
 """,
     "a new session": "works(os.setsid)",
+    "a lease on what others run": """
+import fcntl
+def attempt():
+    file = open(sys.modules["tito.grading.worker"].__file__)
+    fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+works(attempt)
+""",
+    "a lock": """
+import fcntl
+works(lambda: fcntl.flock(open("mine", "w"), fcntl.LOCK_EX))
+works(lambda: fcntl.lockf(open("mine", "w"), fcntl.LOCK_EX))
+""",
+    "other commands of fcntl": """
+import fcntl
+for command, value in ((1026, 1), (8, os.getpid()), (10, 10), (1031, 4096), (37, 0), (1033, 1)):
+    works(lambda: fcntl.fcntl(os.pipe()[1] if command == 1031 else open("mine", "w"), command, value))
+""",
     "another user": "works(lambda: os.setuid(12345))",
     "a mount": """
 def attempt():
