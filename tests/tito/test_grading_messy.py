@@ -53,6 +53,22 @@ def test_names_stay_apart_and_in_a_line():
     assert all(len(n) < 80 and n.strip(". ") == n and n.lower() not in ("con", "nul.x") for n in names.values())
 
 
+def test_no_two_students_share_a_file(grading):
+    """Not even where one hands in under the name that the other's files would have."""
+    made = results.file_names(["O’Neill"])["O’Neill"]
+    longer = results.file_names(["O’Neill", made])["O’Neill"]
+    for ids in (["O’Neill", made], [made, "O’Neill"], ["O’Neill", made, longer], ["Ada", "ada", "ÄDA", "äda"]):
+        names = results.file_names(ids)
+        assert len({name.casefold() for name in names.values()}) == len(ids) and list(names) == ids
+        assert names == {id: results.file_names(ids[::-1])[id] for id in ids}
+    assert results.file_names(["ada", "O’Neill", made], {"O’Neill": made})["O’Neill"] == made
+    grading.hand_in("O’Neill/first_dev.py", grading.solved)
+    grading.hand_in(f"{made}/first_dev.py", grading.blank)
+    grading.grade()
+    assert grading.points() == {"O’Neill": 6, made: 0}
+    assert "6 of 6 points" in grading.page("O’Neill") and "0 of 6 points" in grading.page(made)
+
+
 def test_what_nobody_foresaw_costs_nobody_else(grading, monkeypatch):
     """A student whose marking fails is named everywhere, gets no points that a platform would take, and a new try."""
     for number, name in enumerate(("ada", "bea", "cem"), 7):

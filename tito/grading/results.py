@@ -97,17 +97,32 @@ def as_text(data: dict) -> str:
     return text
 
 
-def file_names(ids: list[str]) -> dict[str, str]:
-    """A name for each student's files that every system takes, and no other student has."""
+def file_names(ids: list[str], before: dict[str, str] | None = None) -> dict[str, str]:
+    """A name for each student's files that every system takes, and no other student has.
+
+    Who had one `before` keeps it. An id that is a name as it is comes first; what is made of the others is as much
+    longer as it has to be, so that nobody can hand in under a name that is made of another's.
+    """
     names: dict[str, str] = {}
-    taken = set()
-    for id in ids:
-        plain = re.sub(r"[^\w.-]+", "_", id)[:60].strip("._")
-        if plain != id or plain.casefold() in taken or RESERVED.fullmatch(plain):
-            plain = f"{plain or 'student'}-{hashlib.sha256(id.encode()).hexdigest()[:8]}"
-        taken.add(plain.casefold())
-        names[id] = plain
-    return names
+    taken: set[str] = set()
+
+    def take(id: str, name: str) -> bool:
+        free = name.casefold() not in taken
+        if free:
+            names[id] = name
+            taken.add(name.casefold())
+        return free
+
+    others = [id for id in sorted(ids) if not (before and id in before and take(id, before[id]))]
+    others = [id for id in others if not (_as_a_name(id) == id and not RESERVED.fullmatch(id) and take(id, id))]
+    for id in others:
+        digest, start = hashlib.sha256(id.encode()).hexdigest(), _as_a_name(id) or "student"
+        next(length for length in range(8, len(digest) + 1) if take(id, f"{start}-{digest[:length]}"))
+    return {id: names[id] for id in ids}
+
+
+def _as_a_name(id: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", id)[:60].strip("._")
 
 
 def chapter_marks(
