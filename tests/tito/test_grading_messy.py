@@ -183,6 +183,41 @@ def test_a_platforms_table_holds_its_own(grading):
     assert not (grading.results / "canvas.csv").exists() and (grading.results / "moodle.csv").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "whose"),
+    [
+        ("Mallory_1234_assignsubmission_file_5678_assignsubmission_file", "5678"),
+        ("Mallory_1234_assignsubmission_file_5678_assignsubmission_file_", "5678"),
+        ("Ada_1234_assignsubmission_onlinetext", "1234"),
+        ("Ada_1234_assignsubmission_file_work", "1234"),
+        ("mallory1234_5678_999_ada_1234_888_first_dev", "5678"),
+    ],
+)
+def test_a_number_that_a_student_chose_is_none(tmp_path, name, whose):
+    (tmp_path / name).mkdir()
+    assert [s.id for s in submissions.find(tmp_path)[0]] == [whose]
+
+
+def test_a_file_with_two_numbers_is_filed_under_its_name(tmp_path):
+    """Its own name may hold a second one, and so may its author's: neither is taken."""
+    name = "Mallory_1234_assignsubmission_file_5678_assignsubmission_file_first_dev"
+    (tmp_path / f"{name}.py").touch()
+    assert [s.id for s in submissions.find(tmp_path)[0]] == [name]
+
+
+def test_what_several_claim_is_said(grading):
+    grading.hand_in("Ada L_12_assignsubmission_file/first_dev.py", grading.solved)
+    grading.hand_in("Ada L_12_assignsubmission_onlinetext/first_dev.py", grading.solved)
+    assert "filed under" not in grading.grade()
+    grading.hand_in("Mallory_12_assignsubmission_file/first_dev.py", grading.blank)
+    for copy in range(9):
+        grading.hand_in(f"Mallory_12_assignsubmission_file/{copy}/first_dev.py", grading.blank + f"# {copy}\n")
+    output = grading.grade()
+    assert "several are filed under 12, and the better one counts: Ada L, Mallory" in output
+    assert "too many copies: 12, 01_first: of 11, the first 10 were graded" in output
+    assert grading.marks()["12"]["claimed_by"] == ["Ada L", "Mallory"] and "Mallory" not in grading.page("12")
+
+
 def test_chapters_are_named_as_for_a_release(grading):
     grading.hand_in("ada/first_dev.py", grading.solved)
     grading.grade("-m", "01-02")

@@ -143,7 +143,8 @@ def chapter_marks(
         exercises.append(_exercise(name, verdicts, titles.get(name, ""), diagnose, cause))
     points = sum(e["points"] for e in exercises)
     found = {"module": exam.module.id, "title": exam.module.title, "file": marked["file"], "points": points}
-    return found | {"possible": exam.possible, "exercises": exercises, "remarks": marked["remarks"]}
+    found |= {"possible": exam.possible, "exercises": exercises, "remarks": marked["remarks"]}
+    return found | {"copies": int(bool(marked["file"]))}
 
 
 def _exercise(name: str, verdicts: dict[str, dict], title: str, diagnose: Diagnose, cause: str) -> dict:

@@ -45,6 +45,17 @@ class Result:
         return [s["id"] for s in students if not any(m["file"] for m in s["modules"])]
 
     @property
+    def claimed(self) -> dict[str, list[str]]:
+        """Ids that several names are filed under."""
+        return {s["id"]: s["claimed_by"] for s in self.grades["students"] if s["claimed_by"]}
+
+    @property
+    def too_many_copies(self) -> list[tuple[str, str, int]]:
+        """Student, chapter, and how many copies of it there are, where not all were graded."""
+        chapters = [(s["id"], m) for s in self.grades["students"] for m in s["modules"]]
+        return [(id, m["module"], m["copies"]) for id, m in chapters if m["copies"] > MOST_COPIES]
+
+    @property
     def not_run(self) -> list[tuple[str, str, str]]:
         """Student, file, and why it could not be run."""
         chapters = [(s["id"], m) for s in self.grades["students"] for m in s["modules"]]
@@ -75,7 +86,7 @@ def count(folder: Path) -> int:
 def as_data(result: Result) -> dict:
     """The result as JSON has it."""
     data = {"reused": result.reused, "moved": result.changes, "without_chapter": result.without_chapter}
-    data |= {"not_graded": result.not_graded, "passed_over": result.others}
+    data |= {"not_graded": result.not_graded, "passed_over": result.others, "claimed_by_several": result.claimed}
     return data | {"lacks": result.lacks} | result.grades
 
 
@@ -186,7 +197,7 @@ class Marker:
     def _about(self, submission: Submission) -> dict:
         """What there is to say of a student before anything is graded."""
         about = {"id": submission.id, "name": submission.name, "platform": submission.platform}
-        about |= {"file": self.names[submission.id], "error": "", "points": 0}
+        about |= {"claimed_by": submission.claimed_by, "file": self.names[submission.id], "error": "", "points": 0}
         possible = sum(exam.possible for exam in self.exams)
         return about | {"possible": possible, "modules": [], "remarks": [], "log": {}}
 
@@ -210,7 +221,8 @@ class Marker:
         return marks, False
 
     def _key(self, submission: Submission, handed: Handed, papers: dict[str, list[Paper]]) -> str:
-        parts = [submission.id, submission.name, submission.platform, *(exam.key for exam in self.exams)]
+        parts = [submission.id, submission.name, submission.platform, json.dumps(submission.claimed_by)]
+        parts += [*(exam.key for exam in self.exams)]
         parts += [f"{p.path}\0{p.content.hex()}" for found in papers.values() for p in found]
         parts += [log.hex() for log in handed.logs] + handed.remarks
         return workspace.fingerprint("\0".join(parts))
@@ -223,7 +235,7 @@ class Marker:
         diagnose = functools.partial(self.diagnose, exam.module)
         marked = self._copies(exam, papers[:MOST_COPIES])
         all_marks = [results.chapter_marks(exam, m, titles, diagnose, self.needed[exam.module.id]) for m in marked]
-        best = max(all_marks, key=lambda marks: marks["points"])
+        best = max(all_marks, key=lambda marks: marks["points"]) | {"copies": len(papers)}
         if len(papers) > 1:
             others = ", ".join(p.path for p in papers if p.path != best["file"])
             best["remarks"].append(f"handed in more than once: {best['file']} counts, not {others}"[:500])
