@@ -248,6 +248,23 @@ def attempt():
     fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
 works(attempt)
 """,
+    "pages of files in memory": """
+import mmap
+def nothing_waited_for():
+    os.preadv(os.open(sys.executable, os.O_RDONLY), [bytearray(1)], 0, os.RWF_NOWAIT)
+def resident():
+    shared = mmap.mmap(os.open(sys.executable, os.O_RDONLY), 4096, prot=mmap.PROT_READ)
+    shared.madvise(mmap.MADV_WILLNEED)
+works(lambda: os.posix_fadvise(os.open(sys.executable, os.O_RDONLY), 0, 0, os.POSIX_FADV_DONTNEED))
+works(nothing_waited_for)
+works(resident)
+""",
+    "the job again": """
+def attempt():
+    os.lseek(0, 0, 0)
+    assert os.read(0, 100)
+works(attempt)
+""",
     "a lock": """
 import fcntl
 works(lambda: fcntl.flock(open("mine", "w"), fcntl.LOCK_EX))

@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -210,7 +210,11 @@ class Marker:
             with self.one_at_a_time:
                 self.reused += 1
             return kept, True
-        modules = [self._chapter(exam, papers.get(exam.module.id, [])) for exam in self.exams]
+        copies = [papers.get(exam.module.id, []) for exam in self.exams]
+        marked = [self._copies(exam, found[:MOST_COPIES]) for exam, found in zip(self.exams, copies)]
+        for exam, found, all_marked in zip(self.exams, copies, marked):  # after all that a page may tell of
+            self._look_behind(exam, found, all_marked)
+        modules = [self._chapter(*of_one) for of_one in zip(self.exams, copies, marked)]
         marks = self._about(submission) | {
             "points": sum(m["points"] for m in modules),
             "modules": modules,
@@ -227,13 +231,12 @@ class Marker:
         parts += [log.hex() for log in handed.logs] + handed.remarks
         return workspace.fingerprint("\0".join(parts))
 
-    def _chapter(self, exam: Exam, papers: list[Paper]) -> dict:
+    def _chapter(self, exam: Exam, papers: list[Paper], marked: list[dict]) -> dict:
         """The chapter's marks; of several files the one with most points."""
         titles = self.titles[exam.module.id]
         if not papers:
             return results.not_handed_in(exam, titles)
         diagnose = functools.partial(self.diagnose, exam.module)
-        marked = self._copies(exam, papers[:MOST_COPIES])
         all_marks = [results.chapter_marks(exam, m, titles, diagnose, self.needed[exam.module.id]) for m in marked]
         best = max(all_marks, key=lambda marks: marks["points"]) | {"copies": len(papers)}
         if len(papers) > 1:
@@ -244,13 +247,21 @@ class Marker:
         return best
 
     def _copies(self, exam: Exam, papers: list[Paper]) -> list[dict]:
-        """Mark each copy. Of the time that all of them have, none takes more than its share of what is left."""
-        left, marked = float(exam.seconds), []
-        for number, paper in enumerate(papers):
-            allowance = Allowance(share := left / (len(papers) - number), self.over)
-            marked.append(exam.mark(paper.content, paper.path, allowance))
+        """Mark each copy."""
+        shares = self._shares(exam, len(papers))
+        return [exam.mark(paper.content, paper.path, share) for paper, share in zip(papers, shares)]
+
+    def _look_behind(self, exam: Exam, papers: list[Paper], marked: list[dict]) -> None:
+        for paper, one, share in zip(papers, marked, self._shares(exam, len(marked))):
+            exam.look_behind(one, paper.content, share)
+
+    def _shares(self, exam: Exam, copies: int) -> Iterator[Allowance]:
+        """Of the time that all copies have, none takes more than its share of what is left."""
+        left = float(exam.seconds)
+        for number in range(copies):
+            allowance = Allowance(share := left / (copies - number), self.over)
+            yield allowance
             left -= share - max(allowance.left, 0)
-        return marked
 
     def diagnose(self, module: Module, exercise: str, failure: dict) -> dict | None:
         """The recorded mistake, worked out once for all who make it."""

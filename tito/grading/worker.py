@@ -28,6 +28,7 @@ def main() -> None:
     job = json.load(sys.stdin.buffer)
     channel = os.dup(1)
     nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 0)  # the job cannot be read again
     os.dup2(nowhere, 1)
     send = sender(channel)
     sys.path.insert(0, job["stage"])
