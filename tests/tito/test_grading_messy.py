@@ -10,6 +10,7 @@ import zipfile
 import pytest
 
 from tito.grading import results, submissions
+from tito.grading.worker import without_magics
 from tito.plain import plain, plain_name
 
 
@@ -51,6 +52,23 @@ def test_names_stay_apart_and_in_a_line():
     names = results.file_names(ids)
     assert len({name.casefold() for name in names.values()}) == len(names)
     assert all(len(n) < 80 and n.strip(". ") == n and n.lower() not in ("con", "nul.x") for n in names.values())
+
+
+def test_tables_hold_no_formulas():
+    """Wherever a spreadsheet sees a cell begin."""
+    cells = {
+        "x;=1+1;y": '"x;\'=1+1;y"', "＝1+1": "\"'＝1+1\"", "x;  @a": "\"x;'  @a\"", 'say "x"': '"say ""x"""',
+        "-1": "\"'-1\"", "O’Neill, Ada": '"O’Neill, Ada"', "學生 Ünïcode (2)": "學生 Ünïcode (2)", "": "", "a;＋1": "\"a;'＋1\"",
+    }  # fmt: skip
+    for value, written in cells.items():
+        assert results.table([[value, 1.5]]) == f"{written},1.5\n"
+    assert next(csv.reader([results.table([list(cells)])])) == [results.FORMULA.sub(r"\1'", cell) for cell in cells]
+
+
+def test_what_is_not_seen_is_written_out():
+    for character, written in (("\u200b", "200b"), ("\u2060", "2060"), ("\ufeff", "feff"), ("\U000e0041", "000e0041")):
+        assert plain_name(f"a{character}b").endswith(f"{written}b") and plain(character) == plain_name(character)
+    assert plain_name("می\u200cخواهم") == "می\u200cخواهم"
 
 
 def test_no_two_students_share_a_file(grading):
@@ -154,6 +172,26 @@ def test_a_whole_checkout(grading, packed, tmp_path):
     (chapter,) = grading.marks()["ada"]["modules"]
     assert chapter["file"].endswith("modules/source/01_first/first_dev.py") and chapter["points"] == 6
     assert chapter["remarks"] == []
+
+
+def test_magics_of_notebooks():
+    """A line is one only where a statement begins."""
+    same = ["x = (7\n% 4)", 'x = """\n%time\n!ls\n"""', "x = 7 \\\n% 4"]
+    for source in same:
+        assert without_magics(source) == source
+        assert without_magics(f"%time\n{source}\n!ls") == f"# %time\n{source}\n# !ls"
+    assert without_magics("if x:\n%time\n    y") == "if x:\n# %time\n    y"
+    assert without_magics("%%time\n#| export\nx = 1\n%y") == "#| export\nx = 1\n# %y"
+    assert without_magics("%%bash\nls -l\n") == "# %%bash\n# ls -l"
+
+
+def test_a_timed_cell_is_exported(grading):
+    cells = [{"cell_type": "code", "source": "#| default_exp core.first"}]
+    cells += [{"cell_type": "code", "source": "%%time\n#| export\n" + grading.toy.read("tinytorch/core/first.py")}]
+    cells += [{"cell_type": "code", "source": "#| export\nrest = (7\n% 4)\n"}]
+    grading.hand_in("ada/mine.ipynb", json.dumps({"cells": cells}))
+    grading.grade()
+    assert grading.points() == {"ada": 6} and grading.marks()["ada"]["modules"][0]["remarks"] == []
 
 
 def test_a_chapter_is_told_by_a_whole_line(grading):

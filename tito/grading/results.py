@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import re
 from collections.abc import Callable
@@ -20,7 +18,9 @@ MARK = "tito-grade.json"  # says that a folder is one of results, and under whic
 Diagnose = Callable[[str, dict], dict | None]
 PLATFORMS = {"moodle": "moodle.csv", "canvas": "canvas.csv"}
 RESERVED = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # to Windows
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# Where a spreadsheet begins a cell, a semicolon being a comma in some countries, and what begins a formula.
+FORMULA = re.compile(r"(^|[;,\t\r\n])(?=\s*[=+\-@\t\r\n＝＋－＠])")
+A_WORD = re.compile(r"(?:\w[\w .():-]*)?")
 
 
 @dataclass(frozen=True)
@@ -258,16 +258,15 @@ def in_a_line(student: dict) -> str:
 
 
 def table(rows: list[list]) -> str:
-    """CSV in which no cell is a formula to a spreadsheet."""
-    output = io.StringIO()
-    csv.writer(output, lineterminator="\n").writerows([[_cell(value) for value in row] for row in rows])
-    return output.getvalue()
+    """CSV in which no cell is a formula to a spreadsheet, and each that is more than words is quoted."""
+    return "".join(",".join(map(_cell, row)) + "\n" for row in rows)
 
 
 def _cell(value) -> str:
     if isinstance(value, int | float):
         return f"{value:g}"
-    return "'" + value if value.startswith(FORMULA) else value
+    text = FORMULA.sub(r"\1'", value)
+    return text if A_WORD.fullmatch(text) else '"' + text.replace('"', '""') + '"'
 
 
 def titles_of(course: Course, module: Module) -> dict[str, str]:
