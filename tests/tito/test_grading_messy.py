@@ -134,10 +134,13 @@ def test_windows_files_and_what_systems_leave_behind(grading):
     grading.hand_in("dan/work.rar", b"Rar!")
     grading.hand_in("eve.7z", b"7z")
     grading.hand_in(".DS_Store", b"")
+    for name in ("venv", ".fay", "handed_out"):
+        grading.hand_in(f"{name}/first_dev.py", solved)
     output = grading.grade("-m", "first", status=1)
     assert grading.points() == {"ada": 6, "bea": 6, "cem": 6, "dan": 0}
     assert "nothing to grade: dan" in output and "work.rar is an archive of a kind" in grading.page("dan")
-    assert "passed over, being no folder, .zip, .py or .ipynb: eve.7z" in output and "DS_Store" not in output
+    over = [line.rpartition(": ")[2] for line in output.splitlines() if "passed over, being no student's" in line]
+    assert over == [".fay", "eve.7z", "handed_out", "venv"] and "DS_Store" not in output
 
 
 def test_a_bad_member_costs_the_others_nothing(grading):
@@ -217,6 +220,7 @@ def test_a_platforms_table_holds_its_own(grading):
     assert [row[0] for row in tables["moodle.csv"][1:]] == ["Participant 12"]
     assert [row[0] for row in tables["canvas.csv"][2:]] == ["beatrix"]
     (grading.folder / "beatrix_34_999_first_dev.py").unlink()
+    (grading.results / "students" / "34.json").unlink()
     grading.grade()
     assert not (grading.results / "canvas.csv").exists() and (grading.results / "moodle.csv").exists()
 

@@ -53,6 +53,11 @@ class Folder:
     def keep(self, file: str, marks: str) -> None:
         write_atomically(self.student(file), marks)
 
+    def everybody(self) -> dict[str, dict]:
+        """All marks that are kept, by student."""
+        found = map(_json, sorted((self.root / "students").glob("*.json")))
+        return {marks["id"]: marks for marks in found if marks and {"id", "file", "modules"} <= set(marks)}
+
     def before(self) -> dict:
         """The marks of the last complete run."""
         return _json(self.root / "grades.json") or {}
@@ -69,17 +74,8 @@ class Folder:
             write_atomically(self.root / name, text)
         for name in set(PLATFORMS.values()) - set(written):
             (self.root / name).unlink(missing_ok=True)
-        self._forget_others(grades)
         write_atomically(self.root / "grades.json", as_text(grades))
         return changes
-
-    def _forget_others(self, grades: dict) -> None:
-        """Take away the files of submissions that are no longer there."""
-        own = {student["file"] for student in grades["students"]}
-        for folder, suffix in (("students", ".json"), ("feedback", ".html")):
-            for file in (self.root / folder).glob(f"*{suffix}"):
-                if file.name.removesuffix(suffix) not in own:
-                    file.unlink()
 
 
 def _json(file: Path) -> dict | None:
@@ -171,6 +167,15 @@ def _exercise(name: str, verdicts: dict[str, dict], title: str, diagnose: Diagno
         "mistake": known["name"] if known else "",
         "says": known["says"] if known else "",
     }
+
+
+def comparable(marks: dict, modules: list[dict]) -> bool:
+    """Whether these marks are for the same chapters, exercises and points as those of this run."""
+    had = [
+        {"module": m["module"], "possible": m["possible"], "exercises": {e["name"]: e["possible"] for e in m["exercises"]}}
+        for m in marks["modules"]
+    ]
+    return had == modules and all("copies" in m for m in marks["modules"]) and "claimed_by" in marks
 
 
 def not_handed_in(exam: Exam, titles: dict[str, str]) -> dict:

@@ -18,7 +18,7 @@ from tito.errors import CourseError, UsageError
 from tito.grading import judge, pages, report, results, sandbox, submissions
 from tito.grading.judge import Exam
 from tito.grading.submissions import Handed, Paper, Submission
-from tito.grading.supervise import Abandoned, Allowance
+from tito.grading.supervise import Abandoned, Allowance, own_prefix, remove_what_killed_runs_left
 from tito.plain import plain
 
 MOST_COPIES = 10  # of a chapter, handed in by one student
@@ -33,6 +33,7 @@ class Result:
     reused: int = 0
     changes: list[dict] = field(default_factory=list)
     others: list[str] = field(default_factory=list)  # what lay among the submissions and is none
+    set_aside: list[str] = field(default_factory=list)  # not handed in here, and graded for something else
 
     @property
     def not_graded(self) -> dict[str, str]:
@@ -87,6 +88,7 @@ def as_data(result: Result) -> dict:
     """The result as JSON has it."""
     data = {"reused": result.reused, "moved": result.changes, "without_chapter": result.without_chapter}
     data |= {"not_graded": result.not_graded, "passed_over": result.others, "claimed_by_several": result.claimed}
+    data |= {"set_aside": result.set_aside}
     return data | {"lacks": result.lacks} | result.grades
 
 
@@ -97,21 +99,27 @@ def grade(course: Course, request: Request, done: Callable[[], None] = lambda: N
     _apart(request)
     wanted = _modules(course, request, found)
     folder.open()
-    with tempfile.TemporaryDirectory(prefix="tito-grade-") as stage:
+    remove_what_killed_runs_left()
+    with tempfile.TemporaryDirectory(prefix=own_prefix()) as stage:
         os.chmod(stage, 0o700)
         locked, over = not request.unprotected, threading.Event()
         exams = [Exam.prepare(course, module, Path(stage).resolve(), over, locked) for module in wanted]
         _protected(course, request, exams)
         for module in wanted:  # here, where the run can be ended, and not first when a student makes one
             notes.all_known_mistakes(course, module)
-        marker = Marker(course, exams, folder, results.file_names([s.id for s in found]), over)
+        marker = Marker(course, exams, folder, _file_names(found, kept := folder.everybody()), over)
         marked = list(_side_by_side(marker, found, request.jobs or os.cpu_count() or 1, done))
     if all(m["error"] for m in marked):
         raise CourseError(f"nobody could be graded. {marked[0]['name']}: {marked[0]['error']}")
-    grades = _grades(exams, marked)
+    grades, set_aside = _grades(exams, marked, kept)
     text = {"report.html": pages.class_page(course, grades), "report.txt": report.text(course, grades)}
     changes = folder.finish(grades, text | {f"feedback/{m['file']}.html": marker.pages[m["id"]] for m in marked})
-    return Result(grades, exams[0].lacks, marker.reused, changes, others)
+    return Result(grades, exams[0].lacks, marker.reused, changes, others, set_aside)
+
+
+def _file_names(found: list[Submission], kept: dict[str, dict]) -> dict[str, str]:
+    ids = sorted({s.id for s in found} | set(kept))
+    return results.file_names(ids, {id: marks["file"] for id, marks in kept.items()})
 
 
 def _apart(request: Request) -> None:
@@ -293,15 +301,24 @@ def _side_by_side(marker: Marker, found: list[Submission], jobs: int, done: Call
             raise
 
 
-def _grades(exams: list[Exam], marked: list[dict]) -> dict:
-    """The class's marks, without what only a later run needs."""
+def _grades(exams: list[Exam], marked: list[dict], kept: dict[str, dict]) -> tuple[dict, list[str]]:
+    """The class's marks, without what only a later run needs; and whose are left out.
+
+    Who is not in this folder, and was graded before, stays in the class; unless the chapters or their points were
+    others then, which no table holds side by side.
+    """
     modules = []
     for exam in exams:
         exercises = {e["name"]: e["possible"] for e in results.not_handed_in(exam, {})["exercises"]}
         modules.append({"module": exam.module.id, "possible": exam.possible, "exercises": exercises})
-    return {
+    absent = {id: marks for id, marks in kept.items() if id not in {m["id"] for m in marked}}
+    stay = [marks for marks in absent.values() if results.comparable(marks, modules)]
+    students = sorted([*marked, *stay], key=lambda marks: marks["id"])
+    grades = {
         "possible": sum(exam.possible for exam in exams),
         "protections": {name: not lack for name, lack in exams[0].lacks.items()},
         "modules": modules,
-        "students": [{key: value for key, value in student.items() if key != "key"} for student in marked],
+        "not_in_this_folder": sorted(marks["id"] for marks in stay),
+        "students": [{key: value for key, value in student.items() if key != "key"} for student in students],
     }
+    return grades, sorted(set(absent) - set(grades["not_in_this_folder"]))

@@ -23,6 +23,7 @@ MEMBER, MOST_MEMBERS = b"PK\x01\x02", 20_000  # what each entry of an archive's 
 SUFFIXES = (".py", ".ipynb")
 OTHER_ARCHIVES = (".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst")
 PASSED_OVER = re.compile(r"\..*|__pycache__|__MACOSX|node_modules|site-packages|venv|handed_out")
+SYSTEMS_OWN = re.compile(r"\.DS_Store|\._.*|\.localized|__MACOSX")  # nobody put these there
 CHAPTER = re.compile(r"(?P<root>(?:.*/)?)modules/source/\d+_\w+/\w+_dev\.py")  # in a checkout of the course
 THE_COURSES = ("benchmarks", "bin", "book", "etc", "scripts", "tests", "tinytorch", "tito")  # and nobody's work
 
@@ -93,9 +94,10 @@ def find(folder: Path) -> tuple[list[Submission], list[str]]:
     found: dict[str, Submission] = {}
     others = []
     for entry in sorted(folder.iterdir(), key=lambda p: p.name):
-        if PASSED_OVER.fullmatch(entry.name):
+        if SYSTEMS_OWN.fullmatch(entry.name):
             continue
         wanted = entry.is_dir() or entry.is_file() and entry.suffix.lower() in (*SUFFIXES, ".zip")
+        wanted = wanted and not PASSED_OVER.fullmatch(entry.name)
         if entry.is_symlink() or not wanted:
             others.append(plain_name(entry.name))
             continue
