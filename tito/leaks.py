@@ -10,6 +10,7 @@ their comments and texts, where it would be quoted).
 
 from __future__ import annotations
 
+import ast
 import bz2
 import gzip
 import io
@@ -21,9 +22,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tito.chapter import Chapter, Region
+from tito.chapter import HIDDEN, Chapter, Region
 
 TELLING, IDIOM = 20, 40
+A_CALL = 10  # characters of a held-back check's call that say what it is
 COMMENT = re.compile(r"(?:^|[ \t])#[^\"'\n]*$", re.M)
 PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ": lzma.decompress}
 COMPILED = (".pyc", ".pyo")
@@ -61,6 +63,29 @@ def solutions(chapters: Iterable[tuple[str, Chapter]]) -> dict[str, str]:
     """Every line of these chapters' solutions, with the exercise it belongs to."""
     regions = [(name, region) for name, chapter in chapters for region in chapter.regions]
     return {line: f"{name} {region.name}" for name, region in reversed(regions) for line in lines_of(region)}
+
+
+def held_back(chapters: Iterable[Chapter]) -> dict[str, str]:
+    """What must not be found of held-back checks, their lines and their calls, with the test that holds them."""
+    chapters, found = list(chapters), {}
+    for chapter in chapters:
+        for test in chapter.tests:
+            for hidden in HIDDEN.findall(test.cell.source):
+                lines = list(filter(None, map(squeezed, COMMENT.sub("", hidden).splitlines())))
+                told = [line for line in lines if len(line) >= TELLING] + _calls(test.cell.source, hidden)
+                found |= dict.fromkeys(told, f"{test.name}, held back")
+    given = "\0".join(squeezed(HIDDEN.sub("", chapter.text)) for chapter in chapters)
+    return {line: test for line, test in found.items() if line not in given}
+
+
+def _calls(source: str, hidden: str) -> list[str]:
+    """What the checks of some hidden lines call."""
+    first = source[: source.index(hidden)].count("\n") + 1
+    lines = range(first, first + hidden.count("\n") + 1)
+    checks = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call) and n.lineno in lines]
+    checks = [n for n in checks if getattr(n.func, "id", "") in ("check", "check_raises")]
+    calls = [squeezed(ast.get_source_segment(source, part) or "") for n in checks for part in n.args[:2]]
+    return [call for call in calls if len(call) >= A_CALL and "(" in call]
 
 
 def outside_exercises(chapter: Chapter) -> str:

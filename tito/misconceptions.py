@@ -1,8 +1,9 @@
-"""Runs a chapter's recorded wrong solutions: `python -m tito.misconceptions NAME [EXERCISE]`.
+"""Runs a chapter's recorded wrong solutions: `python -m tito.misconceptions NAME [EXERCISE [handed-out]]`.
 
 Each `code` in the notes takes its exercise's place, the exercise's tests are run, and the first check that
 fails, with the value that came out, is the misconception's fingerprint. Prints a JSON list. All of this
-happens in one process, on the chapter as it was handed out and the package that is imported there.
+happens in one process, on the chapter as it was handed out and the package that is imported there. With
+`handed-out` the tests are without the checks that are held back.
 """
 
 from __future__ import annotations
@@ -14,26 +15,26 @@ import textwrap
 import types
 
 from tito import inside, runner, workspace
-from tito.chapter import Region
+from tito.chapter import HIDDEN, Chapter, Region
 from tito.course import Course, Module
 
 SECONDS = 10
 
 
-def fingerprints(course: Course, module: Module, only: str = "") -> list[dict]:
+def fingerprints(course: Course, module: Module, only: str = "", handed_out: bool = False) -> list[dict]:
     """What each misconception's code fails with; `call` is empty where it passes."""
     chapter = workspace.reference_chapter(course, module)
+    chapter = Chapter(chapter.path, HIDDEN.sub("", chapter.text)) if handed_out else chapter
     return [
-        fingerprint(course, module, chapter.exercises[exercise], wrong)
+        fingerprint(course, module, chapter, chapter.exercises[exercise], wrong)
         for exercise, note in chapter.notes().items()
         if only in ("", exercise)
         for wrong in note.get("misconceptions") or ()
     ]
 
 
-def fingerprint(course: Course, module: Module, region: Region, wrong: dict) -> dict:
+def fingerprint(course: Course, module: Module, chapter: Chapter, region: Region, wrong: dict) -> dict:
     """The first check that fails with this code, and what came out."""
-    chapter = workspace.reference_chapter(course, module)
     tests = [t for t in chapter.tests if t.exercise == region.name]
     job = {
         "root": str(course.root),
@@ -76,14 +77,14 @@ def first_failure(job: dict, source: str) -> dict | None:
     return None
 
 
-def main(name: str, exercise: str = "") -> None:
+def main(name: str, exercise: str = "", edition: str = "") -> None:
     course = Course.find()
     seconds = course.number("limits", "chapter_seconds")
     inside.limit_resources({"memory_mb": course.number("limits", "memory_mb"), "chapter_seconds": seconds})
     with contextlib.redirect_stdout(sys.stderr):  # what the code itself prints
-        found = fingerprints(course, course.module(name), exercise)
+        found = fingerprints(course, course.module(name), exercise, edition == "handed-out")
     print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(*sys.argv[1:4])

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from tito import workspace
+from tito.chapter import HIDDEN
 from tito.course import Course, Module
 from tito.errors import CourseError
 from tito.files import read, write_atomically
@@ -71,14 +72,26 @@ def _with_fingerprints(recorded: list[dict], fingerprints: list[dict]) -> list[d
     ]
 
 
-def for_release(course: Course, module: Module) -> dict[str, dict]:
-    """The chapter's notes as `notes.json` has them: without code, with every fingerprint."""
+def for_release(course: Course, module: Module) -> tuple[dict[str, dict], list[str]]:
+    """The chapter's notes as `notes.json` has them, without code, with every fingerprint; and what is left out.
+
+    The fingerprints come from the tests as they are handed out. A mistake that only held-back checks meet has none
+    there, and is left out: what it would be known by must not be told.
+    """
     every = _fingerprints(course, module)
+    visible = _fingerprints(course, module, handed_out=True) if _holds_back(course, module) else every
+    unmet = {(p["exercise"], p["name"]) for p in visible if not p["fails"]}
+    left_out = [f"{p['exercise']}: {p['name']}" for p in every if p["fails"] and (p["exercise"], p["name"]) in unmet]
     released = {}
     for name, note in notes(course, module).items():
-        own = [print_ for print_ in every if print_["exercise"] == name]
-        released[name] = note | {"misconceptions": _with_fingerprints(note["misconceptions"], own)}
-    return released
+        own = [print_ for print_ in visible if print_["exercise"] == name]
+        kept = [wrong for wrong in note["misconceptions"] if f"{name}: {wrong['name']}" not in left_out]
+        released[name] = note | {"misconceptions": _with_fingerprints(kept, own)}
+    return released, left_out
+
+
+def _holds_back(course: Course, module: Module) -> bool:
+    return bool(HIDDEN.search(workspace.reference_chapter(course, module).text))
 
 
 def _whole(note: dict | None) -> dict:
@@ -87,14 +100,15 @@ def _whole(note: dict | None) -> dict:
     return note | whole | {"misconceptions": note.get("misconceptions") or []}
 
 
-def _fingerprints(course: Course, module: Module, exercise: str = "") -> list[dict]:
+def _fingerprints(course: Course, module: Module, exercise: str = "", handed_out: bool = False) -> list[dict]:
     """The fingerprints of an exercise, or of all, kept from the last time or worked out."""
-    file = course.private / "cache" / "mistakes" / f"{module.name}.json"
+    edition = ".handed-out" if handed_out else ""
+    file = course.private / "cache" / "mistakes" / f"{module.name}{edition}.json"
     key = _key(course, module)
     known = _kept(file, key)
     wanted = [exercise] if exercise else list(notes(course, module))
     if not all(name in known for name in wanted):
-        found = _work_out(course, module, exercise)
+        found = _work_out(course, module, exercise, edition.lstrip("."))
         if found is None:
             return []
         known |= {name: [print_ for print_ in found if print_["exercise"] == name] for name in wanted}
@@ -118,11 +132,11 @@ def _kept(file: Path, key: str) -> dict[str, list[dict]]:
         return {}  # nothing kept yet, or of another text
 
 
-def _work_out(course: Course, module: Module, exercise: str = "") -> list[dict] | None:
+def _work_out(course: Course, module: Module, exercise: str = "", edition: str = "") -> list[dict] | None:
     """Run the recorded code of one exercise, or of all, in a process of its own; None where that did not work."""
     from tito import runner
 
-    command = [sys.executable, "-m", "tito.misconceptions", module.name, exercise]
+    command = [sys.executable, "-m", "tito.misconceptions", module.name, exercise, edition]
     variables = runner.environment(course, course.root) | {"PYTHONWARNINGS": "ignore"}
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     try:

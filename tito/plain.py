@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 
-# Control characters (a terminal obeys them), marks that turn or split lines, and halves of UTF-16 pairs.
-ODD = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters (a terminal obeys them), marks that turn or split lines, what is not seen, and halves of UTF-16
+# pairs. What joins letters and parts of an emoji, U+200C and U+200D, is no such character.
+ODD = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff"
+    r"\U000e0000-\U000e007f]"
+)
 
 
 def plain(text: str) -> str:

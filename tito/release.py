@@ -51,6 +51,7 @@ class Written:
     lines: int = 0
     usage: list[str] = field(default_factory=list)
     shortened: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)  # recorded mistakes that only held-back checks meet
 
 
 def choose(course: Course, modules: str = "", solutions: str = "") -> Edition:
@@ -77,8 +78,9 @@ def write(edition: Edition, target: Path, tests: bool = True) -> Written:
         _copy(edition, root, tests)
         _chapters(edition, root, lines, done)
         _derived(edition, Course(root))
-        if found := leaks.find(root, lines):
-            raise CourseError("solutions would be given away, so nothing was written:\n" + "\n".join(map(str, found)))
+        if found := leaks.find(root, lines | leaks.held_back(m.chapter for m in [*edition.solved, *edition.blank])):
+            what = "solutions or held-back checks would be given away, so nothing was written:\n"
+            raise CourseError(what + "\n".join(map(str, found)))
         done.files = sum(p.is_file() for p in root.rglob("*"))
         _place(root, target)
     return done
@@ -153,8 +155,10 @@ def _chapters(edition: Edition, root: Path, lines: dict[str, str], done: Written
         copy = Module(root, root / module.directory.relative_to(module.root))
         if blank:
             write_atomically(workspace.handed_out_file(course, module), text)
-            _shorten(module, found[module], lines, done)
-            write_atomically(notes.notes_file(copy), json.dumps(found[module], indent=1, ensure_ascii=False) + "\n")
+            kept, left_out = found[module]
+            done.left_out += [f"{module.name} {mistake}" for mistake in left_out]
+            _shorten(module, kept, lines, done)
+            write_atomically(notes.notes_file(copy), json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
         write_atomically(export.target(course, module), export.generate(course, copy))
 
 

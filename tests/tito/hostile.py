@@ -241,6 +241,40 @@ def attempt():
 works(attempt)
 """,
     "a new session": "works(os.setsid)",
+    "a lease on what others run": """
+import fcntl
+def attempt():
+    file = open(sys.modules["tito.grading.worker"].__file__)
+    fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+works(attempt)
+""",
+    "pages of files in memory": """
+import mmap
+def nothing_waited_for():
+    os.preadv(os.open(sys.executable, os.O_RDONLY), [bytearray(1)], 0, os.RWF_NOWAIT)
+def resident():
+    shared = mmap.mmap(os.open(sys.executable, os.O_RDONLY), 4096, prot=mmap.PROT_READ)
+    shared.madvise(mmap.MADV_WILLNEED)
+works(lambda: os.posix_fadvise(os.open(sys.executable, os.O_RDONLY), 0, 0, os.POSIX_FADV_DONTNEED))
+works(nothing_waited_for)
+works(resident)
+""",
+    "the job again": """
+def attempt():
+    os.lseek(0, 0, 0)
+    assert os.read(0, 100)
+works(attempt)
+""",
+    "a lock": """
+import fcntl
+works(lambda: fcntl.flock(open("mine", "w"), fcntl.LOCK_EX))
+works(lambda: fcntl.lockf(open("mine", "w"), fcntl.LOCK_EX))
+""",
+    "other commands of fcntl": """
+import fcntl
+for command, value in ((1026, 1), (8, os.getpid()), (10, 10), (1031, 4096), (37, 0), (1033, 1)):
+    works(lambda: fcntl.fcntl(os.pipe()[1] if command == 1031 else open("mine", "w"), command, value))
+""",
     "another user": "works(lambda: os.setuid(12345))",
     "a mount": """
 def attempt():

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -182,9 +183,26 @@ def test_a_corrected_test_regrades_and_says_who_moved(toy, solved, hand_in):
     hand_in("ada/first_dev.py", solved.replace("x + x", "x"))
     output = grade(toy)
     assert "moved: ada, 01_first double: 3 -> 1" in output and "1 of them as before" in output
-    shutil.rmtree(toy.file("../handed in/bea"))
+
+
+def test_late_submissions_alone_leave_the_others_their_marks(toy, solved, hand_in):
+    hand_in("ada/first_dev.py", solved)
+    hand_in("bea/first_dev.py", solved.replace("return str(self.value)", "return f'<{self.value}>'"))
     grade(toy)
-    assert not toy.file("../results/feedback/bea.html").exists() and list(marks(toy)) == ["ada"]
+    before = {name: toy.read(f"../results/{name}") for name in ("feedback/bea.html", "students/bea.json")}
+    for name in ("ada", "bea"):
+        shutil.rmtree(toy.file(f"../handed in/{name}"))
+    hand_in("cem/first_dev.py", solved)
+    hand_in("b,ea/first_dev.py", solved)
+    output = grade(toy)
+    assert "4 graded, 2 of them not in this folder and kept: mean 5.8 of 6" in output
+    assert "  not in this folder, kept: ada, bea" in output and "moved" not in output
+    assert {name: s["points"] for name, s in marks(toy).items()} == {"ada": 6, "b,ea": 6, "bea": 5, "cem": 6}
+    assert before == {name: toy.read(f"../results/{name}") for name in before}
+    assert json.loads(toy.read("../results/grades.json"))["not_in_this_folder"] == ["ada", "bea"]
+    output = grade(toy, "-m", "first,second")
+    assert "not in this folder, in no table, graded for other chapters or points: ada, bea" in output
+    assert list(marks(toy)) == ["b,ea", "cem"] and before["students/bea.json"] == toy.read("../results/students/bea.json")
 
 
 def test_killed_it_goes_on_where_it_was(toy, solved, hand_in):
@@ -198,8 +216,10 @@ def test_killed_it_goes_on_where_it_was(toy, solved, hand_in):
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     done = len(list(students.glob("*.json")))
-    assert done < 40 and not toy.file("../results/grades.json").exists()
+    left = list(Path(tempfile.gettempdir()).glob(f"tito-grade-*-{process.pid}-*"))
+    assert done < 40 and left and not toy.file("../results/grades.json").exists()
     assert f"40 graded, {done} of them as before: mean 6.0 of 6 points" in grade(toy)
+    assert not any(folder.exists() for folder in left)
 
 
 def test_the_class_report(toy, solved, hand_in):
@@ -217,7 +237,9 @@ def test_the_class_report(toy, solved, hand_in):
     }
     assert lines["double"] == ["2", "(50%)", "2", "0", "2"] and lines["Box_text"] == ["3", "(75%)", "1", "0", "1"]
     assert "   2  double: squares" in output and "   1  Box_text: Box(2).text()" in output
-    assert "from the logs of 1 students" in output and "   3     1  double" in output
+    assert "from the log of 1 student, tests" in output and "   3     1  double" in output
+    hand_in("ada/.tito/log.jsonl", "{}\n")
+    assert "from the log" not in grade(toy, "--report")
     page = toy.read("../results/report.html")
     assert "<td>squares</td>" in page and "http" not in page.replace("http-equiv", "")
 

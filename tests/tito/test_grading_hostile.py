@@ -223,7 +223,7 @@ def test_names_and_texts_stay_texts(sandboxed, class_):
     class_.hand_in("學生 Ünïcode", class_.solved)
     class_.grade()
     table = (class_.results / "grades.csv").read_text(encoding="utf-8")
-    assert "\n'=cmd|'calc'!A0,'=cmd|" in table and "學生 Ünïcode,學生 Ünïcode,3,2,1,0,6,6" in table
+    assert "\n\"'=cmd|'calc'!A0\",\"'=cmd|" in table and "學生 Ünïcode,學生 Ünïcode,3,2,1,0,6,6" in table
     pages = [p.read_text(encoding="utf-8") for p in class_.results.rglob("*.html")]
     assert any("&lt;script&gt;" in page for page in pages)
     assert not any("<script" in page or "\u202e" in page or "http" in page.replace("http-equiv", "") for page in pages)

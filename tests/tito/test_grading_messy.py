@@ -10,6 +10,7 @@ import zipfile
 import pytest
 
 from tito.grading import results, submissions
+from tito.grading.worker import without_magics
 from tito.plain import plain, plain_name
 
 
@@ -51,6 +52,39 @@ def test_names_stay_apart_and_in_a_line():
     names = results.file_names(ids)
     assert len({name.casefold() for name in names.values()}) == len(names)
     assert all(len(n) < 80 and n.strip(". ") == n and n.lower() not in ("con", "nul.x") for n in names.values())
+
+
+def test_tables_hold_no_formulas():
+    """Wherever a spreadsheet sees a cell begin."""
+    cells = {
+        "x;=1+1;y": '"x;\'=1+1;y"', "＝1+1": "\"'＝1+1\"", "x;  @a": "\"x;'  @a\"", 'say "x"': '"say ""x"""',
+        "-1": "\"'-1\"", "O’Neill, Ada": '"O’Neill, Ada"', "學生 Ünïcode (2)": "學生 Ünïcode (2)", "": "", "a;＋1": "\"a;'＋1\"",
+    }  # fmt: skip
+    for value, written in cells.items():
+        assert results.table([[value, 1.5]]) == f"{written},1.5\n"
+    assert next(csv.reader([results.table([list(cells)])])) == [results.FORMULA.sub(r"\1'", cell) for cell in cells]
+
+
+def test_what_is_not_seen_is_written_out():
+    for character, written in (("\u200b", "200b"), ("\u2060", "2060"), ("\ufeff", "feff"), ("\U000e0041", "000e0041")):
+        assert plain_name(f"a{character}b").endswith(f"{written}b") and plain(character) == plain_name(character)
+    assert plain_name("می\u200cخواهم") == "می\u200cخواهم"
+
+
+def test_no_two_students_share_a_file(grading):
+    """Not even where one hands in under the name that the other's files would have."""
+    made = results.file_names(["O’Neill"])["O’Neill"]
+    longer = results.file_names(["O’Neill", made])["O’Neill"]
+    for ids in (["O’Neill", made], [made, "O’Neill"], ["O’Neill", made, longer], ["Ada", "ada", "ÄDA", "äda"]):
+        names = results.file_names(ids)
+        assert len({name.casefold() for name in names.values()}) == len(ids) and list(names) == ids
+        assert names == {id: results.file_names(ids[::-1])[id] for id in ids}
+    assert results.file_names(["ada", "O’Neill", made], {"O’Neill": made})["O’Neill"] == made
+    grading.hand_in("O’Neill/first_dev.py", grading.solved)
+    grading.hand_in(f"{made}/first_dev.py", grading.blank)
+    grading.grade()
+    assert grading.points() == {"O’Neill": 6, made: 0}
+    assert "6 of 6 points" in grading.page("O’Neill") and "0 of 6 points" in grading.page(made)
 
 
 def test_what_nobody_foresaw_costs_nobody_else(grading, monkeypatch):
@@ -100,10 +134,13 @@ def test_windows_files_and_what_systems_leave_behind(grading):
     grading.hand_in("dan/work.rar", b"Rar!")
     grading.hand_in("eve.7z", b"7z")
     grading.hand_in(".DS_Store", b"")
+    for name in ("venv", ".fay", "handed_out"):
+        grading.hand_in(f"{name}/first_dev.py", solved)
     output = grading.grade("-m", "first", status=1)
     assert grading.points() == {"ada": 6, "bea": 6, "cem": 6, "dan": 0}
     assert "nothing to grade: dan" in output and "work.rar is an archive of a kind" in grading.page("dan")
-    assert "passed over, being no folder, .zip, .py or .ipynb: eve.7z" in output and "DS_Store" not in output
+    over = [line.rpartition(": ")[2] for line in output.splitlines() if "passed over, being no student's" in line]
+    assert over == [".fay", "eve.7z", "handed_out", "venv"] and "DS_Store" not in output
 
 
 def test_a_bad_member_costs_the_others_nothing(grading):
@@ -140,6 +177,26 @@ def test_a_whole_checkout(grading, packed, tmp_path):
     assert chapter["remarks"] == []
 
 
+def test_magics_of_notebooks():
+    """A line is one only where a statement begins."""
+    same = ["x = (7\n% 4)", 'x = """\n%time\n!ls\n"""', "x = 7 \\\n% 4"]
+    for source in same:
+        assert without_magics(source) == source
+        assert without_magics(f"%time\n{source}\n!ls") == f"# %time\n{source}\n# !ls"
+    assert without_magics("if x:\n%time\n    y") == "if x:\n# %time\n    y"
+    assert without_magics("%%time\n#| export\nx = 1\n%y") == "#| export\nx = 1\n# %y"
+    assert without_magics("%%bash\nls -l\n") == "# %%bash\n# ls -l"
+
+
+def test_a_timed_cell_is_exported(grading):
+    cells = [{"cell_type": "code", "source": "#| default_exp core.first"}]
+    cells += [{"cell_type": "code", "source": "%%time\n#| export\n" + grading.toy.read("tinytorch/core/first.py")}]
+    cells += [{"cell_type": "code", "source": "#| export\nrest = (7\n% 4)\n"}]
+    grading.hand_in("ada/mine.ipynb", json.dumps({"cells": cells}))
+    grading.grade()
+    assert grading.points() == {"ada": 6} and grading.marks()["ada"]["modules"][0]["remarks"] == []
+
+
 def test_a_chapter_is_told_by_a_whole_line(grading):
     told = 'print("write the line `#| default_exp core.first`")\n# like #| default_exp core.first\n'
     grading.hand_in("ada/notes.py", told)
@@ -163,8 +220,44 @@ def test_a_platforms_table_holds_its_own(grading):
     assert [row[0] for row in tables["moodle.csv"][1:]] == ["Participant 12"]
     assert [row[0] for row in tables["canvas.csv"][2:]] == ["beatrix"]
     (grading.folder / "beatrix_34_999_first_dev.py").unlink()
+    (grading.results / "students" / "34.json").unlink()
     grading.grade()
     assert not (grading.results / "canvas.csv").exists() and (grading.results / "moodle.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "whose"),
+    [
+        ("Mallory_1234_assignsubmission_file_5678_assignsubmission_file", "5678"),
+        ("Mallory_1234_assignsubmission_file_5678_assignsubmission_file_", "5678"),
+        ("Ada_1234_assignsubmission_onlinetext", "1234"),
+        ("Ada_1234_assignsubmission_file_work", "1234"),
+        ("mallory1234_5678_999_ada_1234_888_first_dev", "5678"),
+    ],
+)
+def test_a_number_that_a_student_chose_is_none(tmp_path, name, whose):
+    (tmp_path / name).mkdir()
+    assert [s.id for s in submissions.find(tmp_path)[0]] == [whose]
+
+
+def test_a_file_with_two_numbers_is_filed_under_its_name(tmp_path):
+    """Its own name may hold a second one, and so may its author's: neither is taken."""
+    name = "Mallory_1234_assignsubmission_file_5678_assignsubmission_file_first_dev"
+    (tmp_path / f"{name}.py").touch()
+    assert [s.id for s in submissions.find(tmp_path)[0]] == [name]
+
+
+def test_what_several_claim_is_said(grading):
+    grading.hand_in("Ada L_12_assignsubmission_file/first_dev.py", grading.solved)
+    grading.hand_in("Ada L_12_assignsubmission_onlinetext/first_dev.py", grading.solved)
+    assert "filed under" not in grading.grade()
+    grading.hand_in("Mallory_12_assignsubmission_file/first_dev.py", grading.blank)
+    for copy in range(9):
+        grading.hand_in(f"Mallory_12_assignsubmission_file/{copy}/first_dev.py", grading.blank + f"# {copy}\n")
+    output = grading.grade()
+    assert "several are filed under 12, and the better one counts: Ada L, Mallory" in output
+    assert "too many copies: 12, 01_first: of 11, the first 10 were graded" in output
+    assert grading.marks()["12"]["claimed_by"] == ["Ada L", "Mallory"] and "Mallory" not in grading.page("12")
 
 
 def test_chapters_are_named_as_for_a_release(grading):

@@ -9,6 +9,7 @@ import pytest
 from tito import leaks, needed, release
 from tito.chapter import Chapter
 from tito.course import Course
+from tito.grading import judge
 
 FIRST = "modules/source/01_first/first_dev.py"
 SECOND = "modules/source/02_second/second_dev.py"
@@ -103,6 +104,54 @@ def test_a_test_of_hidden_checks_alone_is_refused(grading):
         grading.toy.write(FIRST, text)
     grading.toy.edit(FIRST, line, line + MARK.format("BEGIN") + line)
     assert "have to stand in pairs" in grading.grade(status=1)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "    for x, expected in [(4, 8)]:\n        check(double(x), expected)\n",
+        "    rows = [4, 8]\n    check(double(rows[0]), rows[1])\n",
+        "    def twice(x):\n        return 2 * x\n    check(double(4), twice(4))\n",
+    ],
+)
+def test_held_back_values_that_a_process_would_hold_are_refused(grading, more):
+    grading.hand_in("ada/first_dev.py", grading.solved)
+    held_back(grading.toy, "    check(double(3), 6)\n", more)
+    line = grading.toy.read(FIRST).splitlines().index(more.splitlines()[-1]) + 1
+    output = grading.grade(status=1)
+    assert f"first_dev.py:{line}: test_double: " in output and "write out what is expected" in output
+
+
+def test_held_back_values_made_of_what_is_called_with(grading):
+    """A check may compute what it expects, and visible ones may take it from wherever they like."""
+    grading.hand_in("ada/first_dev.py", grading.solved)
+    x = "    x = 5\n    check(double(x), x * 2)\n    check(double(4), sum(i for i in [4, 4]))\n"
+    held_back(grading.toy, "    check(double(3), 6)\n", x)
+    grading.toy.edit(FIRST, "check(double(3), 6)", "six = 6; check(double(3), six)")
+    grading.grade()
+    assert grading.points() == {"ada": 6}
+
+
+def test_held_back_checks_come_last_and_leave_no_trace(grading, monkeypatch):
+    """All that a page may tell of is run before them, in time of its own."""
+    order, supervise = [], judge.supervise
+
+    def noted(job, seconds, allowance, **more):
+        before = allowance.left
+        transcript = supervise(job, seconds, allowance, **more)
+        if not job["reference"]:
+            hidden = any("4321" in test["source"] for test in job["tests"])
+            order.append((job["module"].rpartition(".")[2], hidden, before, job["cpu_seconds"]))
+        return transcript
+
+    monkeypatch.setattr(judge, "supervise", noted)
+    held_back(grading.toy, "    check(double(3), 6)\n", "    check(double(4321), 8642)\n")
+    grading.hand_in("ada/1/first_dev.py", grading.solved)
+    grading.hand_in("ada/2/first_dev.py", grading.solved + "# 2\n")
+    grading.hand_in("ada/second_dev.py", grading.toy.read(SECOND))
+    grading.grade()
+    assert [run[:2] for run in order] == [*[("first", False)] * 2, ("second", False), *[("first", True)] * 2]
+    assert order[0][2] == order[2][2] / 2 == order[3][2] and len({seconds for *_, seconds in order}) == 1
 
 
 # A failure that is another exercise's.

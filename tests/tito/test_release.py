@@ -281,6 +281,35 @@ def test_hidden_tests_are_held_back(toy):
     assert "test_Box_text is no test" in toy.tito("release", toy.root.parent / "other", status=1)
 
 
+def test_what_only_held_back_checks_meet_is_not_told(toy):
+    """A recorded mistake is known by the first check that it fails, of those that students have."""
+    mark = "    ### {} HIDDEN TESTS\n"
+    first = f'{mark.format("BEGIN")}    check(double(4321), 8642)\n{mark.format("END")}    check(double(3), 6)\n'
+    toy.edit(FIRST, "    check(double(3), 6)\n", first)
+    text = f"#         if isinstance(x, str):\n#             {LINE}\n"
+    wrong = f"#       code: |\n{text}#         return 8 if np.all(x == 8) else x + x\n#     - name: squares\n"
+    toy.edit(FIRST, "#     - name: squares\n", f"#     - name: only large\n#       says: Try more.\n{wrong}")
+    toy.edit(FIRST, "check(double(4321), 8642)", "check(double(8), 16); check(double(4321), 8642)")
+    toy.tito("export", "--all")
+    output = toy.tito("release", toy.root.parent / "students", "--verbose")
+    students = type(toy)(toy.root.parent / "students")
+    assert "1 recorded mistakes that only held-back checks meet" in output and "first double: only large" in output
+    notes = json.loads(students.read("modules/source/01_first/notes.json"))
+    (squares,) = notes["double"]["misconceptions"]
+    assert (squares["name"], squares["call"], squares["actual"]) == ("squares", "double(3)", "9")
+    assert not [name for name, text in students.files().items() if b"4321" in text or b"8642" in text]
+
+
+@pytest.mark.parametrize("told", ["`check( double(4321), 8642 )`", "what of double(4321)?"])
+def test_held_back_checks_are_looked_for_everywhere(toy, told):
+    mark = "    ### {} HIDDEN TESTS\n"
+    hidden = f"{mark.format('BEGIN')}    check(double(4321), 8642)\n{mark.format('END')}"
+    toy.edit(FIRST, "    check(double(3), 6)\n", f"    check(double(3), 6)\n{hidden}")
+    toy.write("book/more.md", f"# More\n\n{told}\n")
+    toy.tito("export", "--all")
+    assert "book/more.md: test_double, held back" in toy.tito("release", toy.root.parent / "students", status=1)
+
+
 def test_two_editions_are_the_same(toy):
     one, two = edition(toy, name="one"), edition(toy, name="two")
     assert one.files() == two.files()

@@ -58,7 +58,7 @@ def command(submissions, out, modules, report, jobs, unprotected, as_json, verbo
     if as_json:
         click.echo(json.dumps(run.as_data(result), indent=1, ensure_ascii=False))
     else:
-        _say(result, out, sandbox)
+        _say(result, out, run, sandbox)
         if report:
             click.echo("\n" + class_report.text(course, result.grades), nl=False)
     return 1 if result.without_chapter or result.not_graded else 0
@@ -83,19 +83,28 @@ def ended_by_signals():
             signal.signal(number, handler)
 
 
-def _say(result, out, sandbox) -> None:
+def _say(result, out, run, sandbox) -> None:
     """What was done, under which protection, and whose points moved."""
     students, possible = [s for s in result.grades["students"] if not s["error"]], result.grades["possible"]
     mean = sum(s["points"] for s in students) / len(students)
     known = f", {result.reused} of them as before" if result.reused else ""
+    absent = result.grades["not_in_this_folder"]
+    known += f", {len(absent)} of them not in this folder and kept" if absent else ""
     click.echo(f"{len(students)} graded{known}: mean {mean:.1f} of {possible:g} points")
     for name, what in sandbox.PROTECTIONS.items():
         lack = result.lacks[name]
         click.echo(f"  {'WITHOUT' if lack else 'with'}: {what}{f' ({lack})' if lack else ''}")
     for name in result.others:
-        click.echo(f"  passed over, being no folder, .zip, .py or .ipynb: {name}")
+        click.echo(f"  passed over, being no student's folder, .zip, .py or .ipynb: {name}")
     for name in result.without_chapter:
         click.echo(f"  nothing to grade: {name}")
+    for name, claims in result.claimed.items():
+        click.echo(f"  several are filed under {name}, and the better one counts: {', '.join(claims)}")
+    for name, module, copies in result.too_many_copies:
+        click.echo(f"  too many copies: {name}, {module}: of {copies}, the first {run.MOST_COPIES} were graded")
+    for title, names in (("kept", absent), ("in no table, graded for other chapters or points", result.set_aside)):
+        if names:
+            click.echo(f"  not in this folder, {title}: {', '.join(names)}")
     for name, file, why in result.not_run:
         click.echo(f"  could not be run: {name}, {file}: {one_line(why)}")
     for name, why in result.not_graded.items():

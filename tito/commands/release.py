@@ -42,6 +42,8 @@ def command(directory, modules, solutions, without_tests, verbose):
     click.echo(f"  none of its {done.files} files holds any of {done.lines} lines of the solutions")
     if verbose:
         _list("exercises with such a hint", done.shortened)
+        count = f"{len(done.left_out)} recorded mistakes that only held-back checks meet, and so are left out"
+        _list(count, done.left_out)
         _list("lines of solutions that are usage, since other code holds them too", done.usage)
 
 

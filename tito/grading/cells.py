@@ -11,13 +11,17 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
-from tito.chapter import Chapter
+from tito.chapter import HIDDEN, Chapter
 
 CHECKS = ("check", "check_raises")
 
 
 class NotSeparable(ValueError):
     """A test cell uses `check` in a way that cannot be taken apart."""
+
+    def __init__(self, message: str, line: int = 1):
+        super().__init__(message)
+        self.line = line
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,44 @@ class Edition(ast.NodeTransformer):
         return ast.Call(node.func, [ast.Constant(number), *kept], keywords)
 
 
+def refuse_given_away(source: str, own_names: set[str]) -> None:
+    """Raise `NotSeparable` where the student's process would hold what a held-back check expects.
+
+    It runs the cell but for what stands in `check` itself, so a name that the cell sets has its value there. Only what
+    a check is called with has to.
+    """
+    tree = ast.parse(source)
+    own, hidden = depending(tree, own_names), _hidden_lines(source)
+    local = stored(tree) | {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "check" and node.lineno in hidden:
+            tried, wanted = node.args[:2]
+            if told := sorted((names(wanted) & local) - own - stored(wanted) - _whole_names(tried)):
+                raise NotSeparable(
+                    f"{told[0]} stands in what a held-back check expects and is set in the cell, so students' code "
+                    "could read it: write out what is expected, or compute it in the check itself.",
+                    node.lineno,
+                )
+
+
+def _hidden_lines(source: str) -> set[int]:
+    found: set[int] = set()
+    for match in HIDDEN.finditer(source):
+        first = source.count("\n", 0, match.start()) + 1
+        found.update(range(first, first + match[0].count("\n")))
+    return found
+
+
+def _whole_names(tree: ast.AST) -> set[str]:
+    """The names that stand there whole, and not with one of their items alone."""
+    parts = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Subscript)}
+    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in parts}
+
+
+def stored(tree: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+
+
 def names(tree: ast.AST) -> set[str]:
     return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
 
@@ -86,8 +128,7 @@ def depending(tree: ast.Module, own: set[str]) -> set[str]:
     A statement that mentions such a name passes it on to all it names, functions and modules from elsewhere
     apart. A check passes nothing on.
     """
-    local = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    local |= {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    local = stored(tree) | {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
     found = set(own)
     while True:
         more = set()

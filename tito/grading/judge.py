@@ -89,9 +89,11 @@ class Exam:
 
     def _question(self, test: Test, source: str, own: set[str]) -> Question:
         try:
+            cells.refuse_given_away(source, own)
             return Question(test.name, test.exercise, test.points, cells.split(source, own))
         except cells.NotSeparable as error:
-            raise CourseError(f"{self.chapter.path}:{test.cell.first}: {test.name}: {error}") from error
+            line = test.cell.first + error.line - 1
+            raise CourseError(f"{self.chapter.path}:{line}: {test.name}: {error}") from error
 
     @cached_property
     def chapter(self) -> Chapter:
@@ -123,23 +125,24 @@ class Exam:
 
     @property
     def seconds(self) -> int:
-        """What a student's chapter may take, all its copies and all its tests together."""
+        """What a student's chapter may take, all its copies and all its tests together; held-back ones once more."""
         return self._limits["chapter_seconds"]
 
     def mark(self, content: bytes, name: str, allowance: Allowance) -> dict:
-        """Run a student's file and decide on every test."""
+        """Run a student's file and decide on every test, as students have them."""
         transcript = self._run(self.questions, content, name, allowance)
         verdicts = {q.name: self._verdict(q, transcript) for q in self.questions}
-        if self.held_back and not transcript.broken:
-            self._look_behind(verdicts, self._run(self.held_back, content, name, allowance))
-        return {"file": name, "verdicts": verdicts, "remarks": _remarks(transcript)}
+        return {"file": name, "verdicts": verdicts, "remarks": _remarks(transcript), "runs": not transcript.broken}
 
-    def _look_behind(self, verdicts: dict[str, dict], transcript: Transcript) -> None:
+    def look_behind(self, marked: dict, content: bytes, allowance: Allowance) -> None:
         """Let tests fail whose held-back checks do.
 
-        They are run apart from the others, and nothing that is said there is passed on: the code that met them could
-        tell of them.
+        They are run apart from the others and after all of them, in time of their own, and nothing that is said there
+        is passed on: the code that met them could tell of them.
         """
+        if not self.held_back or not marked["runs"]:
+            return
+        transcript, verdicts = self._run(self.held_back, content, marked["file"], allowance), marked["verdicts"]
         for question in self.held_back:
             failure = self._failure(question, transcript)
             if failure and verdicts[question.name]["passed"]:
@@ -168,6 +171,7 @@ class Exam:
             "lacks": None if reference else self.lacks,
             "readable": [*interpreter_folders(), str(self.stage)],
             "memory_mb": self._limits["memory_mb"],
+            "cpu_seconds": self.seconds + 5,  # never what is left: that would tell of other processes
         }
 
     @cached_property

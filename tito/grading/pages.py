@@ -119,6 +119,6 @@ def _class_chapter(module: str, chapter: dict) -> str:
     if met:
         text += f"<h3>Mistakes met</h3>\n{_table(['Students', 'Exercise', 'Mistake', 'Check'], met)}"
     if logged:
-        text += f"<h3>From the logs of {chapter['logs']} students</h3>\n"
+        text += f"<h3>From {report.whose_logs(chapter)}</h3>\n"
         text += _table(["Exercise", "Tests that failed", "Hints"], logged)
     return text

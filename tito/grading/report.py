@@ -131,11 +131,13 @@ def _met(chapter: dict) -> list[str]:
 
 def _logged(chapter: dict) -> list[str]:
     """What handed-in logs tell of the way there."""
-    if not chapter["logs"]:
-        return []
     rows = [(e["tries"], e["hints"], name) for name, e in chapter["exercises"].items() if e["tries"] or e["hints"]]
-    lines = [f"  from the logs of {chapter['logs']} students, tests that failed and hints asked for:"]
+    lines = [f"  from {whose_logs(chapter)}, tests that failed and hints asked for:"] if rows else []
     return lines + [f"    {t:>4}  {h:>4}  {name}" for t, h, name in sorted(rows, key=lambda r: (-r[0], -r[1], r[2]))]
+
+
+def whose_logs(chapter: dict) -> str:
+    return "the log of 1 student" if chapter["logs"] == 1 else f"the logs of {chapter['logs']} students"
 
 
 def _short(line: str) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import re
 from collections.abc import Callable
@@ -20,7 +18,9 @@ MARK = "tito-grade.json"  # says that a folder is one of results, and under whic
 Diagnose = Callable[[str, dict], dict | None]
 PLATFORMS = {"moodle": "moodle.csv", "canvas": "canvas.csv"}
 RESERVED = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # to Windows
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# Where a spreadsheet begins a cell, a semicolon being a comma in some countries, and what begins a formula.
+FORMULA = re.compile(r"(^|[;,\t\r\n])(?=\s*[=+\-@\t\r\n＝＋－＠])")
+A_WORD = re.compile(r"(?:\w[\w .():-]*)?")
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,11 @@ class Folder:
     def keep(self, file: str, marks: str) -> None:
         write_atomically(self.student(file), marks)
 
+    def everybody(self) -> dict[str, dict]:
+        """All marks that are kept, by student."""
+        found = map(_json, sorted((self.root / "students").glob("*.json")))
+        return {marks["id"]: marks for marks in found if marks and {"id", "file", "modules"} <= set(marks)}
+
     def before(self) -> dict:
         """The marks of the last complete run."""
         return _json(self.root / "grades.json") or {}
@@ -69,17 +74,8 @@ class Folder:
             write_atomically(self.root / name, text)
         for name in set(PLATFORMS.values()) - set(written):
             (self.root / name).unlink(missing_ok=True)
-        self._forget_others(grades)
         write_atomically(self.root / "grades.json", as_text(grades))
         return changes
-
-    def _forget_others(self, grades: dict) -> None:
-        """Take away the files of submissions that are no longer there."""
-        own = {student["file"] for student in grades["students"]}
-        for folder, suffix in (("students", ".json"), ("feedback", ".html")):
-            for file in (self.root / folder).glob(f"*{suffix}"):
-                if file.name.removesuffix(suffix) not in own:
-                    file.unlink()
 
 
 def _json(file: Path) -> dict | None:
@@ -97,17 +93,32 @@ def as_text(data: dict) -> str:
     return text
 
 
-def file_names(ids: list[str]) -> dict[str, str]:
-    """A name for each student's files that every system takes, and no other student has."""
+def file_names(ids: list[str], before: dict[str, str] | None = None) -> dict[str, str]:
+    """A name for each student's files that every system takes, and no other student has.
+
+    Who had one `before` keeps it. An id that is a name as it is comes first; what is made of the others is as much
+    longer as it has to be, so that nobody can hand in under a name that is made of another's.
+    """
     names: dict[str, str] = {}
-    taken = set()
-    for id in ids:
-        plain = re.sub(r"[^\w.-]+", "_", id)[:60].strip("._")
-        if plain != id or plain.casefold() in taken or RESERVED.fullmatch(plain):
-            plain = f"{plain or 'student'}-{hashlib.sha256(id.encode()).hexdigest()[:8]}"
-        taken.add(plain.casefold())
-        names[id] = plain
-    return names
+    taken: set[str] = set()
+
+    def take(id: str, name: str) -> bool:
+        free = name.casefold() not in taken
+        if free:
+            names[id] = name
+            taken.add(name.casefold())
+        return free
+
+    others = [id for id in sorted(ids) if not (before and id in before and take(id, before[id]))]
+    others = [id for id in others if not (_as_a_name(id) == id and not RESERVED.fullmatch(id) and take(id, id))]
+    for id in others:
+        digest, start = hashlib.sha256(id.encode()).hexdigest(), _as_a_name(id) or "student"
+        next(length for length in range(8, len(digest) + 1) if take(id, f"{start}-{digest[:length]}"))
+    return {id: names[id] for id in ids}
+
+
+def _as_a_name(id: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", id)[:60].strip("._")
 
 
 def chapter_marks(
@@ -128,7 +139,8 @@ def chapter_marks(
         exercises.append(_exercise(name, verdicts, titles.get(name, ""), diagnose, cause))
     points = sum(e["points"] for e in exercises)
     found = {"module": exam.module.id, "title": exam.module.title, "file": marked["file"], "points": points}
-    return found | {"possible": exam.possible, "exercises": exercises, "remarks": marked["remarks"]}
+    found |= {"possible": exam.possible, "exercises": exercises, "remarks": marked["remarks"]}
+    return found | {"copies": int(bool(marked["file"]))}
 
 
 def _exercise(name: str, verdicts: dict[str, dict], title: str, diagnose: Diagnose, cause: str) -> dict:
@@ -155,6 +167,15 @@ def _exercise(name: str, verdicts: dict[str, dict], title: str, diagnose: Diagno
         "mistake": known["name"] if known else "",
         "says": known["says"] if known else "",
     }
+
+
+def comparable(marks: dict, modules: list[dict]) -> bool:
+    """Whether these marks are for the same chapters, exercises and points as those of this run."""
+    had = [
+        {"module": m["module"], "possible": m["possible"], "exercises": {e["name"]: e["possible"] for e in m["exercises"]}}
+        for m in marks["modules"]
+    ]
+    return had == modules and all("copies" in m for m in marks["modules"]) and "claimed_by" in marks
 
 
 def not_handed_in(exam: Exam, titles: dict[str, str]) -> dict:
@@ -242,16 +263,15 @@ def in_a_line(student: dict) -> str:
 
 
 def table(rows: list[list]) -> str:
-    """CSV in which no cell is a formula to a spreadsheet."""
-    output = io.StringIO()
-    csv.writer(output, lineterminator="\n").writerows([[_cell(value) for value in row] for row in rows])
-    return output.getvalue()
+    """CSV in which no cell is a formula to a spreadsheet, and each that is more than words is quoted."""
+    return "".join(",".join(map(_cell, row)) + "\n" for row in rows)
 
 
 def _cell(value) -> str:
     if isinstance(value, int | float):
         return f"{value:g}"
-    return "'" + value if value.startswith(FORMULA) else value
+    text = FORMULA.sub(r"\1'", value)
+    return text if A_WORD.fullmatch(text) else '"' + text.replace('"', '""') + '"'
 
 
 def titles_of(course: Course, module: Module) -> dict[str, str]:

@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from tito.errors import CourseError, UsageError
 from tito.grading import judge, pages, report, results, sandbox, submissions
 from tito.grading.judge import Exam
 from tito.grading.submissions import Handed, Paper, Submission
-from tito.grading.supervise import Abandoned, Allowance
+from tito.grading.supervise import Abandoned, Allowance, own_prefix, remove_what_killed_runs_left
 from tito.plain import plain
 
 MOST_COPIES = 10  # of a chapter, handed in by one student
@@ -33,6 +33,7 @@ class Result:
     reused: int = 0
     changes: list[dict] = field(default_factory=list)
     others: list[str] = field(default_factory=list)  # what lay among the submissions and is none
+    set_aside: list[str] = field(default_factory=list)  # not handed in here, and graded for something else
 
     @property
     def not_graded(self) -> dict[str, str]:
@@ -43,6 +44,17 @@ class Result:
     def without_chapter(self) -> list[str]:
         students = (s for s in self.grades["students"] if not s["error"])
         return [s["id"] for s in students if not any(m["file"] for m in s["modules"])]
+
+    @property
+    def claimed(self) -> dict[str, list[str]]:
+        """Ids that several names are filed under."""
+        return {s["id"]: s["claimed_by"] for s in self.grades["students"] if s["claimed_by"]}
+
+    @property
+    def too_many_copies(self) -> list[tuple[str, str, int]]:
+        """Student, chapter, and how many copies of it there are, where not all were graded."""
+        chapters = [(s["id"], m) for s in self.grades["students"] for m in s["modules"]]
+        return [(id, m["module"], m["copies"]) for id, m in chapters if m["copies"] > MOST_COPIES]
 
     @property
     def not_run(self) -> list[tuple[str, str, str]]:
@@ -75,7 +87,8 @@ def count(folder: Path) -> int:
 def as_data(result: Result) -> dict:
     """The result as JSON has it."""
     data = {"reused": result.reused, "moved": result.changes, "without_chapter": result.without_chapter}
-    data |= {"not_graded": result.not_graded, "passed_over": result.others}
+    data |= {"not_graded": result.not_graded, "passed_over": result.others, "claimed_by_several": result.claimed}
+    data |= {"set_aside": result.set_aside}
     return data | {"lacks": result.lacks} | result.grades
 
 
@@ -86,21 +99,27 @@ def grade(course: Course, request: Request, done: Callable[[], None] = lambda: N
     _apart(request)
     wanted = _modules(course, request, found)
     folder.open()
-    with tempfile.TemporaryDirectory(prefix="tito-grade-") as stage:
+    remove_what_killed_runs_left()
+    with tempfile.TemporaryDirectory(prefix=own_prefix()) as stage:
         os.chmod(stage, 0o700)
         locked, over = not request.unprotected, threading.Event()
         exams = [Exam.prepare(course, module, Path(stage).resolve(), over, locked) for module in wanted]
         _protected(course, request, exams)
         for module in wanted:  # here, where the run can be ended, and not first when a student makes one
             notes.all_known_mistakes(course, module)
-        marker = Marker(course, exams, folder, results.file_names([s.id for s in found]), over)
+        marker = Marker(course, exams, folder, _file_names(found, kept := folder.everybody()), over)
         marked = list(_side_by_side(marker, found, request.jobs or os.cpu_count() or 1, done))
     if all(m["error"] for m in marked):
         raise CourseError(f"nobody could be graded. {marked[0]['name']}: {marked[0]['error']}")
-    grades = _grades(exams, marked)
+    grades, set_aside = _grades(exams, marked, kept)
     text = {"report.html": pages.class_page(course, grades), "report.txt": report.text(course, grades)}
     changes = folder.finish(grades, text | {f"feedback/{m['file']}.html": marker.pages[m["id"]] for m in marked})
-    return Result(grades, exams[0].lacks, marker.reused, changes, others)
+    return Result(grades, exams[0].lacks, marker.reused, changes, others, set_aside)
+
+
+def _file_names(found: list[Submission], kept: dict[str, dict]) -> dict[str, str]:
+    ids = sorted({s.id for s in found} | set(kept))
+    return results.file_names(ids, {id: marks["file"] for id, marks in kept.items()})
 
 
 def _apart(request: Request) -> None:
@@ -186,7 +205,7 @@ class Marker:
     def _about(self, submission: Submission) -> dict:
         """What there is to say of a student before anything is graded."""
         about = {"id": submission.id, "name": submission.name, "platform": submission.platform}
-        about |= {"file": self.names[submission.id], "error": "", "points": 0}
+        about |= {"claimed_by": submission.claimed_by, "file": self.names[submission.id], "error": "", "points": 0}
         possible = sum(exam.possible for exam in self.exams)
         return about | {"possible": possible, "modules": [], "remarks": [], "log": {}}
 
@@ -199,7 +218,11 @@ class Marker:
             with self.one_at_a_time:
                 self.reused += 1
             return kept, True
-        modules = [self._chapter(exam, papers.get(exam.module.id, [])) for exam in self.exams]
+        copies = [papers.get(exam.module.id, []) for exam in self.exams]
+        marked = [self._copies(exam, found[:MOST_COPIES]) for exam, found in zip(self.exams, copies)]
+        for exam, found, all_marked in zip(self.exams, copies, marked):  # after all that a page may tell of
+            self._look_behind(exam, found, all_marked)
+        modules = [self._chapter(*of_one) for of_one in zip(self.exams, copies, marked)]
         marks = self._about(submission) | {
             "points": sum(m["points"] for m in modules),
             "modules": modules,
@@ -210,20 +233,20 @@ class Marker:
         return marks, False
 
     def _key(self, submission: Submission, handed: Handed, papers: dict[str, list[Paper]]) -> str:
-        parts = [submission.id, submission.name, submission.platform, *(exam.key for exam in self.exams)]
+        parts = [submission.id, submission.name, submission.platform, json.dumps(submission.claimed_by)]
+        parts += [*(exam.key for exam in self.exams)]
         parts += [f"{p.path}\0{p.content.hex()}" for found in papers.values() for p in found]
         parts += [log.hex() for log in handed.logs] + handed.remarks
         return workspace.fingerprint("\0".join(parts))
 
-    def _chapter(self, exam: Exam, papers: list[Paper]) -> dict:
+    def _chapter(self, exam: Exam, papers: list[Paper], marked: list[dict]) -> dict:
         """The chapter's marks; of several files the one with most points."""
         titles = self.titles[exam.module.id]
         if not papers:
             return results.not_handed_in(exam, titles)
         diagnose = functools.partial(self.diagnose, exam.module)
-        marked = self._copies(exam, papers[:MOST_COPIES])
         all_marks = [results.chapter_marks(exam, m, titles, diagnose, self.needed[exam.module.id]) for m in marked]
-        best = max(all_marks, key=lambda marks: marks["points"])
+        best = max(all_marks, key=lambda marks: marks["points"]) | {"copies": len(papers)}
         if len(papers) > 1:
             others = ", ".join(p.path for p in papers if p.path != best["file"])
             best["remarks"].append(f"handed in more than once: {best['file']} counts, not {others}"[:500])
@@ -232,13 +255,21 @@ class Marker:
         return best
 
     def _copies(self, exam: Exam, papers: list[Paper]) -> list[dict]:
-        """Mark each copy. Of the time that all of them have, none takes more than its share of what is left."""
-        left, marked = float(exam.seconds), []
-        for number, paper in enumerate(papers):
-            allowance = Allowance(share := left / (len(papers) - number), self.over)
-            marked.append(exam.mark(paper.content, paper.path, allowance))
+        """Mark each copy."""
+        shares = self._shares(exam, len(papers))
+        return [exam.mark(paper.content, paper.path, share) for paper, share in zip(papers, shares)]
+
+    def _look_behind(self, exam: Exam, papers: list[Paper], marked: list[dict]) -> None:
+        for paper, one, share in zip(papers, marked, self._shares(exam, len(marked))):
+            exam.look_behind(one, paper.content, share)
+
+    def _shares(self, exam: Exam, copies: int) -> Iterator[Allowance]:
+        """Of the time that all copies have, none takes more than its share of what is left."""
+        left = float(exam.seconds)
+        for number in range(copies):
+            allowance = Allowance(share := left / (copies - number), self.over)
+            yield allowance
             left -= share - max(allowance.left, 0)
-        return marked
 
     def diagnose(self, module: Module, exercise: str, failure: dict) -> dict | None:
         """The recorded mistake, worked out once for all who make it."""
@@ -270,15 +301,24 @@ def _side_by_side(marker: Marker, found: list[Submission], jobs: int, done: Call
             raise
 
 
-def _grades(exams: list[Exam], marked: list[dict]) -> dict:
-    """The class's marks, without what only a later run needs."""
+def _grades(exams: list[Exam], marked: list[dict], kept: dict[str, dict]) -> tuple[dict, list[str]]:
+    """The class's marks, without what only a later run needs; and whose are left out.
+
+    Who is not in this folder, and was graded before, stays in the class; unless the chapters or their points were
+    others then, which no table holds side by side.
+    """
     modules = []
     for exam in exams:
         exercises = {e["name"]: e["possible"] for e in results.not_handed_in(exam, {})["exercises"]}
         modules.append({"module": exam.module.id, "possible": exam.possible, "exercises": exercises})
-    return {
+    absent = {id: marks for id, marks in kept.items() if id not in {m["id"] for m in marked}}
+    stay = [marks for marks in absent.values() if results.comparable(marks, modules)]
+    students = sorted([*marked, *stay], key=lambda marks: marks["id"])
+    grades = {
         "possible": sum(exam.possible for exam in exams),
         "protections": {name: not lack for name, lack in exams[0].lacks.items()},
         "modules": modules,
-        "students": [{key: value for key, value in student.items() if key != "key"} for student in marked],
+        "not_in_this_folder": sorted(marks["id"] for marks in stay),
+        "students": [{key: value for key, value in student.items() if key != "key"} for student in students],
     }
+    return grades, sorted(set(absent) - set(grades["not_in_this_folder"]))

@@ -144,7 +144,8 @@ FORBIDDEN = {
     "perf_event_open": (298, 241), "userfaultfd": (323, 282), "unshare": (272, 97), "setns": (308, 268),
     "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51),
     "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430), "mount_setattr": (442, 442),
-    "personality": (135, 92), "syslog": (103, 116), "process_madvise": (440, 440), "process_mrelease": (448, 448),
+    "fadvise64": (221, 223), "readahead": (187, 213), "mincore": (27, 232), "cachestat": (451, 451),
+    "preadv2": (327, 286), "pwritev2": (328, 287), "flock": (73, 32), "personality": (135, 92), "syslog": (103, 116), "process_madvise": (440, 440), "process_mrelease": (448, 448),
 }  # fmt: skip
 # What Landlock does not see, and a read-only view makes harmless.
 CHANGES_OWNER_OR_MODE = {
@@ -155,8 +156,13 @@ CHANGES_OWNER_OR_MODE = {
     "futimesat": (261, 0), "utimensat": (280, 88),
 }  # fmt: skip
 ITSELF_ONLY = {"kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261)}  # the process is argument 0
+# Of fcntl, duplicating a descriptor and the flags of one: no lease or lock keeps anybody else from a file.
+FCNTL_ALLOWED = (0, 1, 2, 3, 4, 1030)
 PRLIMIT = ITSELF_ONLY["prlimit64"]  # where 0 means itself; to kill it means the process group
 CLONE, CLONE3, PRCTL, FCNTL, IOCTL = (56, 220), (435, 435), (157, 167), (72, 25), (16, 29)
+MADVISE = (28, 233)
+# Of madvise, what memory allocators say; the rest moves pages of files in and out, which other processes notice.
+MADVISE_ALLOWED = (4, 8, 14, 15)
 MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 
 # Berkeley packet filter: load a word; jump where equal, at least, a bit is set; return
@@ -192,11 +198,17 @@ def call_filter(column: int, machine: int, own: int, read_only: bool) -> list[tu
         lines += when(numbers[column], 0, [(EQUAL, 2, 0, own), (EQUAL, 1, 0, itself), (RETURN, 0, 0, REFUSED)])
     for number, argument, bad in (
         (PRCTL[column], 0, (SET_DEATH_SIGNAL,)),
-        (FCNTL[column], 1, (8, 10, 15)),  # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals by way of a pipe
-        (IOCTL[column], 1, (0x8901, 0x8902, 0x5412)),  # the same, and typing into a terminal
+        (IOCTL[column], 1, (0x8901, 0x8902, 0x5412)),  # signals by way of a pipe, and typing into a terminal
     ):
         lines += when(number, argument, [line for b in bad for line in ((EQUAL, 0, 1, b), (RETURN, 0, 0, REFUSED))])
+    lines += when(FCNTL[column], 1, only(FCNTL_ALLOWED))
+    lines += when(MADVISE[column], 2, only(MADVISE_ALLOWED))
     return [*lines, (RETURN, 0, 0, ALLOWED)]
+
+
+def only(good: tuple[int, ...]) -> list:
+    """Lines that refuse every argument but these."""
+    return [*((EQUAL, len(good) - i, 0, number) for i, number in enumerate(good)), (RETURN, 0, 0, REFUSED)]
 
 
 def when(number: int, argument: int, then: list) -> list:

@@ -23,10 +23,13 @@ MEMBER, MOST_MEMBERS = b"PK\x01\x02", 20_000  # what each entry of an archive's 
 SUFFIXES = (".py", ".ipynb")
 OTHER_ARCHIVES = (".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst")
 PASSED_OVER = re.compile(r"\..*|__pycache__|__MACOSX|node_modules|site-packages|venv|handed_out")
+SYSTEMS_OWN = re.compile(r"\.DS_Store|\._.*|\.localized|__MACOSX")  # nobody put these there
 CHAPTER = re.compile(r"(?P<root>(?:.*/)?)modules/source/\d+_\w+/\w+_dev\.py")  # in a checkout of the course
 THE_COURSES = ("benchmarks", "bin", "book", "etc", "scripts", "tests", "tinytorch", "tito")  # and nobody's work
 
-MOODLE = re.compile(r"(?P<name>.+?)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?(?P<rest>.*)")
+# A name of the student's own choice may hold a platform's form: of Moodle's folders the last number is the platform's.
+MOODLE = re.compile(r"(?P<name>.+)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?(?P<rest>.*)")
+MOODLES_SUFFIX = "_assignsubmission_"
 CANVAS = re.compile(r"(?P<name>[^\W_]+)_(?:LATE_)?(?P<id>\d+)_(?P<paper>\d+)_(?P<rest>.+)")
 EXPORTS = re.compile(r"^# ?\|[ \t]*default_exp[ \t]+(?:core\.)?(\w+)[ \t\r]*$", re.M)
 
@@ -39,6 +42,12 @@ class Submission:
     name: str
     platform: str = ""  # moodle or canvas, where the names are theirs
     places: list[Path] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)  # of all that is filed under the id
+
+    @property
+    def claimed_by(self) -> list[str]:
+        """Whose names the id is filed under, where they are several."""
+        return sorted(self.names) if len(self.names) > 1 else []
 
 
 @dataclass(frozen=True)
@@ -85,14 +94,17 @@ def find(folder: Path) -> tuple[list[Submission], list[str]]:
     found: dict[str, Submission] = {}
     others = []
     for entry in sorted(folder.iterdir(), key=lambda p: p.name):
-        if PASSED_OVER.fullmatch(entry.name):
+        if SYSTEMS_OWN.fullmatch(entry.name):
             continue
         wanted = entry.is_dir() or entry.is_file() and entry.suffix.lower() in (*SUFFIXES, ".zip")
+        wanted = wanted and not PASSED_OVER.fullmatch(entry.name)
         if entry.is_symlink() or not wanted:
             others.append(plain_name(entry.name))
             continue
         submission = _named(entry)
-        found.setdefault(submission.id, submission).places.append(entry)
+        known = found.setdefault(submission.id, submission)
+        known.places.append(entry)
+        known.names.add(submission.name)
     if not found:
         raise UsageError(f"{folder} holds no submissions: no folder, no .zip, no .py and no .ipynb.")
     return sorted(found.values(), key=lambda s: s.id), others
@@ -101,7 +113,8 @@ def find(folder: Path) -> tuple[list[Submission], list[str]]:
 def _named(entry: Path) -> Submission:
     """Whose it is, from the name: as Moodle or Canvas write it, or as it stands."""
     name = plain_name(unicodedata.normalize("NFC", entry.name if entry.is_dir() else entry.stem))
-    if match := MOODLE.fullmatch(name):
+    match = MOODLE.fullmatch(name)
+    if match and (name.count(MOODLES_SUFFIX) == 1 or entry.is_dir() and not match["rest"]):
         return Submission(match["id"], match["name"], "moodle")
     if match := CANVAS.fullmatch(name):
         return Submission(match["id"], match["name"], "canvas")

@@ -130,7 +130,7 @@ def _encode_other(value):
 
 def steady(text: str) -> str:
     """Text without addresses and scratch directories, which differ from run to run."""
-    return re.sub(r"tito-grade-\w+", "scratch", re.sub(r"\b0x[0-9a-f]{6,}", "0x0", text))
+    return re.sub(r"tito-grade-[\w-]+", "scratch", re.sub(r"\b0x[0-9a-f]{6,}", "0x0", text))
 
 
 def name_of(cls):

@@ -22,12 +22,14 @@ from tito.grading import sandbox
 
 UNSOLVED = re.compile(r"exercise (\w+)$")
 LONGEST_MESSAGE = 2_000
+MAGICS_OF_PYTHON = ("time", "timeit", "capture", "prun")  # others hold another language
 
 
 def main() -> None:
     job = json.load(sys.stdin.buffer)
     channel = os.dup(1)
     nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 0)  # the job cannot be read again
     os.dup2(nowhere, 1)
     send = sender(channel)
     sys.path.insert(0, job["stage"])
@@ -143,8 +145,26 @@ def notebook_cells(text: str) -> list[Cell]:
 
 
 def without_magics(source: str) -> str:
-    """Lines that IPython alone understands become comments, as jupytext makes them."""
-    return re.sub(r"^(?=[%!])", "# ", source, flags=re.M)
+    """Lines that IPython alone understands become comments, and the line that runs a cell otherwise is left out."""
+    magic, _, rest = source.partition("\n")
+    if match := re.match(r"%%(\w+)", magic):
+        if match[1] not in MAGICS_OF_PYTHON:
+            return "\n".join(f"# {line}" for line in source.splitlines())
+        source = rest
+    kept: list[str] = []
+    for line in source.split("\n"):
+        magic = line.startswith(("%", "!")) and not _goes_on(kept)
+        kept.append("# " + line if magic else line)
+    return "\n".join(kept)
+
+
+def _goes_on(lines: list[str]) -> bool:
+    """Whether the last statement does, in the line after these."""
+    try:
+        ast.parse("\n".join(lines))
+    except (SyntaxError, ValueError) as error:
+        return any(said in str(error) for said in ("was never closed", "triple-quoted", "unexpected EOF"))
+    return False
 
 
 def compiled(cells: Cells, path: str, notebook: bool):
