@@ -8,12 +8,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from tests.conftest import ROOT
 from tito import jupyter
+from tito.attempts import is_work
 from tito.course import Course
 
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
@@ -80,7 +82,9 @@ def write_answer(notebook, answer):
 
 
 def kept(checkout):
-    return [text.decode() for name, text in checkout.files().items() if name.startswith(".tito/attempts")]
+    """The work that is kept: all but the course's own text, as it was before `tito start`."""
+    attempts = {Path(name): text for name, text in checkout.files().items() if name.startswith(".tito/attempts")}
+    return [text.decode() for name, text in attempts.items() if is_work(name)]
 
 
 def test_a_stale_notebook_destroys_nothing(begun, server):
