@@ -202,7 +202,8 @@ def test_late_submissions_alone_leave_the_others_their_marks(toy, solved, hand_i
     assert json.loads(toy.read("../results/grades.json"))["not_in_this_folder"] == ["ada", "bea"]
     output = grade(toy, "-m", "first,second")
     assert "not in this folder, in no table, graded for other chapters or points: ada, bea" in output
-    assert list(marks(toy)) == ["b,ea", "cem"] and before["students/bea.json"] == toy.read("../results/students/bea.json")
+    assert list(marks(toy)) == ["b,ea", "cem"]
+    assert before["students/bea.json"] == toy.read("../results/students/bea.json")
 
 
 def test_killed_it_goes_on_where_it_was(toy, solved, hand_in):

@@ -58,7 +58,8 @@ def test_tables_hold_no_formulas():
     """Wherever a spreadsheet sees a cell begin."""
     cells = {
         "x;=1+1;y": '"x;\'=1+1;y"', "＝1+1": "\"'＝1+1\"", "x;  @a": "\"x;'  @a\"", 'say "x"': '"say ""x"""',
-        "-1": "\"'-1\"", "O’Neill, Ada": '"O’Neill, Ada"', "學生 Ünïcode (2)": "學生 Ünïcode (2)", "": "", "a;＋1": "\"a;'＋1\"",
+        "-1": "\"'-1\"", "O’Neill, Ada": '"O’Neill, Ada"', "學生 Ünïcode (2)": "學生 Ünïcode (2)", "": "",
+        "a;＋1": "\"a;'＋1\"",
     }  # fmt: skip
     for value, written in cells.items():
         assert results.table([[value, 1.5]]) == f"{written},1.5\n"

@@ -194,7 +194,7 @@ def test_tito_test_says_the_same(with_triples):
     toy.tito("start", "first")
     toy.write(FIRST, with_triples.solved.replace("return x + x", "return x * 3"))
     output = toy.tito("test", "first", status=1)
-    assert "waiting   Box_doubled: needs double first" in output and "three times" not in output
+    assert "waiting   Box_doubled, test_first: needs double first" in output and "three times" not in output
     toy.write(FIRST, with_triples.solved.replace("return double(self.value)", "return self.value * 3"))
     assert "three times" in " ".join(toy.tito("test", "first", status=1).split())
 
@@ -247,10 +247,63 @@ def test_what_an_exercise_rests_on():
     assert needed.by_each(Chapter("x_dev.py", source.replace("return 1", "return (")), chapter) == {}
 
 
+def test_what_is_called_without_its_name():
+    """By operators, by calling an object, by inheritance and by a table; and a test of no exercise rests on all."""
+    source = textwrap.dedent("""
+        # %%
+        #| export
+        class Base:
+            def __call__(self, x):
+                return self.forward(x)
+
+            def __add__(self, other):
+                ### BEGIN SOLUTION plus
+                return 1
+                ### END SOLUTION
+
+            def unused(self):
+                ### BEGIN SOLUTION unused
+                return 1
+                ### END SOLUTION
+
+        class Layer(Base):
+            def forward(self, x):
+                ### BEGIN SOLUTION forward
+                return x
+                ### END SOLUTION
+
+        def row(x):
+            ### BEGIN SOLUTION row
+            return x
+            ### END SOLUTION
+
+        TABLE = {"row": row}
+
+        def last(name):
+            ### BEGIN SOLUTION last
+            layer = Layer()
+            return layer(TABLE[name](2))
+            ### END SOLUTION
+
+        def added(a, b):
+            ### BEGIN SOLUTION added
+            return Layer() + Layer()
+            ### END SOLUTION
+
+        # %% nbgrader={"grade": true, "grade_id": "test_all", "points": 0}
+        check(added(1, 2), 1)
+    """)
+    chapter = Chapter("x_dev.py", source)
+    found = needed.by_each(chapter, chapter)
+    assert found["last"] == ["forward", "row"] and found["test_all"] == ["plus", "forward", "added"]
+    assert set(found["added"]) == {"plus", "forward"} and not any("unused" in names for names in found.values())
+
+
 def test_the_real_chapters_have_exercises_that_rest_on_others(request):
     course = Course(request.config.rootpath)
     tensor = course.module("tensor").chapter
     assert needed.by_each(tensor, tensor)["lift_two"] == ["to_array", "broadcast_shape"]
     activations = course.module("activations").chapter
-    assert not any(needed.by_each(activations, activations).values())
+    found = needed.by_each(activations, activations)
+    assert not any(found[name] for name in activations.exercises) and "relu" in found["test_classes"]
     assert json.dumps(needed.by_each(tensor, tensor)["to_array"]) == "[]"

@@ -172,7 +172,11 @@ def _exercise(name: str, verdicts: dict[str, dict], title: str, diagnose: Diagno
 def comparable(marks: dict, modules: list[dict]) -> bool:
     """Whether these marks are for the same chapters, exercises and points as those of this run."""
     had = [
-        {"module": m["module"], "possible": m["possible"], "exercises": {e["name"]: e["possible"] for e in m["exercises"]}}
+        {
+            "module": m["module"],
+            "possible": m["possible"],
+            "exercises": {e["name"]: e["possible"] for e in m["exercises"]},
+        }
         for m in marks["modules"]
     ]
     return had == modules and all("copies" in m for m in marks["modules"]) and "claimed_by" in marks

@@ -145,7 +145,8 @@ FORBIDDEN = {
     "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51),
     "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430), "mount_setattr": (442, 442),
     "fadvise64": (221, 223), "readahead": (187, 213), "mincore": (27, 232), "cachestat": (451, 451),
-    "preadv2": (327, 286), "pwritev2": (328, 287), "flock": (73, 32), "personality": (135, 92), "syslog": (103, 116), "process_madvise": (440, 440), "process_mrelease": (448, 448),
+    "preadv2": (327, 286), "pwritev2": (328, 287), "flock": (73, 32),
+    "personality": (135, 92), "syslog": (103, 116), "process_madvise": (440, 440), "process_mrelease": (448, 448),
 }  # fmt: skip
 # What Landlock does not see, and a read-only view makes harmless.
 CHANGES_OWNER_OR_MODE = {
