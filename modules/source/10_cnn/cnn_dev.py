@@ -23,7 +23,7 @@
 # A picture is more than its pixels. What is worth seeing in it, an edge, a corner, the end of a stroke, is small, and
 # can be anywhere. So let a unit look at a small window only, and let the same few weights look at every window. That
 # is a *convolution*. This chapter builds it: the operation, its gradient, and what stands around it in a network. At
-# the end such a network reads the digits better than the dense one, with weights that one can look at.
+# the end such a network reads digits, with weights that one can look at, and `tito demo cnn` sets it beside a dense one.
 
 # %%
 #| default_exp core.cnn
@@ -58,8 +58,8 @@ from tinytorch.timing import seconds
 # ## What a dense layer does not know
 #
 # First the complaint, measured. One network learns the digits; another learns them with their pixels shuffled, always
-# in the same way, so that no human could read them. Then the first network is shown its test pictures again, moved by
-# one pixel to the right.
+# in the same way, so that no human could read them. Then the first network is shown its validation pictures again,
+# moved by one pixel to the right.
 
 # %%
 training, test = digits_split()

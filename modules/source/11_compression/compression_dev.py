@@ -50,6 +50,7 @@ from tinytorch.core.networks import MLP, Sequential, count_parameters, short
 from tinytorch.core.optimizers import AdamW, CosineLR
 from tinytorch.core.tensor import Tensor, as_tensor, operation, reduce_sum, wrap
 from tinytorch.core.training import Accuracy, CrossEntropyLoss, Trainer, evaluating, pyplot, train_step
+from tinytorch.threads import blas_threads
 
 # %%
 from tinytorch.core.autograd import Variable
@@ -118,8 +119,8 @@ for fraction in (0.0, 0.5, 0.8, 0.9, 0.95):
     print(f"{fraction:4.0%} of the weights are zero: validation accuracy {accuracy_of(damaged, validation):.4f}")
 
 # %% [markdown]
-# Half of the network was hardly needed, and nobody has trained it to do without. That is the observation this chapter
-# lives on. (Choices are made on the validation part. The test part of the digits waits for the table at the end.)
+# With half of its weights gone the network reads nearly as well as before, although nobody has trained it to do without
+# them. That is the observation this chapter lives on. (Choices are made on the validation part. The test part of the digits waits for the table at the end.)
 #
 # ## Pruning
 #
@@ -447,7 +448,7 @@ axes.plot(kept, before, "--", color="#d55e00", marker="o")
 axes.plot(kept, after, "-", color="#0072b2", marker="o")
 axes.annotate(" pruned", (kept[2], before[2]), color="#d55e00", va="top")
 axes.annotate(" and fine-tuned", (kept[2], after[2]), color="#0072b2", va="top")
-axes.set(xscale="log", xlabel="weights kept, %", ylabel="validation accuracy", title="Fine-tuning gives back most of what pruning took")
+axes.set(xscale="log", xlabel="weights kept, %", ylabel="validation accuracy", title="Fine-tuning gives back what pruning took, up to a point")
 axes.set_xticks(kept, [f"{k:.0f}" for k in kept], minor=False)
 axes.minorticks_off()
 figure.tight_layout()
@@ -461,14 +462,15 @@ plt.show()
 # %%
 #| export
 def seconds(call, repeat: int = 7, least: float = 0.002) -> float:
-    """The fastest of `repeat` timings of `call`, each of as many calls as take `least` seconds; in seconds a call."""
+    """The fastest of `repeat` timings of `call`, each of as many calls as take `least` seconds, products on one thread; in seconds a call."""
     number, best = 1, math.inf
-    for _ in range(repeat):
-        begun = time.perf_counter()
-        for _ in range(number):
-            call()
-        best = min(best, (time.perf_counter() - begun) / number)
-        number = max(1, int(least / max(best, 1e-9)))
+    with blas_threads(1):
+        for _ in range(repeat):
+            begun = time.perf_counter()
+            for _ in range(number):
+                call()
+            best = min(best, (time.perf_counter() - begun) / number)
+            number = max(1, int(least / max(best, 1e-9)))
     return best
 
 
@@ -969,7 +971,7 @@ test_quantize()
 # %% [markdown]
 # Weights lie about zero on both sides, so their zero point may as well be 0, which saves work later: the scale is then
 # the largest magnitude over 127. One scale may serve a whole matrix, or every unit gets one of its own. The second
-# costs four bytes a unit. It helps where units differ much in size, since a small unit would otherwise have to live on
+# keeps a number more for each unit. It helps where units differ much in size, since a small unit would otherwise have to live on
 # the few integers that a large one leaves it.
 
 # %%
@@ -1534,7 +1536,7 @@ for per_channel in (False, True):
 print(f"{'float32':34s} validation accuracy {accuracy_of(teacher, validation):.4f}")
 
 # %% [markdown]
-# Eight bits are nearly free. The scores are not the same as before, but almost all decisions are. What flowed between
+# Eight bits are nearly free: the scores are not the same as before, and the accuracy hardly moves. What flowed between
 # the layers was bytes and int32 sums; to see it, send the validation digits through and look at what each layer was
 # given.
 
@@ -1551,7 +1553,7 @@ print(f"scores differ by {difference.mean():.3f} on average; they reach from {pl
 # %% [markdown]
 # ### What it saves, and what it does not
 #
-# Memory: a quarter, for weights and for what flows. Time is another matter. On a processor with instructions for
+# Memory: a byte in the place of four, for weights and for what flows between layers. Time is another matter. On a processor with instructions for
 # products of bytes, and with a library that uses them, int8 is several times faster than float32. NumPy has no such
 # library. Its float product is made by hand, by people who know the caches of every processor; its integer product is a
 # plain loop.
@@ -1773,8 +1775,8 @@ for bits in (3, 2):
     print(f"{bits} bits, trained for them: validation accuracy {accuracy_of(integers, validation):.4f} in integers   same answers as in training {agree:.1%}")
 
 # %% [markdown]
-# What the network felt in training is what the integers do: nearly all their answers are the same. (Not all, since the
-# training rounds floats and the integers round sums, and a value halfway between two steps can fall either way.) Below
+# What the network felt in training is what the integers do: all their answers are the same, or nearly all. (The
+# training rounds floats and the integers round sums, so a value halfway between two steps can fall either way.) Below
 # eight bits, nothing is faster or smaller *here*: an int8 is the shortest integer NumPy has. Files can do better.
 #
 # ## A small network that imitates a large one
@@ -2508,6 +2510,7 @@ def compressed(teacher: Sequential, dataset, epochs: int = 10, seed: int = 0):
     ranges = calibrate(student, some)
     fit(quantization_aware(student, ranges, bits=2), dataset, **tuning)
     yield "2 bits, trained for them", quantize_model(student, ranges=ranges, bits=2)
+    small = deepcopy(small)  # the one above belongs to the caller
     masks = prune(small, 0.6)
     fit(small, dataset, masks=masks, **tuning)
     yield "half the units, 60% zeros, int8", quantize_model(small, some)
@@ -2529,7 +2532,8 @@ for title, model, data, unseen in (("dense", teacher, train, test), ("convolutio
             print(table_row(name, rows[name], rows["float32"]))
 
 # %% [markdown]
-# Some readings. Single weights save bytes and no time. Whole units save both, wherever it runs. Eight bits save most of
+# Some readings. Single weights save bytes and no time, and a network that has few of them, like the convolutions, cannot
+# spare nine in ten. Whole units save both, wherever it runs. Eight bits save most of
 # three quarters for next to nothing in accuracy; their time is NumPy's, not theirs. The techniques add up, because they
 # remove different things: the last of the common rows is smaller than any of its parts. And a small network that was
 # trained well from the start is hard to beat.

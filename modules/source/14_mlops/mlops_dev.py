@@ -72,7 +72,7 @@ from tinytorch.testing import check, check_raises
 #
 # The digits are divided three ways. The network is trained on 700 of them. The others of the training part play the
 # part of the future: what the scanner sends after training is over. The fixed test part stays what it was in every
-# chapter, and is used for decisions only.
+# chapter: no network learns from it, and metrics and decisions are taken from it.
 #
 # A scanner that is mounted askew turns its pictures. `rotated`, from the convolution chapter, does that: between pixels
 # it interpolates, as the scanner's own software would.
@@ -1598,7 +1598,7 @@ for epochs, reader in ((20, trainer), (100, longer)):
         print(f"{epochs:3d} epochs, reference {name:10s}   mean confidence {confidence(features).mean():.3f}   false alarms {np.mean(alarms):6.1%}")
 
 # %% [markdown]
-# The longer a network is trained, the surer it is of what it was trained on, and then every other window looks unusual
+# The longer a network is trained, the surer it is of what it was trained on, and then window after window looks unusual
 # beside that, drift or no drift. That is why a version brings inputs along that were held out.
 
 # %% [markdown]
@@ -2937,7 +2937,7 @@ else:
 #
 # A message is a row of fields. Each begins with a number that says which field it is and how it is stored; then comes
 # the value. Whole numbers are stored as *varints*: seven bits in each byte, the lowest seven first, and the topmost bit
-# of a byte is 1 where more bytes follow. So small numbers take one byte, and there is no largest one.
+# of a byte is 1 where more bytes follow. So small numbers take one byte, and large ones as many as they need.
 
 # %% nbgrader={"grade": false, "grade_id": "varint", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
