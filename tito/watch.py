@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from tito import screen, suite
+from tito import screen, suite, workspace
 from tito.course import Course, Module
 from tito.errors import CourseError
 from tito.hints import Ladder, climb, ladder
@@ -219,6 +219,8 @@ class Watch:
         """The chapter's tests; then, where they pass, with those of tests/name."""
         course = Course(self.course.root)
         module = Module(course.root, self.module.directory)
+        if said := workspace.unreadable(course, module):
+            raise CourseError(said)
         listener = Listener(
             slow=lambda test, seconds: self.events.put(Event("slow", (test, seconds), number)),
             gives_up=lambda: self.current != number,

@@ -56,8 +56,8 @@ def test_export_is_the_same_from_any_directory(toy):
 def test_a_chapter_that_is_no_text(toy):
     before = toy.read("tinytorch/core/second.py")
     toy.file(SECOND).write_bytes(b"\xff\xfe\x00\x01")
-    for command in (("export", "--all"), ("test", "second"), ("status",)):
-        output = toy.tito(*command, status=1)
+    for command, status in ((("export", "--all"), 1), (("test", "second"), 1), (("status",), 0)):
+        output = toy.tito(*command, status=status)
         assert f"{SECOND} is not text in UTF-8" in output and "Traceback" not in output
     assert toy.read("tinytorch/core/second.py") == before
 
@@ -213,7 +213,7 @@ def test_exports_nothing(bare_toy):
 
 def test_empty_chapter(bare_toy):
     bare_toy.write(SECOND, "")
-    assert f"{SECOND}: the chapter exports nothing" in problems(bare_toy)
+    assert f"{SECOND}: the chapter's file is empty" in problems(bare_toy)
 
 
 def test_imports_a_later_chapter(bare_toy):
