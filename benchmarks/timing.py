@@ -5,12 +5,12 @@ import subprocess
 import sys
 import time
 
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+from tito.environment import ONE_THREAD
 
 
 def one_thread() -> None:
     """Hold every library to one thread. Before NumPy is imported."""
-    for name in THREADS:
+    for name in ONE_THREAD:
         os.environ[name] = "1"
 
 

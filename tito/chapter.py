@@ -127,6 +127,11 @@ class Chapter:
     def tests(self) -> list[Test]:
         return [self._test(cell) for cell in self.cells if cell.is_test]
 
+    @property
+    def has_notes(self) -> bool:
+        """Whether it is as its author has it: what students get holds no notes cell."""
+        return any(cell.is_notes for cell in self.cells)
+
     @cached_property
     def import_cells(self) -> list[Cell]:
         """The cells, not exported, that consist of imports only."""

@@ -167,18 +167,18 @@ def _work_on(course: Course, module: Module) -> Iterator[Finding]:
         yield Finding("wrong", "work", said, _find_reference(course, module))
     if not workspace.is_started(course, module):
         return
-    known = workspace.reference_chapter(course, module).exercises
+    reference = workspace.reference_chapter(course, module)
     if lost.is_damaged(course, module):
-        what = "holds blank exercises" if known else "is damaged"
+        what = "holds blank exercises" if reference.exercises else "is damaged"
         said = f"the reference of {module.id} in .tito {what}: {lost.command(course, module)}"
         yield Finding("wrong", "work", said, _find_reference(course, module))
     elif not chapter.text.strip():
         bring_back = functools.partial(workspace.restore, course, module)
         yield Finding("wrong", "work", f"{module.dev_path} is missing or empty", bring_back)
     else:
-        for mark in marks.lost(chapter, workspace.reference_chapter(course, module)):
+        for mark in marks.lost(chapter, reference):
             yield Finding("wrong", "work", mark.sentence(module.dev_path))
-        if said := outside.told(chapter, workspace.reference_chapter(course, module)):
+        if said := outside.told(chapter, reference):
             yield Finding("note", "work", said)
 
 

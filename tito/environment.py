@@ -15,6 +15,8 @@ from pathlib import Path
 from tito.files import locked
 
 COURSE = ("course",)
+# Set to 1 before NumPy is imported, they hold the library behind its matrix product to one thread.
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 class SetupError(Exception):

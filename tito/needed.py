@@ -11,7 +11,7 @@ import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from tito.chapter import Chapter
+from tito.chapter import Chapter, Region
 from tito.names import exported_text
 
 Table = ast.Assign | ast.AnnAssign
@@ -34,21 +34,24 @@ def by_each(chapter: Chapter, reference: Chapter) -> dict[str, list[str]]:
         cells = [(test.exercise, ast.parse(test.cell.source)) for test in reference.tests]
     except (SyntaxError, ValueError):
         return {}
-    found = {}
-    for name, region in chapter.exercises.items():
+    regions, found = list(chapter.exercises.values()), {}
+    for region in regions:
         own = range(region.begin, region.end + 1)
-        tests = [cell for exercise, cell in cells if exercise == name]
-        reached = Reached(tree)
-        reached.follow([node for node in _outermost(tree) if node.lineno in own] + tests)
-        others = [r for r in chapter.exercises.values() if r.begin < region.begin and r.name != name]
-        found[name] = [r.name for r in others if any(r.begin <= line <= r.end for line in reached.lines)]
-    for test in reference.tests:
+        begun = [node for node in _outermost(tree) if node.lineno in own]
+        begun += [cell for exercise, cell in cells if exercise == region.name]
+        earlier = [r for r in regions if r.begin < region.begin and r.name != region.name]
+        found[region.name] = _reached(tree, begun, earlier)
+    for test, (_, cell) in zip(reference.tests, cells):
         if not test.exercise:  # it rests on all that it calls
-            reached = Reached(tree)
-            reached.follow([ast.parse(test.cell.source)])
-            regions = chapter.exercises.values()
-            found[test.name] = [r.name for r in regions if any(r.begin <= line <= r.end for line in reached.lines)]
+            found[test.name] = _reached(tree, [cell], regions)
     return found
+
+
+def _reached(tree: ast.Module, begun: list[ast.AST], regions: list[Region]) -> list[str]:
+    """Those exercises of whose code some is run when the code that was `begun` is."""
+    reached = Reached(tree)
+    reached.follow(begun)
+    return [r.name for r in regions if any(r.begin <= line <= r.end for line in reached.lines)]
 
 
 def _set_in(node: ast.stmt) -> list[ast.Name]:

@@ -25,7 +25,7 @@ SECONDS = 60
 def notes(course: Course, module: Module) -> dict[str, dict]:
     """Title, hints, misconceptions and blank of each exercise that has notes."""
     chapter = workspace.reference_chapter(course, module)
-    if any(cell.is_notes for cell in chapter.cells):
+    if chapter.has_notes:
         return {name: _whole(note) for name, note in chapter.notes().items()}
     file = notes_file(module)
     try:

@@ -276,7 +276,7 @@ def _text(attempt: Path) -> str:
 
 def is_own(chapter: Chapter) -> bool:
     """Whether a chapter is the course's own: solved, and with its notes, which `tito` leaves in no work."""
-    return any(cell.is_notes for cell in chapter.cells) and not unsolved(chapter)
+    return chapter.has_notes and not unsolved(chapter)
 
 
 def with_header(text: str, chapter: Chapter) -> str:
@@ -347,12 +347,11 @@ def _is_blank(region: Region, handed_out: Chapter) -> bool:
     if all(line.lstrip().startswith("#") for line in region.text.split("\n") if line.strip()):
         return True  # comments alone; told without reading the notes, which takes longer than all else here
     solved = handed_out.exercises.get(region.name)
-    has_notes = any(cell.is_notes for cell in handed_out.cells)
-    if solved is region and not has_notes:
+    if solved is region and not handed_out.has_notes:
         calls = rf"""\bunsolved\(\s*["']{region.name}["']"""  # no other text says what its blank is
         return re.search(calls, region.text) is not None
     if solved is not None and solved is not region and solved.text == region.text:
-        return not has_notes  # else the notes hold another blank
+        return not handed_out.has_notes  # else the notes hold another blank
     return region.text.split() == blank(handed_out, region, "").split()
 
 

@@ -4,7 +4,6 @@ import json
 import math
 import os
 import pickle
-import tracemalloc
 import zipfile
 from fractions import Fraction
 from typing import ClassVar
@@ -62,6 +61,7 @@ from tinytorch.core.networks import Sequential, create_mlp, dense_with, save
 from tinytorch.core.optimizers import SGD, Adam, AdamW, CosineLR, RMSProp
 from tinytorch.core.tensor import Tensor
 from tinytorch.core.training import CrossEntropyLoss, Trainer, evaluating, train_step
+from tinytorch.memory import peak_bytes
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.random((20, 6), dtype=np.float32)
@@ -399,17 +399,10 @@ def test_integers_need_a_fraction_of_the_memory():
     x = Tensor(np.random.default_rng(0).random((512, 784), dtype=np.float32))
     integers = quantize_model(model, x.data[:50])
 
-    def held(call):
-        tracemalloc.start()
-        kept = call()
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return peak, kept
-
     arrays = [a for layer in integers.layers for a in (layer.weights, layer.bias, layer.m, layer.n) if a is not None]
     weights, weights_int8 = sum(p.data.nbytes for p in model.parameters()), sum(a.nbytes for a in arrays)
     with evaluating(model):
-        flow, flow_int8 = held(lambda: model(x))[0], held(lambda: integers(x))[0]
+        flow, flow_int8 = peak_bytes(lambda: model(x)), peak_bytes(lambda: integers(x))
     assert weights_int8 + flow_int8 <= 0.3 * (weights + flow), (weights_int8, flow_int8, weights, flow)
     assert weights_int8 <= 0.26 * weights
 

@@ -180,7 +180,7 @@ def gelu(x, /):
     return u
     ### END SOLUTION
 
-# %% ../../modules/source/03_activations/activations_dev.py #L750
+# %% ../../modules/source/03_activations/activations_dev.py #L740
 def largest(x, axis):
     """The largest entry along `axis`, which stays with length 1.
 
@@ -206,7 +206,7 @@ def softmax_composed(x, axis=-1):
     e = exp(x - reduce_max(x, axis, keepdims=True))
     return e / reduce_sum(e, axis, keepdims=True)
 
-# %% ../../modules/source/03_activations/activations_dev.py #L778
+# %% ../../modules/source/03_activations/activations_dev.py #L768
 @operation
 def softmax(x, /, axis=-1):
     """exp(x) / sum(exp(x)) along `axis`: positive numbers with sum 1.
@@ -243,13 +243,13 @@ def softmax(x, /, axis=-1):
     return e
     ### END SOLUTION
 
-# %% ../../modules/source/03_activations/activations_dev.py #L913
+# %% ../../modules/source/03_activations/activations_dev.py #L903
 def log_softmax_composed(x, axis=-1):
     """What `log_softmax` equals, written with operations."""
     shifted = x - reduce_max(x, axis, keepdims=True)
     return shifted - log(reduce_sum(exp(shifted), axis, keepdims=True))
 
-# %% ../../modules/source/03_activations/activations_dev.py #L921
+# %% ../../modules/source/03_activations/activations_dev.py #L911
 @operation
 def log_softmax(x, /, axis=-1):
     """log(softmax(x)) along `axis`, also where the softmax is too small for a float.
@@ -280,7 +280,7 @@ def log_softmax(x, /, axis=-1):
     return out
     ### END SOLUTION
 
-# %% ../../modules/source/03_activations/activations_dev.py #L1010
+# %% ../../modules/source/03_activations/activations_dev.py #L1000
 class Activation:
     """A function as an object: call it on a Tensor. It has options, no parameters."""
 

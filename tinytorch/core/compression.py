@@ -37,7 +37,7 @@ from .tensor import Tensor, as_tensor, operation, reduce_sum, wrap
 from .training import Accuracy, CrossEntropyLoss, Trainer, evaluating, pyplot, train_step
 from ..threads import blas_threads
 
-# %% ../../modules/source/11_compression/compression_dev.py #L72
+# %% ../../modules/source/11_compression/compression_dev.py #L73
 def fit(model, dataset, epochs: int, learning_rate: float = 0.003, masks=(), seed: int = 0, batch_size: int = 32) -> float:
     """Train a classifier with AdamW and a cosine schedule; returns the loss of the last epoch.
 
@@ -66,7 +66,7 @@ def accuracy_of(model, dataset) -> float:
     with evaluating(model):
         return Accuracy()(model(as_tensor(dataset.features)), dataset.targets)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L135
+# %% ../../modules/source/11_compression/compression_dev.py #L136
 def checked_part(name: str, option: str, value) -> float:
     """`value` as a float, once it is seen to be a number from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
@@ -107,7 +107,7 @@ def magnitude_mask(weights: np.ndarray, sparsity: float) -> np.ndarray:
     return mask
     ### END SOLUTION
 
-# %% ../../modules/source/11_compression/compression_dev.py #L245
+# %% ../../modules/source/11_compression/compression_dev.py #L246
 def prunable(model) -> list[Parameter]:
     """The parameters of a model that have at least two axes: weights, and no biases."""
     if not isinstance(model, Module):
@@ -144,7 +144,7 @@ def sparsity_of(model) -> float:
     weights = prunable(model)
     return 1 - sum(np.count_nonzero(p.data) for p in weights) / sum(p.size for p in weights)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L301
+# %% ../../modules/source/11_compression/compression_dev.py #L302
 class MaskedOptimizer:
     """An optimizer after whose every step the pruned weights are zero again.
 
@@ -199,7 +199,7 @@ def checked_mask(optimizer, pair) -> tuple:
         raise ValueError(f"MaskedOptimizer: a parameter of shape {p.shape} has a mask of shape {mask.shape} {mask.dtype}. Expected bools of one shape.")
     return p, mask
 
-# %% ../../modules/source/11_compression/compression_dev.py #L464
+# %% ../../modules/source/11_compression/compression_dev.py #L465
 def seconds(call, repeat: int = 7, least: float = 0.002) -> float:
     """The fastest of `repeat` timings of `call`, each of as many calls as take `least` seconds, products on one thread; in seconds a call."""
     number, best = 1, math.inf
@@ -212,7 +212,7 @@ def seconds(call, repeat: int = 7, least: float = 0.002) -> float:
             number = max(1, int(least / max(best, 1e-9)))
     return best
 
-# %% ../../modules/source/11_compression/compression_dev.py #L506
+# %% ../../modules/source/11_compression/compression_dev.py #L507
 def keep_units(before: Dense, after: Dense, units) -> tuple[Dense, Dense]:
     """Two neighbouring layers with some of the units between them.
 
@@ -259,7 +259,7 @@ def checked_units(units, count: int) -> np.ndarray:
         raise ValueError(f"keep_units: units are numbered 0 to {count - 1} here, each at most once; got {units.tolist()!r:.60}.")
     return units
 
-# %% ../../modules/source/11_compression/compression_dev.py #L622
+# %% ../../modules/source/11_compression/compression_dev.py #L623
 WEIGHTED = (Dense, Conv2D)
 KNOWN = (*WEIGHTED, BatchNorm, ReLU, LeakyReLU, Sigmoid, Tanh, GELU, Dropout, MaxPool2D, Flatten)
 
@@ -359,7 +359,7 @@ def shrink(model: Sequential, keep: float) -> Sequential:
         layers[i], layers[j] = keeping(layers[i], layers[j], units)
     return Sequential(layers)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L770
+# %% ../../modules/source/11_compression/compression_dev.py #L771
 def integer_range(bits: int) -> tuple[int, int]:
     """The smallest and the largest integer of so many bits, 2 to 8, with a sign: (-128, 127) for 8."""
     if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)) or not 2 <= bits <= 8:
@@ -412,7 +412,7 @@ def checked_range(low, high) -> tuple[float, float]:
         )
     return low, high
 
-# %% ../../modules/source/11_compression/compression_dev.py #L890
+# %% ../../modules/source/11_compression/compression_dev.py #L891
 def quantize(x: np.ndarray, scale, zero_point: int = 0, bits: int = 8) -> np.ndarray:
     """Real numbers as int8: round(x / scale) + zero_point, and at the ends of the range what lies outside.
 
@@ -441,7 +441,7 @@ def dequantize(q: np.ndarray, scale, zero_point: int = 0) -> np.ndarray:
     """The real numbers that integers stand for, as float32: scale * (q - zero_point), the difference in int32."""
     return (q.astype(np.int32) - zero_point).astype(np.float32) * np.float32(scale)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L979
+# %% ../../modules/source/11_compression/compression_dev.py #L980
 def weight_scales(weights: np.ndarray, bits: int = 8, per_channel: bool = True) -> np.ndarray:
     """Scales for weights of shape (..., K), with zero point 0: shape (K,), or () for a single one.
 
@@ -455,7 +455,7 @@ def weight_scales(weights: np.ndarray, bits: int = 8, per_channel: bool = True) 
     largest = abs(weights).max(axis=axes)
     return np.where(largest > 0, largest / integer_range(bits)[1], 1).astype(np.float32)[()]
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1013
+# %% ../../modules/source/11_compression/compression_dev.py #L1014
 def checked_values(values) -> np.ndarray:
     """`values` as an array, once they are seen to be finite numbers, at least one."""
     values = np.asarray(values)
@@ -516,7 +516,7 @@ def mse_range(values: np.ndarray, bits: int = 8, factors=FACTORS) -> tuple[float
     return best
     ### END SOLUTION
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1148
+# %% ../../modules/source/11_compression/compression_dev.py #L1149
 CALIBRATIONS = {"minmax": minmax_range, "percentile": percentile_range, "mse": mse_range}
 
 
@@ -541,7 +541,7 @@ def calibrate(model: Sequential, x, method: str = "minmax") -> list[tuple[float,
             x = layer(x)
     return ranges
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1201
+# %% ../../modules/source/11_compression/compression_dev.py #L1202
 def integer_product(q: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The product of bytes (N, D) with bytes (K, D), along D, as int32 (N, K). No float takes part.
 
@@ -580,7 +580,7 @@ def integer_dense(q: np.ndarray, weights: np.ndarray, bias: np.ndarray, zero_poi
     return integer_product(q, weights) + (bias - zero_point * weights.sum(axis=1, dtype=np.int32))
     ### END SOLUTION
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1307
+# %% ../../modules/source/11_compression/compression_dev.py #L1308
 def fixed_point(real) -> tuple[np.ndarray, np.ndarray]:
     """Whole numbers m (int32, 30 to 31 bits) and n (int8) with m / 2**n close to each of the positive numbers `real`."""
     fraction, exponent = np.frexp(np.asarray(real, np.float64))  # real = fraction * 2**exponent, fraction from 1/2 to 1
@@ -601,7 +601,7 @@ def requantize(total: np.ndarray, m: np.ndarray, n: np.ndarray, zero_point: int,
     q += zero_point
     return np.clip(q, floor, 127, out=q).astype(np.int8)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1349
+# %% ../../modules/source/11_compression/compression_dev.py #L1350
 SUMS = 8192  # at a time
 
 
@@ -783,7 +783,7 @@ def integer_layer(layer, edges: list, bits: int, per_channel: bool, relu: bool) 
     scale_out, zero_out = following[0]
     return IntegerDense(weights, bias, zero_point, unit / scale_out, zero_out, max(-128, zero_out) if relu else -128)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1615
+# %% ../../modules/source/11_compression/compression_dev.py #L1603
 @operation
 def fake_quantize(x, /, scale, zero_point=0, bits=8):
     """What is left of x once it has been quantised: floats, but only those that `bits` bits can stand for.
@@ -824,7 +824,7 @@ def straight_through(g, x, scale, zero_point=0, bits=8):
 
 gradient(fake_quantize, x=straight_through)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1717
+# %% ../../modules/source/11_compression/compression_dev.py #L1705
 class QuantizationAware(Module):
     """A Dense or Conv2D that computes with what its weights and inputs will be once they are quantised.
 
@@ -874,7 +874,7 @@ def quantization_aware(model: Sequential, ranges: list, bits: int = 8, per_chann
     following = iter(checked_ranges(model, ranges))
     return Sequential([QuantizationAware(layer, *next(following), bits, per_channel) if isinstance(layer, WEIGHTED) else layer for layer in model])
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1806
+# %% ../../modules/source/11_compression/compression_dev.py #L1794
 def distillation_loss(logits, teacher_logits, targets, temperature: float = 4.0, alpha: float = 0.9) -> Tensor:
     """How far a student is from its teacher and from the labels (Hinton et al. 2015).
 
@@ -922,7 +922,7 @@ def checked_temperature(value) -> float:
         )
     return float(value)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1922
+# %% ../../modules/source/11_compression/compression_dev.py #L1910
 def distil(student, teacher, dataset, epochs: int, learning_rate: float = 0.003, temperature: float = 4.0, alpha: float = 0.9,
            seed: int = 0, batch_size: int = 32) -> float:  # fmt: skip
     """Train a student on what a teacher says; returns the mean loss of the last epoch.
@@ -950,7 +950,7 @@ def distil(student, teacher, dataset, epochs: int, learning_rate: float = 0.003,
         schedule.step()
     return float(np.mean(losses))
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1993
+# %% ../../modules/source/11_compression/compression_dev.py #L1981
 def low_rank(layer: Dense, rank: int) -> list[Dense]:
     """A layer as two thin ones whose product is the closest of that rank.
 
@@ -987,7 +987,7 @@ def rank_for_energy(singular_values: np.ndarray, energy: float) -> int:
     kept = np.cumsum(np.square(singular_values, dtype=np.float64))
     return min(int(np.searchsorted(kept, energy * kept[-1] * (1 - 1e-12))) + 1, len(kept))
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2098
+# %% ../../modules/source/11_compression/compression_dev.py #L2086
 def factorize(model: Sequential, energy: float) -> Sequential:
     """A copy of a network in which thin pairs of layers stand for those where that saves numbers."""
     layers = []
@@ -1000,7 +1000,7 @@ def factorize(model: Sequential, energy: float) -> Sequential:
             layers.append(layer)
     return Sequential(layers)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2128
+# %% ../../modules/source/11_compression/compression_dev.py #L2116
 def pack_sparse(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """An array as a bit for each entry and the entries that are not zero.
 
@@ -1033,7 +1033,7 @@ def unpack_sparse(bits: np.ndarray, values: np.ndarray, shape: tuple[int, ...]) 
     array.reshape(-1)[mask] = values
     return array
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2225
+# %% ../../modules/source/11_compression/compression_dev.py #L2213
 FORMAT = "TinyTorch compressed network, version 1"
 KINDS = {kind.__name__: kind for kind in (
     Sequential, MLP, Dense, Conv2D, BatchNorm, LayerNorm, Dropout, Dropout2D, MaxPool2D, AvgPool2D, Flatten,
@@ -1177,7 +1177,7 @@ def checked_file(function: str, path) -> Path:
         raise IsADirectoryError(f'{function}: {path} is a directory. Name a file in it, such as "{path / "small.npz"}".')
     return path
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2443
+# %% ../../modules/source/11_compression/compression_dev.py #L2431
 def measure(model, dataset) -> dict:
     """Bytes of a network's file, its accuracy, and the time of an answer.
 
@@ -1253,7 +1253,7 @@ def compressed(teacher: Sequential, dataset, epochs: int = 10, seed: int = 0):
     fit(small, dataset, masks=masks, **tuning)
     yield "half the units, 60% zeros, int8", quantize_model(small, some)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2545
+# %% ../../modules/source/11_compression/compression_dev.py #L2533
 def plot_sizes(rows: dict, ax=None):
     """Draw what share is misread against the bytes of the file; returns the axes.
 

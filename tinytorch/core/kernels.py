@@ -2,14 +2,12 @@
 
 # %% auto #0
 __all__ = ['CHUNK', 'CUBE', 'side_by_side', 'seconds', 'Prediction', 'prediction', 'spoken_number', 'Cost', 'matmul_cost',
-           'measured_peak', 'peak_bytes', 'triad', 'check_floats', 'bandwidth', 'attainable', 'plot_roofline',
-           'checked_matrices', 'matmul_rows', 'matmul_blocked', 'gelu_with_slope', 'fused_gelu', 'FusedGELU',
-           'matmul_parallel', 'compiled']
+           'measured_peak', 'triad', 'check_floats', 'bandwidth', 'attainable', 'plot_roofline', 'checked_matrices',
+           'matmul_rows', 'matmul_blocked', 'gelu_with_slope', 'fused_gelu', 'FusedGELU', 'matmul_parallel', 'compiled']
 
 # %% ../../modules/source/12_kernels/kernels_dev.py #L34
 import threading
 import time
-import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -20,6 +18,7 @@ from .autograd import gradient, unsolved  # noqa: F401 (`unsolved` stands in the
 from .layers import checked_size
 from .tensor import operation, unboxed
 from .training import pyplot
+from ..memory import peak_bytes
 from ..threads import blas_threads
 
 # %% ../../modules/source/12_kernels/kernels_dev.py #L76
@@ -170,22 +169,7 @@ def measured_peak(size: int = 512, dtype=np.float32, repeat: int = 30, clock=tim
 # %% ../../modules/source/12_kernels/kernels_dev.py #L344
 CHUNK = 2**16  # entries; 256 KB of float32, which the second cache of most processors holds
 
-
-def peak_bytes(call) -> int:
-    """The most memory that `call` had allocated at one time, beyond what was there before."""
-    running = tracemalloc.is_tracing()
-    if not running:
-        tracemalloc.start()
-    try:
-        tracemalloc.reset_peak()
-        before = tracemalloc.get_traced_memory()[0]
-        call()
-        return tracemalloc.get_traced_memory()[1] - before
-    finally:
-        if not running:
-            tracemalloc.stop()
-
-# %% ../../modules/source/12_kernels/kernels_dev.py #L364
+# %% ../../modules/source/12_kernels/kernels_dev.py #L349
 def triad(a: np.ndarray, b: np.ndarray, c: np.ndarray, scale: float, chunk: int = CHUNK) -> np.ndarray:
     """Write b + scale * c into a, chunk by chunk, without a new array.
 
@@ -237,7 +221,7 @@ def check_floats(name: str, *arrays) -> None:
         if x.dtype.kind != "f":
             raise TypeError(f"{name}: an array holds {x.dtype}. Expected floats.\n  Convert it: x.astype(np.float32).")
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L482
+# %% ../../modules/source/12_kernels/kernels_dev.py #L467
 def bandwidth(n: int, repeat: int = 5, number: int = 1, clock=time.perf_counter) -> float:
     """Bytes a second that a triad on three float32 arrays of n entries moves.
 
@@ -261,7 +245,7 @@ def bandwidth(n: int, repeat: int = 5, number: int = 1, clock=time.perf_counter)
     return moved / seconds(lambda: triad(a, b, c, 0.5), repeat, number, clock)
     ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L575
+# %% ../../modules/source/12_kernels/kernels_dev.py #L560
 def attainable(intensity, peak: float, bandwidth: float):
     """The most flops a second that a kernel can reach, by the roofline model.
 
@@ -291,7 +275,7 @@ def attainable(intensity, peak: float, bandwidth: float):
     return np.minimum(peak, bandwidth * np.asarray(intensity))
     ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L642
+# %% ../../modules/source/12_kernels/kernels_dev.py #L627
 def plot_roofline(points: dict, peak: float, bandwidth: float, ax=None):
     """Draw the roof of a machine, and kernels below it.
 
@@ -324,7 +308,7 @@ def plot_roofline(points: dict, peak: float, bandwidth: float, ax=None):
     ax.margins(y=0.1)
     return ax
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L700
+# %% ../../modules/source/12_kernels/kernels_dev.py #L685
 def checked_matrices(name: str, a, b) -> tuple[np.ndarray, np.ndarray]:
     """Two matrices of floats that can be multiplied, in one dtype."""
     a, b = np.asarray(a), np.asarray(b)
@@ -334,7 +318,7 @@ def checked_matrices(name: str, a, b) -> tuple[np.ndarray, np.ndarray]:
     dtype = np.result_type(a, b)
     return a.astype(dtype, copy=False), b.astype(dtype, copy=False)
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L712
+# %% ../../modules/source/12_kernels/kernels_dev.py #L697
 def matmul_rows(a, b) -> np.ndarray:
     """The matrix product, one row of the result a call.
 
@@ -368,7 +352,7 @@ def matmul_rows(a, b) -> np.ndarray:
     ### END SOLUTION
     return out
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L923
+# %% ../../modules/source/12_kernels/kernels_dev.py #L908
 def matmul_blocked(a, b, block: int = 128, product=matmul_rows) -> np.ndarray:
     """The matrix product, block by block.
 
@@ -409,7 +393,7 @@ def matmul_blocked(a, b, block: int = 128, product=matmul_rows) -> np.ndarray:
     ### END SOLUTION
     return out
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1146
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1131
 CUBE = 0.044715  # k in the formulas
 
 
@@ -474,18 +458,18 @@ def gelu_with_slope(x, chunk: int = CHUNK) -> tuple:
     ### END SOLUTION
     return unboxed(value.reshape(x.shape)), unboxed(slope.reshape(x.shape))
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1292
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1277
 @operation(keeps=True)
 def fused_gelu(x, /):
     """GELU whose slope is computed along with its value, and kept for backward."""
     return gelu_with_slope(floating(x))
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1300
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1285
 ### BEGIN SOLUTION fused_gelu_row
 gradient(fused_gelu, composition=gelu_composed, x=lambda g, kept: g * kept)
 ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1352
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1337
 class FusedGELU(GELU):
     """`fused_gelu` as an object. A GELU, so that `create_mlp` draws the same starting values for both."""
 
@@ -493,7 +477,7 @@ class FusedGELU(GELU):
         """GELU of x, entry by entry."""
         return fused_gelu(x)
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1460
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1445
 def matmul_parallel(a, b, threads: int = 2, product=np.matmul) -> np.ndarray:
     """The matrix product, a block of rows for each thread.
 
@@ -536,7 +520,7 @@ def matmul_parallel(a, b, threads: int = 2, product=np.matmul) -> np.ndarray:
         ### END SOLUTION
     return out
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1603
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1588
 def compiled(function):
     """`function` as machine code, made by numba at its first call for each combination of types.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from tito.demos import digits
+from tito.environment import ONE_THREAD
 
 # Chosen on four validation parts of the training digits; the test digits took part in no choice.
 CHANNELS, DROPOUT, LEARNING_RATE, WEIGHT_DECAY, EPOCHS, DEGREES = (16, 32, 64), 0.3, 0.003, 0.01, 40, 10
@@ -53,7 +54,7 @@ def command(seed, seeds, epochs, learning_rate, picture):
 def one_thread() -> None:
     """Hold the matrix products to one thread: with many small ones, threads wait for each other more than they help."""
     if "numpy" not in sys.modules:  # later it would make no difference
-        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+        for name in ONE_THREAD:
             os.environ.setdefault(name, "1")
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from tito.demos import cnn
+from tito.demos import cnn, digits
 from tito.errors import CourseError
 
-RUNS = Path(__file__).resolve().parents[2] / "runs"
 EPOCHS = {"digits": (40, 15), "fashion-mnist": (8, 3)}  # of training, and of each fine-tuning
 
 
@@ -96,13 +94,5 @@ def draw(rows: dict, file: Path | None) -> bool:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     plot_sizes(rows, figure.subplots()).set_title("What a byte is worth")
-    file = RUNS / "compression.png" if file is None else file
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(file, dpi=110)
-    except (OSError, ValueError) as error:
-        print(f"tito: the picture could not be written to {file}: {error}.", file=sys.stderr)
-        print("  Choose another place: --picture FILE", file=sys.stderr)
-        return False
-    print(f"accuracy against size: {file}")
-    return True
+    file = digits.RUNS / "compression.png" if file is None else file
+    return digits.written(figure, file, "accuracy against size")

@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tito.environment import ONE_THREAD
 from tito.grading import wire
 from tito.plain import plain
 
@@ -26,7 +27,6 @@ LARGEST_TRANSCRIPT = 32_000_000
 SPARE_MESSAGES = 5
 SLICE = 0.2  # seconds that are waited for a message at a time
 LONGEST_MESSAGE = 300  # characters of an exception's message, which could carry out what the process may read
-ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 @dataclass

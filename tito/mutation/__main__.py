@@ -20,6 +20,7 @@ import click
 
 from tito import workspace
 from tito.course import Course, Module
+from tito.environment import ONE_THREAD
 from tito.errors import CourseError, UsageError
 
 try:
@@ -224,5 +225,5 @@ def main(names, exercise, sample, seed, processes, as_json):
 
 
 if __name__ == "__main__":
-    os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}  # many small processes
+    os.environ |= {**dict.fromkeys(ONE_THREAD, "1"), "MPLBACKEND": "Agg"}  # many small processes
     main()

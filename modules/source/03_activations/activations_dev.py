@@ -36,11 +36,11 @@ from tinytorch.core.tensor import Tensor, exp, log, operation, reduce_max, reduc
 
 # %%
 import math
-import tracemalloc
 
 import matplotlib.pyplot as plt
 
 from tinytorch.core.tensor import maximum, randn
+from tinytorch.memory import peak_bytes
 from tinytorch.testing import check, check_raises
 from tinytorch.timing import seconds
 
@@ -690,19 +690,9 @@ t = np.linspace(-6, 6, 1201)
 exact = np.array([0.5 * v * (1 + math.erf(v / math.sqrt(2))) for v in t])
 print(f"largest distance between the tanh form and the exact GELU: {abs(gelu(t) - exact).max():.5f}")
 
-
-def peak_megabytes(call):
-    """Most memory that `call` held at one time, beyond what was there before."""
-    tracemalloc.start()
-    call()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak / 1e6
-
-
 big = randn((1000, 1000), rng)
 for f in (gelu_composed, gelu):
-    time_taken, peak = seconds(lambda f=f: f(big)), peak_megabytes(lambda f=f: f(big))
+    time_taken, peak = seconds(lambda f=f: f(big)), peak_bytes(lambda f=f: f(big)) / 1e6
     print(f"{f.__name__:14s} {1e3 * time_taken:6.2f} ms   {peak:5.1f} MB at its peak")
 
 # %% [markdown]

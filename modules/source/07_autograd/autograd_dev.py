@@ -54,7 +54,9 @@ from tinytorch.core.tensor import (
 # %%
 import time
 
+from tinytorch.memory import peak_bytes
 from tinytorch.testing import check, check_raises
+from tinytorch.timing import seconds
 
 # %% [markdown]
 # ## By hand first
@@ -2471,28 +2473,6 @@ def checkpoint(f, *inputs):
 PLACEHOLDER = make_node(checkpoint, (), Plan(None, None, None), None)
 
 # %%
-import tracemalloc
-
-
-def peak(run):
-    """The most memory that `run` had allocated at once, in megabytes."""
-    tracemalloc.start()
-    run()
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    return most / 1e6
-
-
-def seconds(run, repeat=3):
-    """The fastest of a few runs, in seconds."""
-    best = float("inf")
-    for _ in range(repeat):
-        start = time.perf_counter()
-        run()
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
 blocks = [[Dense(256, 256, rng=8 * i + j) for j in range(8)] for i in range(8)]
 batch = Variable(np.random.default_rng(0).standard_normal((512, 256)).astype(np.float32))
 
@@ -2521,7 +2501,8 @@ def whole(with_checkpoints):
 
 assert np.allclose(whole(False), whole(True))
 for name, with_checkpoints in (("all saved", False), ("checkpoints", True)):
-    megabytes, elapsed = peak(lambda: whole(with_checkpoints)), seconds(lambda: whole(with_checkpoints))
+    megabytes = peak_bytes(lambda: whole(with_checkpoints)) / 1e6
+    elapsed = seconds(lambda: whole(with_checkpoints), repeat=3)
     print(f"64 layers, {name:12s} peak {megabytes:6.1f} MB   {1e3 * elapsed:6.0f} ms")
 
 # %% [markdown]

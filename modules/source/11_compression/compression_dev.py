@@ -58,6 +58,7 @@ from tinytorch.core.cnn import with_channels
 from tinytorch.core.dataloader import digits_split, train_test_split
 from tinytorch.core.networks import create_mlp, dense_with, save
 from tinytorch.core.optimizers import SGD
+from tinytorch.memory import peak_bytes
 from tinytorch.testing import check, check_raises
 
 # %% [markdown]
@@ -1559,19 +1560,6 @@ print(f"scores differ by {difference.mean():.3f} on average; they reach from {pl
 # plain loop.
 
 # %%
-def peak_bytes(call) -> int:
-    """The most bytes that NumPy held at once during a call, beyond what it held before."""
-    tracemalloc.start()
-    try:
-        kept = call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-        del kept
-
-
-import tracemalloc
-
 wide = create_mlp(784, [1024, 1024], 10, rng=0)
 x = np.random.default_rng(0).random((256, 784), dtype=np.float32)
 wide_int8 = quantize_model(wide, x)

@@ -33,7 +33,6 @@
 #| export
 import threading
 import time
-import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -44,6 +43,7 @@ from tinytorch.core.autograd import gradient, unsolved  # noqa: F401 (`unsolved`
 from tinytorch.core.layers import checked_size
 from tinytorch.core.tensor import operation, unboxed
 from tinytorch.core.training import pyplot
+from tinytorch.memory import peak_bytes
 from tinytorch.threads import blas_threads
 
 # %%
@@ -342,21 +342,6 @@ print(f"float32 {peak / 1e9:6.1f} Gflops a second   float64 {measured_peak(dtype
 # %%
 #| export
 CHUNK = 2**16  # entries; 256 KB of float32, which the second cache of most processors holds
-
-
-def peak_bytes(call) -> int:
-    """The most memory that `call` had allocated at one time, beyond what was there before."""
-    running = tracemalloc.is_tracing()
-    if not running:
-        tracemalloc.start()
-    try:
-        tracemalloc.reset_peak()
-        before = tracemalloc.get_traced_memory()[0]
-        call()
-        return tracemalloc.get_traced_memory()[1] - before
-    finally:
-        if not running:
-            tracemalloc.stop()
 
 
 # %% nbgrader={"grade": false, "grade_id": "triad", "locked": false, "schema_version": 3, "solution": true, "task": false}
