@@ -39,8 +39,8 @@ def relu(x, /):
 # %% ../../modules/source/03_activations/activations_dev.py #L226
 def floating(x):
     """x in a float dtype: floats stay as they are, all else becomes float32."""
-    kind = getattr(getattr(x, "dtype", None), "kind", "")
-    return x if kind == "f" else np.asarray(x).astype(np.float32)[()]
+    dtype = getattr(x, "dtype", None)
+    return x if dtype is not None and dtype.kind == "f" else np.asarray(x).astype(np.float32)[()]
 
 # %% ../../modules/source/03_activations/activations_dev.py #L234
 @operation

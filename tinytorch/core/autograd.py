@@ -67,7 +67,7 @@ class Plan:
 
     Attributes
     ----------
-    save : callable ``(*inputs, *options, out, kept) -> saved``
+    save : callable ``(arrays, options, out, kept) -> saved``
     back : callable ``(g, saved) -> tuple``
         One gradient per input, None for those that want none.
     names : tuple of str, or None
@@ -216,8 +216,14 @@ def plan_source(operation, wanted) -> tuple[str, tuple[str, ...]]:
     pack = ", ".join(values) if len(values) != 1 else values[0]
     unpack = f"{', '.join(names)} = saved; " if names else ""
     result = calls[0] if operation.any_number else f"({', '.join(calls)},)"
-    parameters = ", ".join([*operation.inputs, *operation.options, "out", "kept=None"])
-    return f"def save({parameters}): return {pack or None}\ndef back(g, saved): {unpack}return {result}\n", names
+    used = {name.removesuffix("_shape") for name in names}
+    inputs = operation.inputs[0] if operation.any_number else ", ".join([*operation.inputs, ""])
+    take = f"{inputs} = arrays; " if used & {*operation.inputs} else ""
+    take += f"{', '.join([*operation.options, ''])} = options; " if used & {*operation.options} else ""
+    return (
+        f"def save(arrays, options, out, kept): {take}return {pack or None}\n"
+        f"def back(g, saved): {unpack}return {result}\n"
+    ), names
 
 
 def needs(rule) -> tuple[str, ...]:
@@ -230,7 +236,7 @@ def shape_source(name, operation) -> str:
     x = name.removesuffix("_shape")
     return f"tuple(x.shape for x in {x})" if operation.any_number else f"{x}.shape"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L364
+# %% ../../modules/source/07_autograd/autograd_dev.py #L370
 def gradient(operation, composition=None, broadcasts=True, **rules):
     """Register the derivative rules of an operation: one row of the table.
 
@@ -281,7 +287,7 @@ def plan_for(operation, bits: int) -> Plan:
             f"{operation.__name__} has no row in the table of derivatives, and an input requires a gradient.\n"
             f"  Add one: gradient({operation.__name__}, {operation.inputs[0]}=lambda g, ...: ...), or detach() the input."
         )
-    wanted = tuple(bool(bits >> i & 1) for i in range(len(operation.inputs)))
+    wanted = (True,) if operation.any_number else tuple(bool(bits >> i & 1) for i in range(len(operation.inputs)))
     lacking = [name for name, want in zip(operation.inputs, wanted) if want and name not in operation.rules]
     if lacking:
         raise TypeError(f"{operation.__name__} has no derivative rule for its input {lacking[0]!r}; detach() it.")
@@ -291,7 +297,7 @@ def plan_for(operation, bits: int) -> Plan:
     plan = operation.plans[bits] = Plan(scope["save"], scope["back"], saved)
     return plan
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L431
+# %% ../../modules/source/07_autograd/autograd_dev.py #L437
 def unsolved(exercise: str):
     """Raise for a row that is still to be written."""
     raise NotImplementedError(f"exercise {exercise}")
@@ -307,16 +313,16 @@ gradient(negative, x=lambda g: -g)
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L505
+# %% ../../modules/source/07_autograd/autograd_dev.py #L511
 def slopes(operation, g, *inputs):
     """Gradients of the inputs by the operation's row, for a gradient `g` of its result. For looking at rows."""
     plan = plan_for(operation, 2 ** len(inputs) - 1)
-    return plan.back(g, plan.save(*inputs, operation(*inputs)))
+    return plan.back(g, plan.save(inputs, (), operation(*inputs), None))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L544
+# %% ../../modules/source/07_autograd/autograd_dev.py #L550
 def record(operation, out, inputs, arrays, options=(), kept=None):
     """The result of an operation as a Variable with a node: what `set_recorder` is given."""
-    node = new(Node)
+    node = Node()
     node.operation, node.number = operation, next(NUMBER)
     node.shapes = node.gradient = None
     if len(inputs) == 2:
@@ -340,18 +346,14 @@ def record(operation, out, inputs, arrays, options=(), kept=None):
             else:
                 edges.append(None)
             bit += bit
-        node.edges = edges
+        wanted, node.edges = 1 if operation.any_number else wanted, edges
         if operation.broadcasts:
             node.shapes = stretched_shapes(arrays, out.shape)
-    if operation.any_number:
-        wanted, arrays = 1, (arrays,)
-    plan = node.plan = operation.plans.get(wanted) or plan_for(operation, wanted)
-    if options or len(arrays) > 2 or kept is not None:
-        node.saved = plan.save(*arrays, *options, out, kept)
-    elif len(arrays) == 2:
-        node.saved = plan.save(arrays[0], arrays[1], out)
-    else:
-        node.saved = plan.save(arrays[0], out)
+    try:
+        plan = node.plan = operation.plans[wanted]
+    except KeyError:
+        plan = node.plan = plan_for(operation, wanted)
+    node.saved = plan.save(arrays, options, out, kept)
     variable = new(Variable)
     variable.data, variable.requires_grad, variable.grad, variable._node = out, True, None, node
     return variable
@@ -368,7 +370,7 @@ def stretched_shapes(arrays, shape):
 new, ndarray = object.__new__, np.ndarray
 set_recorder(record)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L616
+# %% ../../modules/source/07_autograd/autograd_dev.py #L618
 def topological_order(root: Node) -> list[Node]:
     """All nodes that `root` came from, and itself, each after every node that used its result.
 
@@ -413,7 +415,7 @@ def freed_error(node) -> RuntimeError:
         "  Compute the forward pass again, or keep the graph: backward(retain_graph=True)."
     )
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L745
+# %% ../../modules/source/07_autograd/autograd_dev.py #L747
 def unbroadcast(g, shape: tuple[int, ...]):
     """Sum `g` over the axes along which an input of shape `shape` was broadcast.
 
@@ -440,7 +442,7 @@ def unbroadcast(g, shape: tuple[int, ...]):
     return g.sum(axis=(*range(extra), *stretched)).reshape(shape)
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L834
+# %% ../../modules/source/07_autograd/autograd_dev.py #L836
 def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
     """Carry the gradient `g` of the root's result back through the graph.
 
@@ -525,7 +527,7 @@ def needed_for(targets, order) -> set[Node]:
                 break
     return needed
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L979
+# %% ../../modules/source/07_autograd/autograd_dev.py #L981
 def backward(self, gradient=None, retain_graph=None, create_graph=False):
     """Add to the `grad` of every leaf its gradient of this Tensor.
 
@@ -634,7 +636,7 @@ def zero_grad(self):
 Tensor.backward = backward
 Tensor.zero_grad = zero_grad
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1093
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1095
 def again(node, g):
     """The gradients of a node's inputs as Variables, recorded by the rules as they compute."""
     plan, edges = node.plan, node.edges
@@ -696,7 +698,7 @@ def identity(x, /):
 
 gradient(identity, x=lambda g: g)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1209
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1211
 # fmt: off
 ### BEGIN SOLUTION elementary_rows
 gradient(exp,          x=lambda g, out: g * out)
@@ -709,7 +711,7 @@ gradient(power_number, x=lambda g, x, exponent: g * exponent * x ** (exponent - 
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1312
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1314
 def share(x, y):
     """1 where x > y, a half where they are equal, 0 elsewhere, in x's dtype. A constant of the derivative."""
     x, y = plain(x), plain(y)
@@ -748,7 +750,7 @@ gradient(clip,         x=lambda g, x, low, high: g * between(x, low, high))
 gradient(power_tensor, x=lambda g, x, y: g * power_slope(x, y), y=lambda g, x, y, out: g * out * log_or_zero(x, y))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1360
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1362
 @operation
 def put(g, /, index, shape):
     """Zeros of `shape` with g added at `index`: what indexing is undone by."""
@@ -835,7 +837,7 @@ gradient(join,         xs=lambda g, xs_shape, axis: split(g, xs_shape, axis))
 gradient(contract,     xs=lambda g, xs, subscripts: contract_pieces(g, xs, subscripts))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1455
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1457
 def mT(x):
     """The last two axes exchanged."""
     return x.mT
@@ -845,7 +847,7 @@ def mT(x):
 gradient(matrix_product, x=lambda g, y: g @ mT(y), y=lambda g, x: mT(x) @ g)
 ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1520
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1522
 def flat(x):
     """x as a matrix: all axes but the last in one."""
     return x if x.ndim == 2 else x.reshape((-1, x.shape[-1]))
@@ -884,7 +886,7 @@ gradient(layer_norm,  x=lambda g, kept, gain: layer_norm_slope(g, kept, gain),
                       composition=layer_norm_composed, broadcasts=False)
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1598
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1600
 def no_grad():
     """A context in which nothing is recorded.
 
@@ -897,7 +899,7 @@ def no_grad():
     """
     return recording(False)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1625
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1627
 def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None) -> list:
     """Gradients of `out` with respect to each of `inputs`, as a list; no `.grad` is touched.
 
@@ -958,7 +960,7 @@ def single_result(out, name: str) -> Tensor:
         raise TypeError(f"{name}: the function returned {type(out).__name__}, expected a Tensor. Is a return missing?")
     return out
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1700
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1702
 class Step:
     """One traced operation: its `operation`, `inputs`, `arrays`, `options`, `out`, `site`, and from backward `gradient`, `pieces`."""
 
@@ -1035,7 +1037,7 @@ def call_site() -> list[tuple[str, int]]:
         frame = frame.f_back
     return site
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1783
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1785
 def traced_run(f, *inputs, backward=True) -> tuple[Trace, list[Variable], Tensor]:
     """Run f, and backward from its result, on copies of the inputs."""
     copies = [Variable(x.detach() if isinstance(x, Tensor) else x) for x in inputs]
@@ -1105,7 +1107,7 @@ def explain_backward(f, *inputs) -> str:
     t, copies, out = traced_run(checked_function("explain_backward", f), *inputs)
     return "\n".join(backward_lines(t, dict(zip(input_names(f, inputs), copies)), out))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1871
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1873
 def first_nonfinite(f, *inputs) -> str | None:
     """The first operation of f, forward or backward, that made a NaN or an infinity out of finite numbers.
 
@@ -1139,7 +1141,7 @@ def describe(step, where, bad, given) -> str:
         lines.append(f"  {name}: shape {value.shape}, {span}")
     return "\n".join(lines)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1918
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1920
 def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-6) -> float:
     """Slope of f along one entry of one of its inputs.
 
@@ -1170,7 +1172,7 @@ def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-
     return float((above - below) / (2 * step))
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2008
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2010
 class GradientError(AssertionError):
     """A gradient that differs from the measured slope."""
 
@@ -1281,7 +1283,7 @@ def blame(t: Trace, rtol, h, rng) -> str:
                     )
     return "Each operation's row is right by itself: does the function leave the graph (detach, .data) or draw at random?"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2171
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2173
 def grad(f, argument: int | tuple[int, ...] = 0):
     """The function that computes the gradient of f.
 
@@ -1351,7 +1353,7 @@ def zeros_like(x) -> Tensor:
     """Zeros of x's shape and dtype: the gradient of something that does not depend on x."""
     return wrap(np.zeros_like(x.data)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2253
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2255
 def hvp(f, x, v) -> Tensor:
     """The product of the Hessian of f at x with v, without building the Hessian.
 
@@ -1385,7 +1387,7 @@ def hvp(f, x, v) -> Tensor:
         return zeros_like(x) if product is None else product
         ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2353
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2355
 def jacobian(f, x) -> Tensor:
     """All derivatives of f at x.
 
@@ -1436,7 +1438,7 @@ def rows_of_derivatives(out, x) -> Tensor:
                 rows[i] = row.data.reshape(-1)
     return wrap(rows.reshape(out.shape + x.shape)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2421
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2423
 def checkpoint(f, *inputs):
     """f(*inputs), saving only the inputs: backward runs f again.
 
@@ -1491,7 +1493,7 @@ def checkpoint(f, *inputs):
 
 PLACEHOLDER = make_node(checkpoint, (), Plan(None, None, None), None)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2517
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2519
 def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | None = None) -> float:
     """Limit the gradients of `variables`, in place.
 

@@ -225,8 +225,8 @@ for offset in (0.0, -4.0, -8.0, -12.0):
 #| export
 def floating(x):
     """x in a float dtype: floats stay as they are, all else becomes float32."""
-    kind = getattr(getattr(x, "dtype", None), "kind", "")
-    return x if kind == "f" else np.asarray(x).astype(np.float32)[()]
+    dtype = getattr(x, "dtype", None)
+    return x if dtype is not None and dtype.kind == "f" else np.asarray(x).astype(np.float32)[()]
 
 
 # %% nbgrader={"grade": false, "grade_id": "leaky_relu", "locked": false, "schema_version": 3, "solution": true, "task": false}

@@ -155,7 +155,7 @@ class Plan:
 
     Attributes
     ----------
-    save : callable ``(*inputs, *options, out, kept) -> saved``
+    save : callable ``(arrays, options, out, kept) -> saved``
     back : callable ``(g, saved) -> tuple``
         One gradient per input, None for those that want none.
     names : tuple of str, or None
@@ -340,8 +340,14 @@ def plan_source(operation, wanted) -> tuple[str, tuple[str, ...]]:
     pack = ", ".join(values) if len(values) != 1 else values[0]
     unpack = f"{', '.join(names)} = saved; " if names else ""
     result = calls[0] if operation.any_number else f"({', '.join(calls)},)"
-    parameters = ", ".join([*operation.inputs, *operation.options, "out", "kept=None"])
-    return f"def save({parameters}): return {pack or None}\ndef back(g, saved): {unpack}return {result}\n", names
+    used = {name.removesuffix("_shape") for name in names}
+    inputs = operation.inputs[0] if operation.any_number else ", ".join([*operation.inputs, ""])
+    take = f"{inputs} = arrays; " if used & {*operation.inputs} else ""
+    take += f"{', '.join([*operation.options, ''])} = options; " if used & {*operation.options} else ""
+    return (
+        f"def save(arrays, options, out, kept): {take}return {pack or None}\n"
+        f"def back(g, saved): {unpack}return {result}\n"
+    ), names
 
 
 def needs(rule) -> tuple[str, ...]:
@@ -411,7 +417,7 @@ def plan_for(operation, bits: int) -> Plan:
             f"{operation.__name__} has no row in the table of derivatives, and an input requires a gradient.\n"
             f"  Add one: gradient({operation.__name__}, {operation.inputs[0]}=lambda g, ...: ...), or detach() the input."
         )
-    wanted = tuple(bool(bits >> i & 1) for i in range(len(operation.inputs)))
+    wanted = (True,) if operation.any_number else tuple(bool(bits >> i & 1) for i in range(len(operation.inputs)))
     lacking = [name for name, want in zip(operation.inputs, wanted) if want and name not in operation.rules]
     if lacking:
         raise TypeError(f"{operation.__name__} has no derivative rule for its input {lacking[0]!r}; detach() it.")
@@ -505,7 +511,7 @@ gradient(negative, x=lambda g: -g)
 def slopes(operation, g, *inputs):
     """Gradients of the inputs by the operation's row, for a gradient `g` of its result. For looking at rows."""
     plan = plan_for(operation, 2 ** len(inputs) - 1)
-    return plan.back(g, plan.save(*inputs, operation(*inputs)))
+    return plan.back(g, plan.save(inputs, (), operation(*inputs), None))
 
 
 # %% nbgrader={"grade": true, "grade_id": "test_arithmetic_rows", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
@@ -543,7 +549,7 @@ print(plan_source(multiply, (True, False))[0])
 #| export
 def record(operation, out, inputs, arrays, options=(), kept=None):
     """The result of an operation as a Variable with a node: what `set_recorder` is given."""
-    node = new(Node)
+    node = Node()
     node.operation, node.number = operation, next(NUMBER)
     node.shapes = node.gradient = None
     if len(inputs) == 2:
@@ -567,18 +573,14 @@ def record(operation, out, inputs, arrays, options=(), kept=None):
             else:
                 edges.append(None)
             bit += bit
-        node.edges = edges
+        wanted, node.edges = 1 if operation.any_number else wanted, edges
         if operation.broadcasts:
             node.shapes = stretched_shapes(arrays, out.shape)
-    if operation.any_number:
-        wanted, arrays = 1, (arrays,)
-    plan = node.plan = operation.plans.get(wanted) or plan_for(operation, wanted)
-    if options or len(arrays) > 2 or kept is not None:
-        node.saved = plan.save(*arrays, *options, out, kept)
-    elif len(arrays) == 2:
-        node.saved = plan.save(arrays[0], arrays[1], out)
-    else:
-        node.saved = plan.save(arrays[0], out)
+    try:
+        plan = node.plan = operation.plans[wanted]
+    except KeyError:
+        plan = node.plan = plan_for(operation, wanted)
+    node.saved = plan.save(arrays, options, out, kept)
     variable = new(Variable)
     variable.data, variable.requires_grad, variable.grad, variable._node = out, True, None, node
     return variable
