@@ -3233,5 +3233,5 @@ test_export_onnx()
 # live, and Sculley et al. (2015) say what becomes of those who do not.
 #
 # *Papers.* Breck, Cai, Nielsen, Salib & Sculley, The ML Test Score (2017). McNemar, Note on the Sampling Error of the Difference Between Correlated Proportions
-# (1947). Polyzotis, Roy, Whang & Zinkevich, Data Lifecycle Challenges in Production Machine Learning (2018). Rabanser,
+# or Percentages (1947). Polyzotis, Roy, Whang & Zinkevich, Data Lifecycle Challenges in Production Machine Learning (2018). Rabanser,
 # Günnemann & Lipton, Failing Loudly (2019). Sculley et al., Hidden Technical Debt in Machine Learning Systems (2015).

@@ -1,0 +1,1 @@
+"""The book: its pages, made from the chapters and from book/."""
