@@ -120,8 +120,13 @@ def links(course: Course, names: list[str]) -> str:
 
 
 def contents(course: Course) -> str:
-    """The chapters' part of _toc.yml."""
-    return "".join(f"  - file: {m.dev_path.removesuffix('.py')}\n" for m in course.modules)
+    """The chapters' part of _toc.yml: each chapter's page, with its overview below it."""
+    lines = []
+    for module in course.modules:
+        overview = (module.directory / "README").relative_to(course.root).as_posix()
+        lines += [f"      - file: {module.dev_path.removesuffix('.py')}\n", "        sections:\n"]
+        lines += [f"          - file: {overview}\n", "            title: Overview\n"]
+    return "".join(lines)
 
 
 def leftover(course: Course) -> list[Path]:
