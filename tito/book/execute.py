@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from importlib.metadata import version
@@ -46,21 +47,14 @@ def run(course: Course, page: Page) -> list[list[dict]]:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     with tempfile.TemporaryDirectory() as folder:
         where = {"metadata": {"path": folder}}
-        client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=where, config=_config())
+        client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=where)
         try:
-            client.execute(env=_environment(course))
+            client.execute(env=_environment(course), stderr=subprocess.DEVNULL)  # what cells write comes by message
         except CellExecutionError as error:
             done = sum(bool(cell.get("execution_count")) for cell in notebook.cells)
             line = page.code[max(done - 2, 0)].first if done > 1 else 1
             raise CourseError(f"{page.path}:{line}: this cell failed while the book was made:\n{error}") from error
     return [json.loads(json.dumps(cell.outputs)) for cell in notebook.cells[1:]]
-
-
-def _config():
-    """Speak to the kernel through sockets in the file system, where the system has them."""
-    from traitlets.config import Config
-
-    return Config({"KernelManager": {"transport": "tcp" if os.name == "nt" else "ipc"}})
 
 
 def _environment(course: Course) -> dict[str, str]:

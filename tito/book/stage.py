@@ -10,13 +10,12 @@ import shutil
 from base64 import b64decode
 from pathlib import Path, PurePosixPath
 
-import yaml
-
 from tito import notes, release, workspace
-from tito.book import api, execute, glossary, pytorch, references
+from tito.book import api, contents, execute
 from tito.book.cells import Page
 from tito.chapter import Chapter
 from tito.course import Course, Module
+from tito.errors import CourseError
 from tito.files import read
 
 LINK = re.compile(r"(?<!!)\[([^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*)\]\(([^)\s]+)\)")
@@ -25,44 +24,31 @@ UNSOLVED = (
     "> This edition leaves the exercises of this chapter to you, so that its cells were not run here. Your notebook shows\n"
     "> what they print."
 )
-MADE = {"book/api": api.index, "book/glossary": glossary.page, "book/pytorch": pytorch.page, "book/bibliography": references.page}
 
 
 def write(course: Course, folder: Path, solutions: bool, say) -> None:
     """Write the source of every page that `_toc.yml` names into `folder`."""
-    names = pages(course)
+    if wrong := contents.missing(course):
+        raise CourseError("_toc.yml: " + "; ".join(wrong))
+    names = contents.pages(course)
     shutil.copy(course.root / "_toc.yml", folder)
     words: dict[str, str] = {}
     for name in names:
         target = folder / f"{name}.md"
         target.parent.mkdir(parents=True, exist_ok=True)
-        if name in MADE:
-            target.write_text(MADE[name](course, lambda chapter: page_of(course, name, chapter)), encoding="utf-8")
+        if name in contents.MADE:
+            text = api.index(course, lambda chapter, page=name: page_of(course, page, chapter))
+            target.write_text(text, encoding="utf-8")
         elif (file := course.root / f"{name}.md").exists():
             text = relinked(course, names, name, _edition(read(file), solutions))
             target.write_text(_overview(text) if file.name == "README.md" else text, encoding="utf-8")
         else:
             _executed(course, names, name, target.with_suffix(".ipynb"), solutions, words, say)
     for module in course.modules:
-        (folder / "book" / "api").mkdir(parents=True, exist_ok=True)
-        (folder / "book" / "api" / f"{module.name}.md").write_text(api.page(course, module), encoding="utf-8")
+        target = folder / "book" / "api" / f"{module.name}.md"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(api.page(course, module), encoding="utf-8")
     (folder / "words.json").write_text(json.dumps(words), encoding="utf-8")
-
-
-def pages(course: Course) -> list[str]:
-    """The pages that `_toc.yml` names, without suffix, in order."""
-    contents = yaml.safe_load(read(course.root / "_toc.yml"))
-    found = [contents["root"]]
-
-    def collect(part):
-        for entry in part if isinstance(part, list) else [part]:
-            if "file" in entry:
-                found.append(entry["file"])
-            for key in ("parts", "chapters", "sections"):
-                collect(entry.get(key, []))
-
-    collect(contents)
-    return found
 
 
 def page_of(course: Course, page: str, chapter: str) -> str:

@@ -1,4 +1,0 @@
-"""placeholder, merged soon"""
-
-def page(course, page_of):
-    return "# pytorch\n"
