@@ -65,4 +65,5 @@ def _give_words(app, document):
 def _load_late(app, page, template, context, document):
     """Let pictures below the first screen wait until the reader comes near them."""
     if context.get("body"):
-        context["body"] = PICTURE.sub('<img loading="lazy" decoding="async" ', context["body"])
+        body = PICTURE.sub('<img loading="lazy" decoding="async" ', context["body"])
+        context["body"] = body.replace("<pre>", '<pre tabindex="0">')  # a wide one is scrolled by keyboard too
