@@ -63,7 +63,8 @@ class Environment:
             wanted = requirements(self.root, extras)
             if not self._same_dependencies(extras):
                 _say(
-                    f"tito: installing {', '.join(extras)} into {self.path.name}; this happens once and takes a minute or less ..."
+                    f"tito: installing {', '.join(extras)} into {self.path.name}; "
+                    "this happens once and takes a minute or less ..."
                 )
                 self._create()
                 self.done.unlink(missing_ok=True)

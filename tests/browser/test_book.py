@@ -74,9 +74,10 @@ def axe():
     kept = COURSE.private / "cache" / f"axe-core-{AXE}.js"
     if not kept.exists():
         with urllib.request.urlopen(f"{REGISTRY}/axe-core/-/axe-core-{AXE}.tgz", timeout=60) as answer:
-            packed = tarfile.open(fileobj=io.BytesIO(answer.read()))
+            packed = io.BytesIO(answer.read())
         kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_bytes(packed.extractfile("package/axe.min.js").read())
+        with tarfile.open(fileobj=packed) as files:
+            kept.write_bytes(files.extractfile("package/axe.min.js").read())
     return kept.read_text(encoding="utf-8")
 
 

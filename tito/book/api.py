@@ -10,7 +10,9 @@ from tito.course import Course, Module
 
 def index(course: Course, page_of) -> str:
     """The page that lists the modules."""
-    rows = [f"- [`{full_name(course, m)}`](api/{m.name}.md), from [{m.title}]({page_of(m.name)})" for m in course.modules]
+    rows = [
+        f"- [`{full_name(course, m)}`](api/{m.name}.md), from [{m.title}]({page_of(m.name)})" for m in course.modules
+    ]
     return (
         "# API reference\n\nWhat each chapter exports, with its docstrings. The library needs NumPy alone.\n\n"
         + "\n".join(rows)

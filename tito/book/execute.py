@@ -11,7 +11,6 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from tito import workspace
 from tito.book.cells import Page
 from tito.course import Course
 from tito.environment import ONE_THREAD

@@ -1,4 +1,4 @@
-"""Builds the site: the source is put together in a folder of its own, and what Sphinx makes takes the old site's place."""
+"""Builds the site: the source is put together apart, and what Sphinx makes takes the old site's place."""
 
 from __future__ import annotations
 

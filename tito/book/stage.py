@@ -21,8 +21,8 @@ from tito.files import read
 LINK = re.compile(r"(?<!!)\[([^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*)\]\(([^)\s]+)\)")
 OPEN = re.compile(r"^( *)(```+|~~~+).*?^ *\2 *$", re.M | re.S)
 UNSOLVED = (
-    "> This edition leaves the exercises of this chapter to you, so that its cells were not run here. Your notebook shows\n"
-    "> what they print."
+    "> This edition leaves the exercises of this chapter to you, so that its cells were not run here.\n"
+    "> Your notebook shows what they print."
 )
 
 
@@ -60,7 +60,9 @@ def page_of(course: Course, page: str, chapter: str) -> str:
 def _executed(course, names, name, target, solutions, words, say) -> None:
     file = course.root / f"{name}.py"
     module = next((m for m in course.modules if m.dev == file), None)
-    page = _page(course, module, solutions) if module else Page(file.stem, f"{name}.py", Chapter.read(file, f"{name}.py"))
+    page = (
+        _page(course, module, solutions) if module else Page(file.stem, f"{name}.py", Chapter.read(file, f"{name}.py"))
+    )
     runs = module is None or workspace.has_solutions(course, module)
     say(f"{page.path}{'' if runs else ': not run, its exercises are not solved'}")
     outputs = execute.outputs(course, page) if runs else None
@@ -116,7 +118,7 @@ def _page_at(course: Course, names: list[str], target: str) -> str:
     for module in course.modules:
         if target == module.directory.relative_to(course.root).as_posix():
             target = module.dev_path
-    name, dot, suffix = target.rpartition(".")
+    name, _, suffix = target.rpartition(".")
     if name not in names:
         return ""
     return f"{name}.ipynb" if suffix == "py" else target
