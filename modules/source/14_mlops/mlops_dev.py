@@ -61,6 +61,7 @@ from tinytorch.core.tensor import Tensor, from_numpy
 from tinytorch.core.training import Accuracy, CrossEntropyLoss, Trainer, evaluating
 
 # %%
+import stat
 import tempfile
 
 from tinytorch.core.cnn import rotated
@@ -221,6 +222,11 @@ test_fingerprint()
 # program at hand. We write the architecture down as plain names and numbers. To read it back is to look the names up
 # in a table of known layers and to call them with the numbers, so the worst that a foreign file can do is to name a
 # layer that is not there.
+#
+# `save_compressed` of the compression chapter reads names in a table too, for the same reason. What it writes beside
+# a name is all that the layer holds, arrays included, because pruning and integers leave layers that no constructor
+# makes. We write only what a constructor takes. The weights stay in a file of their own, under their own fingerprint,
+# and the record stays short enough to be read by eye. So a network of integers is no version of this registry.
 
 # %%
 #| export
@@ -321,8 +327,11 @@ test_architecture()
 # is not empty it does not replace, it fails, on every system; the first wins. So one primitive gives both: *whole or
 # not at all*, and *first come*. The whole registry stands on it.
 #
-# A power cut is the last danger. What was written may still be on its way to the disk when the rename is already
-# there. `os.fsync` waits until it has arrived; it has to come before the rename.
+# A power cut is one more danger. What was written may still be on its way to the disk when the rename is already
+# there. `os.fsync` waits until it has arrived; it has to come before the rename, for every file.
+#
+# And somebody may press Ctrl+C. That raises `KeyboardInterrupt`, which is a `BaseException` and no `Exception`, so that
+# programs which catch every `Exception` can still be stopped. `except Exception` does not see it; `finally` does.
 
 # %% nbgrader={"grade": false, "grade_id": "publish", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -349,9 +358,9 @@ def publish(files: dict[str, bytes], place: str | os.PathLike) -> None:
 
     - ``beside.mkdir()`` makes the temporary directory.
     - ``write_through(file, content)`` writes a file and waits until the disk has it.
-    - ``take_place(beside, place)`` renames, and raises FileExistsError where `place` is taken.
+    - ``take_place(beside, place)`` renames, and raises FileExistsError where `place` is taken, also at the last moment.
     - ``shutil.rmtree(beside, ignore_errors=True)`` removes a directory if it is there. A ``finally:`` block runs whatever
-      happened before.
+      happened before, Ctrl+C included.
     """
     if not files:
         raise ValueError(f"publish: there is nothing to put into {place}. Expected at least one file; an empty directory could be replaced.")
@@ -438,8 +447,47 @@ def sync_directory(folder: Path) -> None:
 #             take_place(beside, place)
 #         finally:
 #             shutil.rmtree(beside, ignore_errors=True)
+#     - name: does not wait for the disk
+#       says: >-
+#         The files were written, but nobody waited until they had arrived. After a power cut the directory may have its final name, and
+#         files that are empty. write_through waits, before the rename.
+#       code: |
+#         try:
+#             beside.mkdir()
+#             for name, content in files.items():
+#                 (beside / name).write_bytes(content)
+#             take_place(beside, place)
+#         finally:
+#             shutil.rmtree(beside, ignore_errors=True)
+#     - name: cleans up after an Exception only
+#       says: >-
+#         Ctrl+C left the temporary directory behind. KeyboardInterrupt is no Exception, so `except Exception` does not catch it. Clean up in a
+#         finally block.
+#       code: |
+#         try:
+#             beside.mkdir()
+#             for name, content in files.items():
+#                 write_through(beside / name, content)
+#             take_place(beside, place)
+#         except Exception:
+#             shutil.rmtree(beside, ignore_errors=True)
+#             raise
+#     - name: looks first, then renames
+#       says: >-
+#         Between looking whether the name is free and renaming, somebody else took it, and no FileExistsError told the caller. Looking first
+#         settles nothing; take_place leaves the decision to the rename itself.
+#       code: |
+#         if place.exists():
+#             raise FileExistsError(f"{place} is taken: somebody else was first.")
+#         try:
+#             beside.mkdir()
+#             for name, content in files.items():
+#                 write_through(beside / name, content)
+#             os.rename(beside, place)
+#         finally:
+#             shutil.rmtree(beside, ignore_errors=True)
 
-# %% nbgrader={"grade": true, "grade_id": "test_publish", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"grade": true, "grade_id": "test_publish", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 def test_publish():
     with tempfile.TemporaryDirectory() as folder:
         here = lambda: sorted(os.listdir(folder))
@@ -455,6 +503,46 @@ def test_publish():
         check(len(here()), 1)
 
 test_publish()
+
+# %% nbgrader={"grade": true, "grade_id": "test_publish__at_every_moment", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+def test_publish__at_every_moment():
+    with tempfile.TemporaryDirectory() as folder:
+        place, files, fsync, arrived = Path(folder, "v1"), {"a.txt": b"first", "b.txt": b"another"}, os.fsync, []
+        def when_it_has_arrived(meanwhile):
+            """How publish ends. Whenever the disk has a file, and `place` is not there yet, its size is noted and something happens."""
+            def watched(opened):
+                fsync(opened)
+                if stat.S_ISREG(os.fstat(opened).st_mode) and not place.exists():
+                    arrived.append(os.fstat(opened).st_size)
+                    meanwhile()
+            os.fsync = watched
+            try:
+                publish(files, place)
+                return "published"
+            except BaseException as error:
+                return type(error).__name__
+            finally:
+                os.fsync = fsync
+        def press_ctrl_c():
+            raise KeyboardInterrupt
+        def somebody_else_is_faster():
+            if len(arrived) == 2:
+                place.mkdir()
+                (place / "theirs.txt").write_bytes(b"")
+        def nothing():
+            pass
+        check(when_it_has_arrived(nothing), "published")
+        check(sorted(arrived), [5, 7])
+        shutil.rmtree(place)
+        arrived.clear()
+        check(when_it_has_arrived(press_ctrl_c), "KeyboardInterrupt")
+        check(len(os.listdir(folder)), 0)
+        arrived.clear()
+        check(when_it_has_arrived(somebody_else_is_faster), "FileExistsError")
+        check(os.listdir(place), ["theirs.txt"])
+        check(os.listdir(folder), ["v1"])
+
+test_publish__at_every_moment()
 
 # %% [markdown]
 # ## The registry
@@ -500,11 +588,18 @@ def unsealed(raw: bytes) -> dict:
     """The record again. Raises ValueError where it is not what was sealed."""
     try:
         record = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"this is no JSON: {error}") from error
     if not isinstance(record, dict) or record.pop("checksum", None) != checksum(record):
         raise ValueError("its checksum does not fit: it was changed, or not all of it was copied")
     return record
+
+
+def regular(file: Path) -> Path:
+    """The same path. Raises ValueError where it is no file: reading a device or a pipe might never end."""
+    if not file.is_file():
+        raise ValueError(f"{file.name} is {'no file' if file.exists() else 'missing'}")
+    return file
 
 
 def packed(arrays: dict[str, np.ndarray]) -> bytes:
@@ -703,17 +798,16 @@ class Versions:
         """
         place = self.place(name)
         try:
-            record = unsealed((place / "record.json").read_bytes())
+            record = unsealed(regular(place / "record.json").read_bytes())
             if record["version"] != name:
                 raise ValueError(f"its record is that of {record['version']}")
-            weights, reference = (read_arrays(place / f"{what}.npz") for what in ("weights", "reference"))
+            weights, reference = (read_arrays(regular(place / f"{what}.npz")) for what in ("weights", "reference"))
             for what, arrays in (("weights", weights), ("reference", reference)):
                 if fingerprint(arrays) != record[what]:
                     raise ValueError(f"{what}.npz holds other arrays than were registered")
-            model = made_again(record["architecture"], weights)
+            return Version(name, record, made_again(record["architecture"], weights), reference["inputs"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DamagedVersion(f"version {name} in {self.folder} is damaged: {error}") from error
-        return Version(name, record, model, reference["inputs"])
 
     def damage(self, name: str) -> str:
         """What is wrong with a version; empty where nothing is."""
@@ -819,6 +913,11 @@ test_versions()
 # A promotion holds not only the version, but the whole pile of versions under it: what was in use before, and before
 # that. To promote puts a version on top, and to roll back takes it off. That is a new promotion too, for history is
 # never rewritten: afterwards one can read who went where, and when.
+#
+# A version may lie on the pile more than once. Say v1 was in use, then v2, and now v1 is promoted again: the pile is v1,
+# v2, v1. A rollback undoes the last promotion, so it goes to v2, which was in use just before, and one more goes to
+# the v1 below. What is never right after a rollback is the very version that was to be left. That matters where the v2
+# in between is damaged: then there is nothing to go back to.
 
 # %% nbgrader={"grade": false, "grade_id": "promote_rollback", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -844,7 +943,7 @@ class Registry(Versions):
     def promotion(self, number: int) -> dict:
         """What was written down of a promotion. Raises RegistryError where it is damaged."""
         try:
-            return unsealed((self.folder / "promotions" / str(number) / "promotion.json").read_bytes())
+            return unsealed(regular(self.folder / "promotions" / str(number) / "promotion.json").read_bytes())
         except (OSError, ValueError) as error:
             raise RegistryError(f"promotion {number} in {self.folder} is damaged: {error}.\n  {self.advice()}") from error
 
@@ -907,7 +1006,8 @@ class Registry(Versions):
         -----
         ``number, pile = self.standing()`` is how things stand. ``self.write(number + 1, pile, action)`` writes the next
         promotion, `action` being "promote", and raises PromotionConflict where somebody else has written that number. Look once, and write
-        the number after the one that was looked at. Where `name` is in use already, nothing is written.
+        the number after the one that was looked at. Where `name` is in use already, nothing is written. Where it lies further down
+        in the pile, it goes on top like any other, and the pile below stays as it is.
         """
         self.load(name)
         ### BEGIN SOLUTION promote
@@ -944,12 +1044,13 @@ class Registry(Versions):
         Notes
         -----
         ``number, pile = self.before()`` is how things stand, and it works where the newest promotion is damaged too. ``self.damage(name)`` is
-        empty where a version is in order, and a version that is not is passed over. The action is called "rollback".
+        empty where a version is in order. A version that is not is passed over, and so is the one that is being left, should it
+        lie on the pile again. `number` and `pile`, the number looked at and the pile that is left, are used below.
         """
         ### BEGIN SOLUTION rollback
         number, pile = self.before()
-        pile = pile[:-1]
-        while pile and self.damage(pile[-1]):
+        left = pile[-1:]
+        while pile and (pile[-1:] == left or self.damage(pile[-1])):
             pile = pile[:-1]
         ### END SOLUTION
         if not pile:
@@ -1026,12 +1127,45 @@ class Registry(Versions):
 #         if instead_of not in (WHATEVER, in_use):
 #             raise PromotionConflict("another version is in use")
 #         self.write(number + 1, [*pile, name], "promote")
+#     - name: promotes nothing twice
+#       says: >-
+#         A version that had been in use before, and lies further down in the pile, was not brought back into use. Only the version
+#         on top is in use; any other goes on top.
+#       code: |
+#         number, pile = self.standing()
+#         in_use = pile[-1] if pile else None
+#         if instead_of not in (WHATEVER, in_use):
+#             raise PromotionConflict("another version is in use")
+#         if name not in pile:
+#             self.write(number + 1, [*pile, name], "promote")
+#     - name: cuts the pile down
+#       says: >-
+#         The pile was cut down to where the version lay before, and what was in use until now is no longer on it: a rollback cannot
+#         go back there. Put the name on top, and leave what is below as it is.
+#       code: |
+#         number, pile = self.standing()
+#         in_use = pile[-1] if pile else None
+#         if instead_of not in (WHATEVER, in_use):
+#             raise PromotionConflict("another version is in use")
+#         if name != in_use:
+#             self.write(number + 1, [*(pile[: pile.index(name)] if name in pile else pile), name], "promote")
+#     - name: moves it up
+#       says: >-
+#         The version was taken out of the pile before it was put on top. After two rollbacks there is then nothing below, although the
+#         version had been in use before as well. Put the name on top, and leave what is below as it is.
+#       code: |
+#         number, pile = self.standing()
+#         in_use = pile[-1] if pile else None
+#         if instead_of not in (WHATEVER, in_use):
+#             raise PromotionConflict("another version is in use")
+#         if name != in_use:
+#             self.write(number + 1, [*(other for other in pile if other != name), name], "promote")
 # rollback:
 #   title: One step back
 #   hints:
 #     - After two promotions and two rollbacks, which version should be in use? What is on the pile after the first rollback?
-#     - Ask before(), take the top off the pile, and go on taking off while what is on top is damaged.
-#     - "while pile and self.damage(...) take one more off, as pile[:-1]"
+#     - Ask before(), and remember the top of the pile, which is what you leave. Then take versions off while the one on top is that one, or is damaged.
+#     - "while pile and (pile[-1:] == ... or self.damage(...)) take one off, as pile[:-1]"
 #   misconceptions:
 #     - name: goes to the version with the number before
 #       says: >-
@@ -1054,6 +1188,24 @@ class Registry(Versions):
 #         pile = pile[:-1]
 #         if pile and self.damage(pile[-1]):
 #             raise RegistryError(self.damage(pile[-1]).partition(" in ")[0])
+#     - name: finds the version by its name
+#       says: >-
+#         The version in use lay on the pile twice, and the pile was cut where it lay first. What was in use just before is the one
+#         under the top.
+#       code: |
+#         number, pile = self.before()
+#         pile = pile[: pile.index(pile[-1])] if pile else []
+#         while pile and self.damage(pile[-1]):
+#             pile = pile[:-1]
+#     - name: comes back to what it left
+#       says: >-
+#         The version under the top is damaged and was passed over, and under that lies the very version that was to be left. Pass
+#         over that one too.
+#       code: |
+#         number, pile = self.before()
+#         pile = pile[:-1]
+#         while pile and self.damage(pile[-1]):
+#             pile = pile[:-1]
 #     - name: trusts the newest promotion
 #       says: >-
 #         The newest promotion is damaged, and standing() raises for it. That is when a rollback is needed most: ask before().
@@ -1080,6 +1232,10 @@ def test_promote():
         check(registry.standing(), (2, ["v2", "v1"]))
         registry.promote("v1")
         check(registry.standing(), (2, ["v2", "v1"]))
+        registry.promote("v2", instead_of="v1")
+        check(registry.standing(), (3, ["v2", "v1", "v2"]))
+        registry.promote("v1")
+        check(registry.standing(), (4, ["v2", "v1", "v2", "v1"]))
         check(registry.current().model(np.ones((1, 3))), create_mlp(3, [], 2, rng=0)(np.ones((1, 3))))
         check_raises(RegistryError, lambda: registry.promote("v7"), "There are: v1, v2, v3")
         (registry.place("v3") / "weights.npz").unlink()
@@ -1105,7 +1261,7 @@ def test_promote__at_once():
 
 test_promote__at_once()
 
-# %% nbgrader={"grade": true, "grade_id": "test_rollback", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% nbgrader={"grade": true, "grade_id": "test_rollback", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 def test_rollback():
     with tempfile.TemporaryDirectory() as folder:
         registry = Registry(folder)
@@ -1132,6 +1288,23 @@ def test_rollback():
         check(registry.standing(), (9, ["v1", "v2"]))
 
 test_rollback()
+
+# %% nbgrader={"grade": true, "grade_id": "test_rollback__again_in_use", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+def test_rollback__again_in_use():
+    with tempfile.TemporaryDirectory() as folder:
+        registry = Registry(folder)
+        for seed in range(3):
+            registry.register(create_mlp(3, [], 2, rng=seed), np.ones((1, 3)))
+        registry.write(1, ["v1", "v2", "v1"], "promote")
+        check(registry.rollback(), "v2")
+        check(registry.standing(), (2, ["v1", "v2"]))
+        check(registry.rollback(), "v1")
+        registry.write(4, ["v2", "v1", "v3", "v1"], "promote")
+        (registry.place("v3") / "weights.npz").unlink()
+        check(registry.rollback(), "v2")
+        check(registry.standing(), (5, ["v2"]))
+
+test_rollback__again_in_use()
 
 # %% [markdown]
 # Eight threads start together. Each has seen version 1 in use and brings a candidate of its own. How many promotions
@@ -1179,8 +1352,8 @@ print("rolled back to", registry.rollback(), *registry.log(), sep="\n")
 # $$\mathrm{PSI} = \sum_i (q_i - p_i) \log \frac{q_i}{p_i}$$
 #
 # Every term is positive or zero, since both factors have the same sign, and it is zero only where $q_i = p_i$. (It is
-# the Kullback-Leibler divergence in both directions, added.) An empty bin would make it infinite, so every count is
-# raised by a half first.
+# the Kullback–Leibler divergence that the compression chapter's students learned from, taken in both directions and
+# added.) An empty bin would make it infinite, so every count is raised by a half first.
 
 # %% nbgrader={"grade": false, "grade_id": "psi", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1224,7 +1397,7 @@ def psi(reference_counts, window_counts) -> float:
 #       code: |
 #         p, q = p + 0.5, q + 0.5
 #         return float(((q - p) * np.log(q / p)).sum())
-#     - name: Kullback-Leibler in one direction
+#     - name: Kullback–Leibler in one direction
 #       says: >-
 #         This is the divergence in one direction, the sum of q log(q / p). The index weighs the logarithm with the difference q - p.
 #       code: |
@@ -2938,6 +3111,10 @@ else:
 # A message is a row of fields. Each begins with a number that says which field it is and how it is stored; then comes
 # the value. Whole numbers are stored as *varints*: seven bits in each byte, the lowest seven first, and the topmost bit
 # of a byte is 1 where more bytes follow. So small numbers take one byte, and large ones as many as they need.
+#
+# A negative number, such as an axis of -1, is the exception: the format has no sign. In place of $n < 0$ the number
+# $n + 2^{64}$ is written, what remains of $n$ modulo $2^{64}$, and a reader who finds more than $2^{63}$ subtracts it
+# again. So even -1 takes ten bytes. The function does this before the exercise begins.
 
 # %% nbgrader={"grade": false, "grade_id": "varint", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -2946,21 +3123,28 @@ def varint(n: int) -> bytes:
 
     Parameters
     ----------
-    n : int
-        A negative number is stored as the 64 bits of its two's complement.
+    n : int, from -2**63 to below 2**64
+        In place of a negative number ``n % 2**64``, which is n + 2**64, is stored: the 64 bits of its two's complement.
 
     Returns
     -------
     bytes
         Seven bits of the number in each byte, the lowest first. The top bit of every byte but the last is 1.
 
+    Raises
+    ------
+    ValueError
+        For a number that does not fit into 64 bits.
+
     Notes
     -----
-    ``n % 128`` are the lowest seven bits, ``n // 128`` is the rest. Adding 128 sets the top bit of a byte. ``bytes([3, 4])`` makes two
+    From here on n is not negative. ``n % 128`` are the lowest seven bits, ``n // 128`` is the rest. Adding 128 sets the top bit of a byte. ``bytes([3, 4])`` makes two
     bytes of a list.
     """
     if not isinstance(n, (int, np.integer)):
         raise TypeError(f"varint: {n!r:.40} is no whole number.")
+    if not -(2**63) <= int(n) < 2**64:
+        raise ValueError("varint: this number does not fit into 64 bits. Expected one from -2**63 to below 2**64.")
     n = int(n) % 2**64
     ### BEGIN SOLUTION varint
     out = []
@@ -3026,6 +3210,9 @@ def test_varint():
     check(varint(300).hex(), "ac02")
     check(varint(128 * 128).hex(), "808001")
     check(varint(-1).hex(), "ff" * 9 + "01")
+    check(varint(-(2**63)).hex(), "80" * 9 + "01")
+    check(varint(2**64 - 1).hex(), "ff" * 9 + "01")
+    check_raises(ValueError, lambda: varint(2**64), "64 bits")
 
 test_varint()
 
