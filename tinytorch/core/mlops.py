@@ -8,9 +8,10 @@ __all__ = ['LAYERS', 'WHATEVER', 'QUOTED', 'PREDICT', 'ONNX_RULES', 'fingerprint
            'checked_metrics', 'Version', 'Versions', 'Registry', 'psi', 'resampled', 'binned', 'ks_statistic',
            'ks_p_value', 'ks_p_values', 'same_features', 'any_drift', 'binomial_tail', 'domain_classifier_p_value',
            'Alarm', 'Monitor', 'sign_test', 'rights', 'Decision', 'check_registry', 'decide', 'retrain', 'routed',
-           'fisher_test', 'Served', 'Service', 'Refused', 'read_request', 'read_inputs', 'Metrics', 'labelled',
-           'create_app', 'fastapi_names', 'read_body', 'serving', 'Load', 'load_test', 'varint', 'field',
-           'onnx_attribute', 'onnx_value', 'Graph', 'onnx_dense', 'onnx_conv', 'onnx_pool', 'onnx_nodes', 'export_onnx']
+           'fisher_test', 'Served', 'Service', 'Refused', 'read_request', 'read_inputs', 'respond', 'Metrics',
+           'labelled', 'create_app', 'fastapi_names', 'read_body', 'serving', 'Load', 'asking', 'load_test', 'varint',
+           'field', 'onnx_attribute', 'onnx_value', 'Graph', 'onnx_dense', 'onnx_conv', 'onnx_pool', 'onnx_nodes',
+           'export_onnx']
 
 # %% ../../modules/source/14_mlops/mlops_dev.py #L34
 import contextlib
@@ -1009,6 +1010,8 @@ class Served:
 class Service:
     """Answers with the version that a registry has in use, and goes over to another one when that is promoted.
 
+    One thread answers; `refresh` may be called from another.
+
     Parameters
     ----------
     registry : Registry
@@ -1050,10 +1053,10 @@ class Service:
 
     def refresh(self) -> bool:
         """Go over to the version in use where it is another one. Where that cannot be, go on as before, and say so in `problem`."""
-        newest = self.registry.newest()
-        if newest == self.seen and not self.problem:
-            return False
         try:
+            newest = self.registry.newest()
+            if newest == self.seen and not self.problem:
+                return False
             version = self.registry.current()
             changed = version.name != self.champion.name
             if changed:
@@ -1065,12 +1068,13 @@ class Service:
             changed, self.problem = False, f"{error}"
         return changed
 
-    def answer(self, x: np.ndarray, key: str = "", wanted: str | None = None) -> tuple[str, np.ndarray]:
+    def answer(self, x: np.ndarray, key: str = "", wanted: str | None = None, champion: Served | None = None) -> tuple[str, np.ndarray]:
         """The name of the version that answers, and its probabilities (N, K).
 
-        Raises RegistryError where another version than the one in use is wanted.
+        `champion` is the version in use for which `x` was checked; the one in use now where it is left out. Raises RegistryError where
+        another version is wanted.
         """
-        champion, candidate = self.champion, self.candidate
+        champion, candidate = champion or self.champion, self.candidate
         if wanted is not None:
             if wanted != champion.name:
                 raise RegistryError(f"version {wanted!r:.60} does not answer here; {champion.name} does.")
@@ -1103,7 +1107,7 @@ class Service:
         if self.failures >= 3:
             self.candidate = None
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2576
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2579
 class Refused(Exception):
     """A request that is not answered: a status of HTTP, a reason, and headers."""
 
@@ -1161,7 +1165,37 @@ def read_inputs(inputs, expected: dict, most: int) -> np.ndarray:
         raise Refused(422, f"inputs: entry {list(place)} is {x[place]:g}. {wanted}")
     return x.astype(np.float32)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2671
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2673
+def respond(service: Service, body: bytes, most: int = 100, later=None) -> tuple[int, dict]:
+    """What a service says to a request's body: a status of HTTP, and a content for JSON. The whole server, but for the network.
+
+    Parameters
+    ----------
+    service : Service
+    body : bytes
+        As `read_request` takes it.
+    most : int
+        Inputs in one request.
+    later : callable ``(function, *arguments)``, optional
+        Has a shadow asked once the answer is on its way; where it is left out, the shadow is asked first.
+    """
+    champion = service.champion
+    try:
+        x, key, wanted = read_request(body, champion.inputs, most)
+        version, p = service.answer(x, key, wanted, champion)
+    except Refused as refused:
+        return refused.status, {"error": refused.reason}
+    except RegistryError as error:
+        return 404, {"error": str(error)}
+    except FloatingPointError as error:
+        return 500, {"error": f"{error}. Nothing is wrong with the inputs; the model fails on them."}
+    if later is None:
+        service.shadow(x, p)
+    else:
+        later(service.shadow, x, p)
+    return 200, {"version": version, "classes": p.argmax(axis=1).tolist(), "probabilities": p.tolist()}
+
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2753
 class Metrics:
     """Counters and a histogram of durations, in the text format of Prometheus."""
 
@@ -1203,7 +1237,7 @@ def labelled(labels) -> str:
 
 QUOTED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2741
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2838
 def create_app(registry: Registry, candidate: str | None = None, mode: str = "shadow", fraction: float = 0.1, *, queue_size: int = 32,
                max_bytes: int = 1_000_000, max_inputs: int = 100, poll_seconds: float = 0.1, window: int = 100):
     """An application that answers with the version in use: for uvicorn, or any other server that speaks ASGI.
@@ -1257,29 +1291,22 @@ def create_app(registry: Registry, candidate: str | None = None, mode: str = "sh
     @app.post("/predict", openapi_extra=PREDICT)
     async def predict(request: Request):
         nonlocal waiting
-        begun, version = time.perf_counter(), ""
+        begun, status, content, headers = time.perf_counter(), 500, {}, {}
         try:
             body = await read_body(request, max_bytes)
             if waiting >= queue_size:
-                raise Refused(503, f"{waiting} requests are waiting already. Come again.", **{"Retry-After": "1"})
-            x, key, wanted = read_request(body, service.champion.inputs, max_inputs)
+                raise Refused(503, f"as many requests as may wait, {waiting}, are waiting already. Come again.", **{"Retry-After": "1"})
             waiting += 1
             try:
-                version, p = await asyncio.get_running_loop().run_in_executor(worker, service.answer, x, key, wanted)
+                status, content = await asyncio.get_running_loop().run_in_executor(worker, respond, service, body, max_inputs, worker.submit)
             finally:
                 waiting -= 1
-            if service.mode == "shadow" and service.candidate is not None and waiting < queue_size:
-                worker.submit(service.shadow, x, p)
-            response = JSONResponse({"version": version, "classes": p.argmax(axis=1).tolist(), "probabilities": p.tolist()})
         except Refused as refused:
-            response = JSONResponse({"error": refused.reason}, refused.status, refused.headers)
-        except RegistryError as error:
-            response = JSONResponse({"error": str(error)}, 404)
-        except FloatingPointError as error:
-            response = JSONResponse({"error": f"{error}. Nothing is wrong with the inputs; the model fails on them."}, 500)
-        metrics.count("tinytorch_requests_total", status=str(response.status_code), version=version)
-        metrics.observe(time.perf_counter() - begun)
-        return response
+            status, content, headers = refused.status, {"error": refused.reason}, refused.headers
+        finally:
+            metrics.count("tinytorch_requests_total", status=str(status), version=content.get("version", ""))
+            metrics.observe(time.perf_counter() - begun)
+        return JSONResponse(content, status, headers)
 
     @app.get("/health")
     async def health():
@@ -1289,9 +1316,12 @@ def create_app(registry: Registry, candidate: str | None = None, mode: str = "sh
 
     @app.get("/versions")
     async def versions():
-        names = await asyncio.to_thread(registry.names)
-        shadow = service.candidate.name if service.candidate is not None else None
-        return {"in use": service.champion.name, "candidate": shadow, "versions": names}
+        candidate = service.candidate.name if service.candidate is not None else None
+        try:
+            names = await asyncio.to_thread(registry.names)
+        except OSError as error:
+            return JSONResponse({"error": f"the registry cannot be read: {error}"}, 503)
+        return {"in use": service.champion.name, "candidate": candidate, "versions": names}
 
     @app.get("/metrics")
     async def prometheus():
@@ -1380,7 +1410,7 @@ def serving(app, port: int = 0):
         server.should_exit = True
         thread.join(10)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2953
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3046
 @dataclass
 class Load:
     """What came of a load test.
@@ -1415,16 +1445,42 @@ class Load:
         return told
 
 
-def load_test(url: str, bodies: list, right, *, requests: int = 1000, clients: int = 4, seconds: float = 5.0,
+@contextlib.contextmanager
+def asking(server):
+    """A function from a body to status and content: `server` itself, or requests over one connection to its ``/predict``."""
+    import http.client
+
+    if callable(server):
+        yield server
+        return
+    connection = http.client.HTTPConnection(server.removeprefix("http://"), timeout=5)
+
+    def ask(body):
+        try:
+            connection.request("POST", "/predict", body)
+            response = connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()  # the next request opens another one
+            raise ConnectionError(f"{error!r}") from error
+        return response.status, json.loads(content) if response.status == 200 else {}
+
+    try:
+        yield ask
+    finally:
+        connection.close()
+
+
+def load_test(server, bodies: list, right, *, requests: int = 1000, clients: int = 4, seconds: float = 5.0,
               stop: threading.Event | None = None) -> Load:
-    """Ask a server many questions from several threads, and check every answer.
+    """Ask many questions from several threads, and check every answer.
 
     Parameters
     ----------
-    url : str
-        Such as "http://127.0.0.1:8000".
+    server : str or callable
+        An address, such as "http://127.0.0.1:8000", or a function from a body to status and content, such as `respond` with a service.
     bodies : list of bytes or str
-        Sent to ``/predict`` one after the other, again and again.
+        Asked one after the other, again and again; of an address, at ``/predict``.
     right : callable ``(number, answer) -> bool``
         Whether the answer (JSON as a dictionary) to body `number` is right.
     requests, clients, seconds
@@ -1432,43 +1488,36 @@ def load_test(url: str, bodies: list, right, *, requests: int = 1000, clients: i
     stop : Event, optional
         Or when this is set.
     """
-    import http.client
     import itertools
+    from concurrent.futures import ThreadPoolExecutor
 
-    if not isinstance(url, str) or not url.startswith("http://") or not bodies:
-        raise ValueError(f"load_test: the address is {url!r:.60}, and there are {len(bodies)} bodies. Expected http://HOST:PORT, and at least one.")
+    if not (callable(server) or isinstance(server, str) and server.startswith("http://")) or not bodies:
+        raise ValueError(f"load_test: the address is {server!r:.60}, and there are {len(bodies)} bodies. Expected http://HOST:PORT, and at least one.")
     load, numbers, end = Load(versions={}, latencies=[]), itertools.count(), time.monotonic() + seconds
     lock, stop = threading.Lock(), stop or threading.Event()
 
     def client():
-        connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
-        while (number := next(numbers)) < requests and time.monotonic() < end and not stop.is_set():
-            begun, answer = time.perf_counter(), {}
-            try:
-                connection.request("POST", "/predict", bodies[number % len(bodies)])
-                response = connection.getresponse()
-                content = response.read()
-                if response.status == 200:
-                    answer = json.loads(content)
-                outcome = "refused" if not answer else "answered" if right(number % len(bodies), answer) else "wrong"
-            except (OSError, http.client.HTTPException):
-                connection.close()
-                outcome = "failed"
-            with lock:
-                setattr(load, outcome, getattr(load, outcome) + 1)
-                if answer:
-                    load.versions[answer["version"]] = load.versions.get(answer["version"], 0) + 1
-                    load.latencies.append(time.perf_counter() - begun)
-        connection.close()
+        with asking(server) as ask:
+            while (number := next(numbers)) < requests and time.monotonic() < end and not stop.is_set():
+                begun, answer = time.perf_counter(), {}
+                try:
+                    status, content = ask(bodies[number % len(bodies)])
+                    answer = content if status == 200 else {}
+                    outcome = "refused" if not answer else "answered" if right(number % len(bodies), answer) else "wrong"
+                except ConnectionError:
+                    outcome = "failed"
+                with lock:
+                    setattr(load, outcome, getattr(load, outcome) + 1)
+                    if answer:
+                        load.versions[answer["version"]] = load.versions.get(answer["version"], 0) + 1
+                        load.latencies.append(time.perf_counter() - begun)
 
-    threads = [threading.Thread(target=client) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(clients) as threads:
+        for ended in [threads.submit(client) for _ in range(clients)]:
+            ended.result()
     return load
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3121
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3247
 def varint(n: int) -> bytes:
     """A whole number as protocol buffers store it.
 
@@ -1505,7 +1554,7 @@ def varint(n: int) -> bytes:
     return bytes([*out, n])
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3227
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3353
 def field(number: int, value) -> bytes:
     """A field of a message: a whole number, a float, a text, or bytes (another message, say)."""
     if isinstance(value, (int, np.integer)):

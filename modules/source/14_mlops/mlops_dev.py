@@ -1301,7 +1301,7 @@ def test_rollback__again_in_use():
         check(registry.rollback(), "v1")
         registry.write(4, ["v2", "v1", "v3", "v1"], "promote")
         (registry.place("v3") / "weights.npz").unlink()
-        check(registry.rollback(), "v2")
+        check(Registry(folder).rollback(), "v2")
         check(registry.standing(), (5, ["v2"]))
 
 test_rollback__again_in_use()
@@ -2414,6 +2414,8 @@ class Served:
 class Service:
     """Answers with the version that a registry has in use, and goes over to another one when that is promoted.
 
+    One thread answers; `refresh` may be called from another.
+
     Parameters
     ----------
     registry : Registry
@@ -2455,10 +2457,10 @@ class Service:
 
     def refresh(self) -> bool:
         """Go over to the version in use where it is another one. Where that cannot be, go on as before, and say so in `problem`."""
-        newest = self.registry.newest()
-        if newest == self.seen and not self.problem:
-            return False
         try:
+            newest = self.registry.newest()
+            if newest == self.seen and not self.problem:
+                return False
             version = self.registry.current()
             changed = version.name != self.champion.name
             if changed:
@@ -2470,12 +2472,13 @@ class Service:
             changed, self.problem = False, f"{error}"
         return changed
 
-    def answer(self, x: np.ndarray, key: str = "", wanted: str | None = None) -> tuple[str, np.ndarray]:
+    def answer(self, x: np.ndarray, key: str = "", wanted: str | None = None, champion: Served | None = None) -> tuple[str, np.ndarray]:
         """The name of the version that answers, and its probabilities (N, K).
 
-        Raises RegistryError where another version than the one in use is wanted.
+        `champion` is the version in use for which `x` was checked; the one in use now where it is left out. Raises RegistryError where
+        another version is wanted.
         """
-        champion, candidate = self.champion, self.candidate
+        champion, candidate = champion or self.champion, self.candidate
         if wanted is not None:
             if wanted != champion.name:
                 raise RegistryError(f"version {wanted!r:.60} does not answer here; {champion.name} does.")
@@ -2631,6 +2634,9 @@ def read_inputs(inputs, expected: dict, most: int) -> np.ndarray:
     return x.astype(np.float32)
 
 
+# %% [markdown]
+# First the checks alone, for inputs of two numbers from 0 to 1:
+
 # %%
 for body in (b"{", b"[1]", b'{"inputs": [[0.5, "a"]]}', b'{"inputs": [0.5, 0.5]}', b'{"inputs": [[0.5], [0.1, 0.2]]}',
              b'{"inputs": [[0.5, NaN]]}', b'{"inputs": [[0.5, 255]]}', b'{"inputs": [[0, 1]]}'):
@@ -2657,6 +2663,82 @@ def test_read_request():
     check(status('{"inputs": [[0, 1]], "key": 3}'), 422)
 
 test_read_request()
+
+# %% [markdown]
+# Now a whole answer, from the bytes of a request to a status and a content. The version in use is looked up once: the
+# inputs are checked for the version that answers them, even if another one is promoted in between.
+
+# %%
+#| export
+def respond(service: Service, body: bytes, most: int = 100, later=None) -> tuple[int, dict]:
+    """What a service says to a request's body: a status of HTTP, and a content for JSON. The whole server, but for the network.
+
+    Parameters
+    ----------
+    service : Service
+    body : bytes
+        As `read_request` takes it.
+    most : int
+        Inputs in one request.
+    later : callable ``(function, *arguments)``, optional
+        Has a shadow asked once the answer is on its way; where it is left out, the shadow is asked first.
+    """
+    champion = service.champion
+    try:
+        x, key, wanted = read_request(body, champion.inputs, most)
+        version, p = service.answer(x, key, wanted, champion)
+    except Refused as refused:
+        return refused.status, {"error": refused.reason}
+    except RegistryError as error:
+        return 404, {"error": str(error)}
+    except FloatingPointError as error:
+        return 500, {"error": f"{error}. Nothing is wrong with the inputs; the model fails on them."}
+    if later is None:
+        service.shadow(x, p)
+    else:
+        later(service.shadow, x, p)
+    return 200, {"version": version, "classes": p.argmax(axis=1).tolist(), "probabilities": p.tolist()}
+
+
+# %%
+service = Service(registry)
+digit = judges.features[:1]
+for what, body in (
+    ("a digit", json.dumps({"inputs": digit.tolist()})),
+    ("the same, for another version", json.dumps({"inputs": digit.tolist(), "version": "v9"})),
+    ("grey levels to 16", json.dumps({"inputs": (16 * digit).tolist()})),
+    ("two numbers", '{"inputs": [[0.5, 0.5]]}'),
+    ("half a body", json.dumps({"inputs": digit.tolist()})[:40]),
+):
+    status, content = respond(service, body.encode())
+    print(f"{what:30s} {len(body):5d} bytes   {status} {json.dumps(content)[:110]}")
+
+# %% nbgrader={"grade": true, "grade_id": "test_respond", "locked": true, "points": 0, "schema_version": 3, "solution": false, "task": false}
+def test_respond():
+    with tempfile.TemporaryDirectory() as folder:
+        registry, x = Registry(folder), np.eye(3, dtype=np.float32)
+        for size in (3, 2):
+            registry.register(create_mlp(size, [4], 2, rng=size), x[:, :size])
+        registry.promote("v1")
+        service = Service(registry, candidate="v1", mode="shadow")
+        status, content = respond(service, b'{"inputs": [[0, 1, 0]]}')
+        check((status, content["version"]), (200, "v1"))
+        check(content["probabilities"], softmax(create_mlp(3, [4], 2, rng=3)(Tensor(x[1:2]))))
+        check(content["classes"], [int(np.argmax(content["probabilities"]))])
+        check((service.compared, service.agreed), (1, 1))
+        check(respond(service, b"{")[0], 400)
+        check(respond(service, b'{"inputs": [[0, 1, 0]], "version": "v2"}')[0], 404)
+        check(respond(service, b'{"inputs": [[0, 1, 0], [0, 1, 0]]}', most=1)[0], 413)
+        registry.promote("v2")
+        first = service.champion
+        service.refresh()
+        check(service.answer(x, champion=first)[0], "v1")
+        check(respond(service, b'{"inputs": [[0, 1, 0]]}')[0], 422)
+        check(respond(service, b'{"inputs": [[0, 1]]}')[1]["version"], "v2")
+        service.champion.model[0].weights.data[:] = np.inf
+        check(respond(service, b'{"inputs": [[0, 1]]}')[0], 500)
+
+test_respond()
 
 # %% [markdown]
 # ## Numbers for whoever is on duty
@@ -2710,6 +2792,18 @@ def labelled(labels) -> str:
 QUOTED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
+# %% [markdown]
+# Three requests, one of them bad and one with a hundred digits, and what is told of them:
+
+# %%
+metrics = Metrics()
+for body in (json.dumps({"inputs": digit.tolist()}), "{", json.dumps({"inputs": judges.features[:100].tolist()})):
+    begun = time.perf_counter()
+    status, _ = respond(service, body.encode())
+    metrics.count("tinytorch_requests_total", status=str(status))
+    metrics.observe(time.perf_counter() - begun)
+print(metrics.text({"tinytorch_version_in_use": {(("version", service.champion.name),): 1}}), end="")
+
 # %% nbgrader={"grade": true, "grade_id": "test_metrics", "locked": true, "points": 0, "schema_version": 3, "solution": false, "task": false}
 def test_metrics():
     metrics = Metrics()
@@ -2728,11 +2822,14 @@ test_metrics()
 # %% [markdown]
 # ## Over HTTP
 #
-# Sockets, headers and broken connections are left to those who do little else: FastAPI and uvicorn. What is ours is the
-# order of things.
+# All that is missing is the network. Sockets, headers and broken connections are left to those who do little else:
+# FastAPI and uvicorn. Neither comes with the course. In a notebook `%pip install fastapi uvicorn` installs them, in a
+# terminal `python -m pip install fastapi uvicorn`. Where they are missing, the cells below say so, and show what can
+# be seen without a network. What is ours is the order of things.
 #
-# The answers are computed by one worker, one after the other, beside the loop that talks to the network. In front of
-# the worker is a queue, and it has an end. If requests come faster than they can be answered, an endless queue
+# The answers are computed by one worker, one after the other, beside the loop that talks to the network. It is one,
+# because two that fill a window of the monitor at once would both find it full and both empty it. In front of the
+# worker is a queue, and it has an end. If requests come faster than they can be answered, an endless queue
 # would grow, and after a minute everybody would wait for a minute, for answers that nobody waits for any more. It is
 # kinder to say at once: 503, and `Retry-After` with a number of seconds. This is *back-pressure*.
 
@@ -2791,29 +2888,22 @@ def create_app(registry: Registry, candidate: str | None = None, mode: str = "sh
     @app.post("/predict", openapi_extra=PREDICT)
     async def predict(request: Request):
         nonlocal waiting
-        begun, version = time.perf_counter(), ""
+        begun, status, content, headers = time.perf_counter(), 500, {}, {}
         try:
             body = await read_body(request, max_bytes)
             if waiting >= queue_size:
-                raise Refused(503, f"{waiting} requests are waiting already. Come again.", **{"Retry-After": "1"})
-            x, key, wanted = read_request(body, service.champion.inputs, max_inputs)
+                raise Refused(503, f"as many requests as may wait, {waiting}, are waiting already. Come again.", **{"Retry-After": "1"})
             waiting += 1
             try:
-                version, p = await asyncio.get_running_loop().run_in_executor(worker, service.answer, x, key, wanted)
+                status, content = await asyncio.get_running_loop().run_in_executor(worker, respond, service, body, max_inputs, worker.submit)
             finally:
                 waiting -= 1
-            if service.mode == "shadow" and service.candidate is not None and waiting < queue_size:
-                worker.submit(service.shadow, x, p)
-            response = JSONResponse({"version": version, "classes": p.argmax(axis=1).tolist(), "probabilities": p.tolist()})
         except Refused as refused:
-            response = JSONResponse({"error": refused.reason}, refused.status, refused.headers)
-        except RegistryError as error:
-            response = JSONResponse({"error": str(error)}, 404)
-        except FloatingPointError as error:
-            response = JSONResponse({"error": f"{error}. Nothing is wrong with the inputs; the model fails on them."}, 500)
-        metrics.count("tinytorch_requests_total", status=str(response.status_code), version=version)
-        metrics.observe(time.perf_counter() - begun)
-        return response
+            status, content, headers = refused.status, {"error": refused.reason}, refused.headers
+        finally:
+            metrics.count("tinytorch_requests_total", status=str(status), version=content.get("version", ""))
+            metrics.observe(time.perf_counter() - begun)
+        return JSONResponse(content, status, headers)
 
     @app.get("/health")
     async def health():
@@ -2823,9 +2913,12 @@ def create_app(registry: Registry, candidate: str | None = None, mode: str = "sh
 
     @app.get("/versions")
     async def versions():
-        names = await asyncio.to_thread(registry.names)
-        shadow = service.candidate.name if service.candidate is not None else None
-        return {"in use": service.champion.name, "candidate": shadow, "versions": names}
+        candidate = service.candidate.name if service.candidate is not None else None
+        try:
+            names = await asyncio.to_thread(registry.names)
+        except OSError as error:
+            return JSONResponse({"error": f"the registry cannot be read: {error}"}, 503)
+        return {"in use": service.champion.name, "candidate": candidate, "versions": names}
 
     @app.get("/metrics")
     async def prometheus():
@@ -2917,9 +3010,10 @@ def serving(app, port: int = 0):
 
 # %%
 import http.client
+from concurrent.futures import ThreadPoolExecutor
 
 
-def ask(connection, body, method="POST", path="/predict"):
+def over(connection, body, method="POST", path="/predict"):
     """Status, headers and content of an answer."""
     connection.request(method, path, body)
     response = connection.getresponse()
@@ -2933,12 +3027,11 @@ except ImportError as error:
 else:
     with serving(create_app(registry)) as url:
         connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
-        print(ask(connection, None, "GET", "/health")[2].decode())
-        for body in (json.dumps({"inputs": judges.features[:1].tolist()}), "{", '{"inputs": [[0.5, 0.5]]}', " " * 2_000_000,
-                     json.dumps({"inputs": judges.features[:1].tolist(), "version": "v9"})):
-            status, _, content = ask(connection, body)
-            print(status, content.decode()[:130])
-        print(*ask(connection, None, "GET", "/metrics")[2].decode().splitlines()[:6], sep="\n")
+        print(over(connection, None, "GET", "/health")[2].decode())
+        for body in (json.dumps({"inputs": digit.tolist()}), "{", " " * 2_000_000):
+            status, headers, content = over(connection, body)
+            print(status, headers["content-type"], content.decode()[:130])
+        print(*over(connection, None, "GET", "/metrics")[2].decode().splitlines()[:4], sep="\n")
 
 # %% [markdown]
 # ## Under load
@@ -2984,16 +3077,42 @@ class Load:
         return told
 
 
-def load_test(url: str, bodies: list, right, *, requests: int = 1000, clients: int = 4, seconds: float = 5.0,
+@contextlib.contextmanager
+def asking(server):
+    """A function from a body to status and content: `server` itself, or requests over one connection to its ``/predict``."""
+    import http.client
+
+    if callable(server):
+        yield server
+        return
+    connection = http.client.HTTPConnection(server.removeprefix("http://"), timeout=5)
+
+    def ask(body):
+        try:
+            connection.request("POST", "/predict", body)
+            response = connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()  # the next request opens another one
+            raise ConnectionError(f"{error!r}") from error
+        return response.status, json.loads(content) if response.status == 200 else {}
+
+    try:
+        yield ask
+    finally:
+        connection.close()
+
+
+def load_test(server, bodies: list, right, *, requests: int = 1000, clients: int = 4, seconds: float = 5.0,
               stop: threading.Event | None = None) -> Load:
-    """Ask a server many questions from several threads, and check every answer.
+    """Ask many questions from several threads, and check every answer.
 
     Parameters
     ----------
-    url : str
-        Such as "http://127.0.0.1:8000".
+    server : str or callable
+        An address, such as "http://127.0.0.1:8000", or a function from a body to status and content, such as `respond` with a service.
     bodies : list of bytes or str
-        Sent to ``/predict`` one after the other, again and again.
+        Asked one after the other, again and again; of an address, at ``/predict``.
     right : callable ``(number, answer) -> bool``
         Whether the answer (JSON as a dictionary) to body `number` is right.
     requests, clients, seconds
@@ -3001,46 +3120,39 @@ def load_test(url: str, bodies: list, right, *, requests: int = 1000, clients: i
     stop : Event, optional
         Or when this is set.
     """
-    import http.client
     import itertools
+    from concurrent.futures import ThreadPoolExecutor
 
-    if not isinstance(url, str) or not url.startswith("http://") or not bodies:
-        raise ValueError(f"load_test: the address is {url!r:.60}, and there are {len(bodies)} bodies. Expected http://HOST:PORT, and at least one.")
+    if not (callable(server) or isinstance(server, str) and server.startswith("http://")) or not bodies:
+        raise ValueError(f"load_test: the address is {server!r:.60}, and there are {len(bodies)} bodies. Expected http://HOST:PORT, and at least one.")
     load, numbers, end = Load(versions={}, latencies=[]), itertools.count(), time.monotonic() + seconds
     lock, stop = threading.Lock(), stop or threading.Event()
 
     def client():
-        connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
-        while (number := next(numbers)) < requests and time.monotonic() < end and not stop.is_set():
-            begun, answer = time.perf_counter(), {}
-            try:
-                connection.request("POST", "/predict", bodies[number % len(bodies)])
-                response = connection.getresponse()
-                content = response.read()
-                if response.status == 200:
-                    answer = json.loads(content)
-                outcome = "refused" if not answer else "answered" if right(number % len(bodies), answer) else "wrong"
-            except (OSError, http.client.HTTPException):
-                connection.close()
-                outcome = "failed"
-            with lock:
-                setattr(load, outcome, getattr(load, outcome) + 1)
-                if answer:
-                    load.versions[answer["version"]] = load.versions.get(answer["version"], 0) + 1
-                    load.latencies.append(time.perf_counter() - begun)
-        connection.close()
+        with asking(server) as ask:
+            while (number := next(numbers)) < requests and time.monotonic() < end and not stop.is_set():
+                begun, answer = time.perf_counter(), {}
+                try:
+                    status, content = ask(bodies[number % len(bodies)])
+                    answer = content if status == 200 else {}
+                    outcome = "refused" if not answer else "answered" if right(number % len(bodies), answer) else "wrong"
+                except ConnectionError:
+                    outcome = "failed"
+                with lock:
+                    setattr(load, outcome, getattr(load, outcome) + 1)
+                    if answer:
+                        load.versions[answer["version"]] = load.versions.get(answer["version"], 0) + 1
+                        load.latencies.append(time.perf_counter() - begun)
 
-    threads = [threading.Thread(target=client) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(clients) as threads:
+        for ended in [threads.submit(client) for _ in range(clients)]:
+            ended.result()
     return load
 
 
 # %% [markdown]
-# While four clients ask, a version is promoted and later taken back. Then the queue is made as short as can be, and
-# eight clients ask for a hundred pictures at a time.
+# While four clients ask, a version is promoted and later taken back: first with one worker that calls `respond`, then
+# over HTTP. In the last line the queue is made as short as can be, and eight clients ask for a hundred pictures at a time.
 
 # %%
 bodies = [json.dumps({"inputs": judges.features[i : i + 1].tolist()}) for i in range(len(judges))]
@@ -3051,56 +3163,70 @@ def right(i, answer):
     return np.allclose(answer["probabilities"], truth[answer["version"]][i : i + 1], atol=1e-5)
 
 
-def promote_and_roll_back():
-    time.sleep(0.4)
-    registry.promote("v4")
-    time.sleep(0.4)
-    registry.rollback()
+def promote_and_roll_back(afterwards=lambda: None):
+    for change in (lambda: registry.promote("v4"), registry.rollback):
+        time.sleep(0.4)
+        change()
+        afterwards()
 
 
-try:
-    fastapi_names()
-except ImportError:
-    print("not measured without FastAPI and uvicorn")
-else:
-    with serving(create_app(registry)) as url:
-        changing = threading.Thread(target=promote_and_roll_back)
-        changing.start()
-        print(load_test(url, bodies, right, requests=5000, seconds=1.5))
-        changing.join()
-    with serving(create_app(registry, queue_size=1)) as url:
-        many = [json.dumps({"inputs": judges.features[:100].tolist()})]
-        print(load_test(url, many, lambda i, answer: np.allclose(answer["probabilities"], truth[answer["version"]][:100], atol=1e-5),
-                        requests=200, clients=8, seconds=2))
+def loaded(server, afterwards=lambda: None):
+    """A load test, and two changes meanwhile."""
+    changing = threading.Thread(target=promote_and_roll_back, args=(afterwards,))
+    changing.start()
+    load = load_test(server, bodies, right, requests=10**6, seconds=1.5)
+    changing.join()
+    return load
 
-# %% [markdown]
-# Where the server ran, nothing failed and nothing was wrong: some answers came from one version and some from the other, each whole. In the
-# second line many were refused, and those that were not did not have to wait for all the others. What happens when the
-# server's process is killed in the middle of this cannot be shown from a thread of the very same process; the tests of
-# this chapter do it.
-#
-# What does the server cost? The same picture, asked of the model and asked over HTTP, one request at a time:
 
-# %%
-x = judges.features[:1]
-direct = []
-for _ in range(300):
-    begun = time.perf_counter()
-    class_probabilities(model, x)
-    direct.append(time.perf_counter() - begun)
-print(f"called directly: median {1e3 * np.median(direct):.3f} ms")
+service = Service(registry)
+with ThreadPoolExecutor(1) as worker:
+    print("asked directly:", loaded(lambda body: worker.submit(respond, service, body).result(), service.refresh))
 try:
     fastapi_names()
 except ImportError:
     print("over HTTP: not measured without FastAPI and uvicorn")
 else:
     with serving(create_app(registry)) as url:
-        load = load_test(url, bodies, right, requests=300, clients=1)
-    print(f"over HTTP:       median {1e3 * np.median(load.latencies):.3f} ms, so {1e3 * (np.median(load.latencies) - np.median(direct)):.3f} ms more")
+        print("over HTTP:", loaded(url))
+    with serving(create_app(registry, queue_size=1)) as url:
+        many = [json.dumps({"inputs": judges.features[:100].tolist()})]
+        print("short queue:", load_test(url, many, lambda i, answer: np.allclose(answer["probabilities"], truth[answer["version"]][:100], atol=1e-5),
+                                        requests=200, clients=8, seconds=2))
 
 # %% [markdown]
-# For a network as small as this one the way costs far more than the answer. It is a fixed price for each request, and
-# hardly depends on the network. Hence the list in a request: a hundred pictures at once pay it once.
+# Nothing failed and nothing was wrong: some answers came from one version and some from the other, each whole. With the
+# short queue many were refused, and those that were not did not have to wait for all the others. What happens when the
+# server's process is killed in the middle of this cannot be shown from a thread of the very same process; the tests of
+# this chapter do it.
+#
+# What does the server cost? The same picture, asked of the model, of `respond`, and over HTTP, one request at a time:
+
+# %%
+def median_ms(ask, times=300):
+    """Median milliseconds of a call."""
+    took = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        ask()
+        took.append(time.perf_counter() - begun)
+    return 1e3 * np.median(took)
+
+
+print(f"the model:     median {median_ms(lambda: class_probabilities(model, digit)):.3f} ms")
+print(f"respond:       median {median_ms(lambda: respond(service, bodies[0])):.3f} ms")
+try:
+    fastapi_names()
+except ImportError:
+    print("over HTTP:     not measured without FastAPI and uvicorn")
+else:
+    with serving(create_app(registry)) as url, asking(url) as ask:
+        print(f"over HTTP:     median {median_ms(lambda: ask(bodies[0])):.3f} ms")
+
+# %% [markdown]
+# For a network as small as this one everything around it costs more than the answer: the text of JSON and the checks,
+# and by far the most the way over the network. The latter is a fixed price for each request, and hardly depends on the
+# network that answers. Hence the list in a request: a hundred pictures at once pay it once.
 #
 # ## Leaving the house
 #
