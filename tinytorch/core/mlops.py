@@ -1107,7 +1107,7 @@ class Service:
         if self.failures >= 3:
             self.candidate = None
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2579
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2580
 class Refused(Exception):
     """A request that is not answered: a status of HTTP, a reason, and headers."""
 
@@ -1165,7 +1165,7 @@ def read_inputs(inputs, expected: dict, most: int) -> np.ndarray:
         raise Refused(422, f"inputs: entry {list(place)} is {x[place]:g}. {wanted}")
     return x.astype(np.float32)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2673
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2674
 def respond(service: Service, body: bytes, most: int = 100, later=None) -> tuple[int, dict]:
     """What a service says to a request's body: a status of HTTP, and a content for JSON. The whole server, but for the network.
 
@@ -1195,7 +1195,7 @@ def respond(service: Service, body: bytes, most: int = 100, later=None) -> tuple
         later(service.shadow, x, p)
     return 200, {"version": version, "classes": p.argmax(axis=1).tolist(), "probabilities": p.tolist()}
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2753
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2754
 class Metrics:
     """Counters and a histogram of durations, in the text format of Prometheus."""
 
@@ -1237,9 +1237,9 @@ def labelled(labels) -> str:
 
 QUOTED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2838
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2839
 def create_app(registry: Registry, candidate: str | None = None, mode: str = "shadow", fraction: float = 0.1, *, queue_size: int = 32,
-               max_bytes: int = 1_000_000, max_inputs: int = 100, poll_seconds: float = 0.1, window: int = 100):
+               max_bytes: int = 1_000_000, max_inputs: int = 100, body_seconds: float = 10.0, poll_seconds: float = 0.1, window: int = 100):
     """An application that answers with the version in use: for uvicorn, or any other server that speaks ASGI.
 
     Parameters
@@ -1250,6 +1250,8 @@ def create_app(registry: Registry, candidate: str | None = None, mode: str = "sh
         Requests that may be waiting or being answered; more get 503.
     max_bytes, max_inputs : int
         Of a request; more get 413.
+    body_seconds : float
+        In which the whole body of a request has to be there; who takes longer gets 408.
     poll_seconds : float
         How often the registry is looked at.
 
@@ -1293,7 +1295,7 @@ def create_app(registry: Registry, candidate: str | None = None, mode: str = "sh
         nonlocal waiting
         begun, status, content, headers = time.perf_counter(), 500, {}, {}
         try:
-            body = await read_body(request, max_bytes)
+            body = await read_body(request, max_bytes, body_seconds)
             if waiting >= queue_size:
                 raise Refused(503, f"as many requests as may wait, {waiting}, are waiting already. Come again.", **{"Retry-After": "1"})
             waiting += 1
@@ -1362,7 +1364,7 @@ def fastapi_names():
     return FastAPI, Request, JSONResponse, PlainTextResponse
 
 
-async def read_body(request, most: int, seconds: float = 10.0) -> bytes:
+async def read_body(request, most: int, seconds: float) -> bytes:
     """The body of a request, given up where it takes too long. Raises Refused.
 
     What is too long is not kept, but up to ten times as much is still read: a client that is cut off while it sends gets a broken
@@ -1410,7 +1412,7 @@ def serving(app, port: int = 0):
         server.should_exit = True
         thread.join(10)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3046
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3049
 @dataclass
 class Load:
     """What came of a load test.
@@ -1517,7 +1519,7 @@ def load_test(server, bodies: list, right, *, requests: int = 1000, clients: int
             ended.result()
     return load
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3247
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3250
 def varint(n: int) -> bytes:
     """A whole number as protocol buffers store it.
 
@@ -1554,7 +1556,7 @@ def varint(n: int) -> bytes:
     return bytes([*out, n])
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3353
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3356
 def field(number: int, value) -> bytes:
     """A field of a message: a whole number, a float, a text, or bytes (another message, say)."""
     if isinstance(value, (int, np.integer)):

@@ -2565,7 +2565,8 @@ test_service()
 #
 # Over a network anything comes in: a body that is no JSON, pictures of another size, grey levels to 255, `NaN`, a
 # gigabyte. A server answers each with what was wrong and what was expected, and a number that programs understand.
-# 400 stands for what is no JSON, 413 for too much, 422 for JSON that holds no such inputs, 503 for "not now".
+# 400 stands for what is no JSON, 408 for a body that takes too long, 413 for too much, 422 for JSON that holds no such
+# inputs, 503 for "not now".
 #
 # Grey levels to 255 are the most treacherous of these. The pixels were divided by 16 before training, and whoever writes
 # a client has to know. If they do not, everything runs, and the answers are nonsense: *training/serving skew*, the same
@@ -2836,7 +2837,7 @@ test_metrics()
 # %%
 #| export
 def create_app(registry: Registry, candidate: str | None = None, mode: str = "shadow", fraction: float = 0.1, *, queue_size: int = 32,
-               max_bytes: int = 1_000_000, max_inputs: int = 100, poll_seconds: float = 0.1, window: int = 100):
+               max_bytes: int = 1_000_000, max_inputs: int = 100, body_seconds: float = 10.0, poll_seconds: float = 0.1, window: int = 100):
     """An application that answers with the version in use: for uvicorn, or any other server that speaks ASGI.
 
     Parameters
@@ -2847,6 +2848,8 @@ def create_app(registry: Registry, candidate: str | None = None, mode: str = "sh
         Requests that may be waiting or being answered; more get 503.
     max_bytes, max_inputs : int
         Of a request; more get 413.
+    body_seconds : float
+        In which the whole body of a request has to be there; who takes longer gets 408.
     poll_seconds : float
         How often the registry is looked at.
 
@@ -2890,7 +2893,7 @@ def create_app(registry: Registry, candidate: str | None = None, mode: str = "sh
         nonlocal waiting
         begun, status, content, headers = time.perf_counter(), 500, {}, {}
         try:
-            body = await read_body(request, max_bytes)
+            body = await read_body(request, max_bytes, body_seconds)
             if waiting >= queue_size:
                 raise Refused(503, f"as many requests as may wait, {waiting}, are waiting already. Come again.", **{"Retry-After": "1"})
             waiting += 1
@@ -2959,7 +2962,7 @@ def fastapi_names():
     return FastAPI, Request, JSONResponse, PlainTextResponse
 
 
-async def read_body(request, most: int, seconds: float = 10.0) -> bytes:
+async def read_body(request, most: int, seconds: float) -> bytes:
     """The body of a request, given up where it takes too long. Raises Refused.
 
     What is too long is not kept, but up to ten times as much is still read: a client that is cut off while it sends gets a broken
