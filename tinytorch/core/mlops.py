@@ -953,7 +953,7 @@ def retrain(registry: Registry, data: ArrayDataset, now: ArrayDataset, before: A
         registry.promote(name, instead_of=champion.name)
     return Decision(name, promote, reason)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2274
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2275
 def routed(key: str, candidate: str, fraction: float) -> bool:
     """Whether a request goes to the candidate: always the same for the same key, and for about `fraction` of all keys.
 
@@ -981,7 +981,7 @@ def routed(key: str, candidate: str, fraction: float) -> bool:
     return int.from_bytes(digest[:8]) / 2**64 < fraction
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2355
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2356
 def fisher_test(new_right: int, new_count: int, old_right: int, old_count: int) -> float:
     """The probability that one of two groups has at least `new_right` of all right answers, if both are equally good (Fisher 1935, one-sided)."""
     if not 0 <= new_right <= new_count or not 0 <= old_right <= old_count:
@@ -990,7 +990,7 @@ def fisher_test(new_right: int, new_count: int, old_right: int, old_count: int) 
     ways = sum(math.comb(new_count, k) * math.comb(old_count, right - k) for k in range(new_right, min(right, new_count) + 1))
     return ways / math.comb(count, right)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2398
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2399
 class Served:
     """All that belongs to a version while it answers. Never changed; a newer version gets a new one."""
 
@@ -1107,7 +1107,7 @@ class Service:
         if self.failures >= 3:
             self.candidate = None
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2580
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2581
 class Refused(Exception):
     """A request that is not answered: a status of HTTP, a reason, and headers."""
 
@@ -1165,7 +1165,7 @@ def read_inputs(inputs, expected: dict, most: int) -> np.ndarray:
         raise Refused(422, f"inputs: entry {list(place)} is {x[place]:g}. {wanted}")
     return x.astype(np.float32)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2674
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2675
 def respond(service: Service, body: bytes, most: int = 100, later=None) -> tuple[int, dict]:
     """What a service says to a request's body: a status of HTTP, and a content for JSON. The whole server, but for the network.
 
@@ -1195,7 +1195,7 @@ def respond(service: Service, body: bytes, most: int = 100, later=None) -> tuple
         later(service.shadow, x, p)
     return 200, {"version": version, "classes": p.argmax(axis=1).tolist(), "probabilities": p.tolist()}
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2754
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2755
 class Metrics:
     """Counters and a histogram of durations, in the text format of Prometheus."""
 
@@ -1237,7 +1237,7 @@ def labelled(labels) -> str:
 
 QUOTED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2839
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2840
 def create_app(registry: Registry, candidate: str | None = None, mode: str = "shadow", fraction: float = 0.1, *, queue_size: int = 32,
                max_bytes: int = 1_000_000, max_inputs: int = 100, body_seconds: float = 10.0, poll_seconds: float = 0.1, window: int = 100):
     """An application that answers with the version in use: for uvicorn, or any other server that speaks ASGI.
@@ -1412,7 +1412,7 @@ def serving(app, port: int = 0):
         server.should_exit = True
         thread.join(10)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3049
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3050
 @dataclass
 class Load:
     """What came of a load test.
@@ -1519,7 +1519,7 @@ def load_test(server, bodies: list, right, *, requests: int = 1000, clients: int
             ended.result()
     return load
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3250
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3255
 def varint(n: int) -> bytes:
     """A whole number as protocol buffers store it.
 
@@ -1556,7 +1556,7 @@ def varint(n: int) -> bytes:
     return bytes([*out, n])
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3356
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3361
 def field(number: int, value) -> bytes:
     """A field of a message: a whole number, a float, a text, or bytes (another message, say)."""
     if isinstance(value, (int, np.integer)):

@@ -223,10 +223,10 @@ test_fingerprint()
 # in a table of known layers and to call them with the numbers, so the worst that a foreign file can do is to name a
 # layer that is not there.
 #
-# `save_compressed` of the compression chapter reads names in a table too, for the same reason. What it writes beside
-# a name is all that the layer holds, arrays included, because pruning and integers leave layers that no constructor
-# makes. We write only what a constructor takes. The weights stay in a file of their own, under their own fingerprint,
-# and the record stays short enough to be read by eye. So a network of integers is no version of this registry.
+# `save_compressed` of the compression chapter reads names in a table too, for the same reason. What it writes beside a
+# name is all that the layer holds, arrays included, because a layer of integers is not made by sizes alone. We write
+# only what a constructor takes. The weights stay in a file of their own, under their own fingerprint, and the record
+# stays short enough to be read by eye. So a network of integers is no version of this registry.
 
 # %%
 #| export
@@ -1333,7 +1333,7 @@ for thread in threads:
 for thread in threads:
     thread.join()
 print(*sorted(told, key=len), sep="\n")
-print("rolled back to", registry.rollback(), *registry.log(), sep="\n")
+print(f"rolled back to {registry.rollback()}", *registry.log(), sep="\n")
 
 # %% [markdown]
 # One went through and seven were told, before they had changed anything. What became of those seven is up to them: each
@@ -1346,13 +1346,13 @@ print("rolled back to", registry.rollback(), *registry.log(), sep="\n")
 # looked like is known at once. So one compares the inputs of today with the reference: not one by one, but a *window*
 # of them, say a hundred, as a sample from some distribution. Is it still the same distribution?
 #
-# The oldest measure in use comes from banking, the *population stability index*. Divide a quantity, such as the mean
+# A measure in wide use comes from banking, the *population stability index*. Divide a quantity, such as the mean
 # ink of a picture, into bins; let $p_i$ be the fraction of the reference in bin $i$ and $q_i$ that of the window:
 #
 # $$\mathrm{PSI} = \sum_i (q_i - p_i) \log \frac{q_i}{p_i}$$
 #
 # Every term is positive or zero, since both factors have the same sign, and it is zero only where $q_i = p_i$. (It is
-# the Kullback–Leibler divergence that the compression chapter's students learned from, taken in both directions and
+# the Kullback–Leibler divergence, which distillation in the compression chapter made small, in both directions and
 # added.) An empty bin would make it infinite, so every count is raised by a half first.
 
 # %% nbgrader={"grade": false, "grade_id": "psi", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -1476,8 +1476,8 @@ plt.show()
 
 # %% [markdown]
 # For small windows the threshold 0.1 raises an alarm nearly every time, and the larger the window, the more seldom. The
-# index of two samples of one distribution is about $(\text{bins} - 1)(1/n + 1/m)$ for sizes $n$ and $m$, so a threshold
-# that does not know the sizes means nothing. The last column does: it is the threshold that gives one false alarm in
+# index of two samples of one distribution is about $(\text{bins} - 1)(1/n + 1/m)$ for sizes $n$ and $m$ (less where a
+# bin holds a few inputs only, for the halves count there), so a threshold that does not know the sizes means nothing. The last column does: it is the threshold that gives one false alarm in
 # twenty windows of that size. Whoever takes an index should take its threshold from there.
 #
 # ## A test that knows its false alarms
@@ -1610,9 +1610,9 @@ for size in (25, 100, 200):
 # ## Many tests at once
 #
 # A picture has 64 pixels, and each can be tested. But a test that is wrong in one case of twenty, made 64 times, is
-# wrong about some pixel nearly always. The number of tests has to be paid for, and the benchmarking chapter knows how:
-# `holm` adjusts p-values for their number, so that *any* false alarm is at most as probable as was agreed to. That holds
-# where the tests depend on one another too, as those of neighbouring pixels do.
+# wrong about some pixel more often than not. The number of tests has to be paid for, and the benchmarking chapter knows
+# how: `holm` adjusts p-values for their number, so that *any* false alarm is at most as probable as was agreed to. That
+# holds where the tests depend on one another too, as those of neighbouring pixels do.
 
 # %%
 #| export
@@ -1777,7 +1777,7 @@ for epochs, reader in ((20, trainer), (100, longer)):
 # %% [markdown]
 # ## An alarm that people will still read in a year
 #
-# One false alarm in twenty windows is several a day. After a week nobody reads them, and then there might as well be
+# One false alarm in twenty windows may be several a day. After a week nobody reads them, and then there might as well be
 # none. Attention is the scarcest thing in operations, so an alarm has to be slow to change its mind, in both
 # directions. It starts after `patience` suspicious windows in a row, and it ends after `calm` windows in a row without
 # suspicion. Such a lag is called *hysteresis*; a thermostat has one, for otherwise it would switch the heating on and
@@ -1996,7 +1996,7 @@ test_monitor()
 #
 # The alarm is on, labels for some of the askew pictures have been bought, and a candidate was trained on them. It reads
 # more of the held-out pictures than the version in use. Promote it? Perhaps it was lucky. Two networks that are equally
-# good never read exactly the same number, and one of them is always ahead.
+# good seldom read exactly the same number, so one of them is nearly always ahead.
 #
 # Both networks have answered the *same* pictures, and that is worth a lot. Most pictures are read correctly by both or
 # by neither and say nothing about who is better. What counts are the others: those that only the new one got right, $b$
@@ -2231,12 +2231,13 @@ mixed_up = labelled.like(labelled.features, np.random.default_rng(0).permutation
 both = labelled.like(np.concatenate([labelled.features, known.features]), np.concatenate([labelled.targets, known.targets]))
 for what, data in (("no new data", known), ("labels mixed up", mixed_up), ("askew only", labelled), ("askew and old", both)):
     decision = retrain(registry, data, judges, before=test)
-    print(f"{what:16s} {decision.candidate} {'promoted' if decision.promoted else 'refused '}   {decision.reason}")
+    today = registry.load(decision.candidate).record["metrics"]["accuracy now"]
+    print(f"{what:16s} {decision.candidate} {'promoted' if decision.promoted else 'refused '}   now {today:.3f}   {decision.reason}")
 print(*registry.log(), sep="\n")
 
 # %% [markdown]
-# Training went fine every time; the loss fell for the mixed-up labels too. The judges tell the attempts apart. The one
-# that learned the askew pictures alone would have been taken by anybody who looked at today's accuracy only.
+# Training raised no error, with the mixed-up labels neither. The judges tell the attempts apart. The one that learned
+# the askew pictures alone would have been taken by anybody who looked at today's accuracy only.
 #
 # A refused candidate stays in the registry, with its parent, its data and its metrics. That somebody tried this already
 # is worth knowing.
@@ -2830,9 +2831,9 @@ test_metrics()
 #
 # The answers are computed by one worker, one after the other, beside the loop that talks to the network. It is one,
 # because two that fill a window of the monitor at once would both find it full and both empty it. In front of the
-# worker is a queue, and it has an end. If requests come faster than they can be answered, an endless queue
-# would grow, and after a minute everybody would wait for a minute, for answers that nobody waits for any more. It is
-# kinder to say at once: 503, and `Retry-After` with a number of seconds. This is *back-pressure*.
+# worker is a queue, and it has an end. If requests come faster than they can be answered, an endless queue would grow,
+# and after a minute everybody would wait for a minute, for answers that nobody waits for any more. It is kinder to say
+# at once: 503, and `Retry-After` with a number of seconds. This is *back-pressure*.
 
 # %%
 #| export
@@ -3198,10 +3199,14 @@ else:
                                         requests=200, clients=8, seconds=2))
 
 # %% [markdown]
-# Nothing failed and nothing was wrong: some answers came from one version and some from the other, each whole. With the
-# short queue many were refused, and those that were not did not have to wait for all the others. What happens when the
-# server's process is killed in the middle of this cannot be shown from a thread of the very same process; the tests of
-# this chapter do it.
+# Nothing failed and nothing was wrong: some answers came from one version and some from the other, each whole. Where the
+# server ran, many were refused with the short queue, and those that were not did not have to wait for all the others.
+# What happens when the server's process is killed in the middle of this cannot be shown from a thread of the very same
+# process; the tests of this chapter do it.
+#
+# They start it as one does outside a notebook, `python -m tinytorch.serve` and the registry's directory. That is this
+# application and one thing more: it keeps only so many connections, and one more takes the place of the one that has
+# gone longest without an answer. So hundreds that say nothing, or a byte a second, do not keep others out.
 #
 # What does the server cost? The same picture, asked of the model, of `respond`, and over HTTP, one request at a time:
 
@@ -3227,8 +3232,8 @@ else:
         print(f"over HTTP:     median {median_ms(lambda: ask(bodies[0])):.3f} ms")
 
 # %% [markdown]
-# For a network as small as this one everything around it costs more than the answer: the text of JSON and the checks,
-# and by far the most the way over the network. The latter is a fixed price for each request, and hardly depends on the
+# For a network as small as this one everything around it costs more than the answer: the text of JSON, the checks and the
+# monitor, and by far the most the way over the network. The latter is a fixed price for each request, and hardly depends on the
 # network that answers. Hence the list in a request: a hundred pictures at once pay it once.
 #
 # ## Leaving the house
@@ -3242,7 +3247,7 @@ else:
 # of a byte is 1 where more bytes follow. So small numbers take one byte, and large ones as many as they need.
 #
 # A negative number, such as an axis of -1, is the exception: the format has no sign. In place of $n < 0$ the number
-# $n + 2^{64}$ is written, what remains of $n$ modulo $2^{64}$, and a reader who finds more than $2^{63}$ subtracts it
+# $n + 2^{64}$ is written, what remains of $n$ modulo $2^{64}$, and a reader who finds $2^{63}$ or more subtracts $2^{64}$
 # again. So even -1 takes ten bytes. The function does this before the exercise begins.
 
 # %% nbgrader={"grade": false, "grade_id": "varint", "locked": false, "schema_version": 3, "solution": true, "task": false}
