@@ -218,8 +218,7 @@ DAMAGE = {
 }  # fmt: skip
 LINKS = {
     "weights of another version": lambda place: replaced(place, "weights.npz", "../v2/weights.npz"),
-    "weights that never end": lambda place: replaced(place, "weights.npz", "/dev/zero"),
-    "a record that never ends": lambda place: replaced(place, "record.json", "/dev/zero"),
+    "a device in place of weights": lambda place: replaced(place, "weights.npz", os.devnull),
     "a record in a circle": lambda place: replaced(place, "record.json", "record.json"),
     "another version": lambda place: (shutil.rmtree(place), place.symlink_to("v2")),
     "a version that is nowhere": lambda place: (shutil.rmtree(place), place.symlink_to("nowhere")),
@@ -278,10 +277,18 @@ def test_a_pointer_to_a_version_that_is_gone(registry):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no device files")
-def test_a_promotion_that_never_ends(registry):
+def test_what_is_no_file_is_not_read(registry):
+    """Reading a device or a pipe might never end."""
     registry.promote("v2")
-    replaced(registry.folder / "promotions" / "2", "promotion.json", "/dev/zero")
-    with pytest.raises(RegistryError, match=r"promotion 2 .*no file(.|\n)*--rollback"):
+    for file in ("record.json", "weights.npz", "reference.npz"):
+        replaced(registry.place("v3"), file, os.devnull)
+        assert f"{file} is no file" in registry.damage("v3")
+        (registry.place("v3") / file).unlink()
+        shutil.copy(registry.place("v2") / file, registry.place("v3"))
+        if file == "record.json":
+            resealed(registry.place("v3"), version="v3")
+    replaced(registry.folder / "promotions" / "2", "promotion.json", os.devnull)
+    with pytest.raises(RegistryError, match=r"promotion 2 .*promotion\.json is no file(.|\n)*--rollback"):
         registry.current()
     assert registry.rollback() == "v1"
 

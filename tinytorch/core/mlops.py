@@ -616,7 +616,7 @@ class Registry(Versions):
                 lines.append(f"{number}  damaged")
         return lines
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1360
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1364
 def psi(reference_counts, window_counts) -> float:
     """The population stability index of two histograms over the same bins.
 
@@ -642,7 +642,7 @@ def psi(reference_counts, window_counts) -> float:
     return float(((q - p) * np.log(q / p)).sum())
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1442
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1446
 def resampled(features: np.ndarray, reference_size: int, window_size: int, times: int, seed: int = 0):
     """Pairs of a reference and a window that are drawn from the same inputs, without overlap, `times` times."""
     if reference_size + window_size > len(features):
@@ -658,7 +658,7 @@ def binned(reference: np.ndarray, window: np.ndarray, bins: int = 10) -> tuple[n
     edges = np.unique(np.quantile(reference, np.linspace(0, 1, bins + 1)[1:-1]))
     return tuple(np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1) for values in (reference, window))
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1495
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1499
 def ks_statistic(x, y) -> float:
     """The largest distance between the empirical distribution functions of two samples (Kolmogorov; Smirnov 1939).
 
@@ -700,7 +700,7 @@ def ks_p_value(d: float, n: int, m: int) -> float:
     series = sum((-1) ** (k - 1) * math.exp(-2 * k * k * z * z) for k in range(1, 21))
     return min(max(2 * series, 0.0), 1.0)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1619
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1623
 def ks_p_values(reference: np.ndarray, window: np.ndarray) -> np.ndarray:
     """A p-value for every feature of flattened inputs (N, D): one Kolmogorov-Smirnov test each."""
     same_features("ks_p_values", reference, window)
@@ -719,7 +719,7 @@ def any_drift(reference: np.ndarray, window: np.ndarray, alpha: float = 0.05) ->
     """Whether any feature's distribution has changed, by Kolmogorov-Smirnov tests with Holm's correction."""
     return bool((holm(ks_p_values(reference, window)) <= alpha).any())
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1661
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1665
 def binomial_tail(successes: int, trials: int) -> float:
     """The probability that a fair coin shows at least so many heads: exact, in whole numbers up to the last division."""
     if not isinstance(successes, (int, np.integer)) or not isinstance(trials, (int, np.integer)) or not 0 <= successes <= trials:
@@ -742,7 +742,7 @@ def domain_classifier_p_value(reference: np.ndarray, window: np.ndarray, seed: i
     right = np.sum(trainer.predict(held_out).data.argmax(axis=1) == which)
     return binomial_tail(int(right), 2 * n)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1788
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1792
 class Alarm:
     """On after several suspicious windows in a row, off after several in a row that are not.
 
@@ -786,7 +786,7 @@ class Alarm:
         return self.on
         ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1916
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1920
 class Monitor:
     """Compares inputs and outputs with a reference, window by window.
 
@@ -837,7 +837,7 @@ class Monitor:
                 del rows[: self.window]
             self.windows += 1
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2009
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2013
 def sign_test(new_right, old_right) -> float:
     """The probability that a model is ahead of another by at least so much if it is no better (McNemar 1947, exact, one-sided).
 
@@ -865,7 +865,7 @@ def sign_test(new_right, old_right) -> float:
     return binomial_tail(b, b + c)
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2099
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2103
 def rights(model: Module, data: ArrayDataset) -> np.ndarray:
     """Whether a classifier answers each sample of a data set correctly."""
     if not isinstance(data, ArrayDataset):
@@ -873,7 +873,7 @@ def rights(model: Module, data: ArrayDataset) -> np.ndarray:
     with evaluating(model):
         return class_probabilities(model, data.features).argmax(axis=1) == data.targets
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2141
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2145
 @dataclass(frozen=True)
 class Decision:
     """What became of a candidate, and why."""
@@ -953,7 +953,7 @@ def retrain(registry: Registry, data: ArrayDataset, now: ArrayDataset, before: A
         registry.promote(name, instead_of=champion.name)
     return Decision(name, promote, reason)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2275
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2279
 def routed(key: str, candidate: str, fraction: float) -> bool:
     """Whether a request goes to the candidate: always the same for the same key, and for about `fraction` of all keys.
 
@@ -981,7 +981,7 @@ def routed(key: str, candidate: str, fraction: float) -> bool:
     return int.from_bytes(digest[:8]) / 2**64 < fraction
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2356
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2360
 def fisher_test(new_right: int, new_count: int, old_right: int, old_count: int) -> float:
     """The probability that one of two groups has at least `new_right` of all right answers, if both are equally good (Fisher 1935, one-sided)."""
     if not 0 <= new_right <= new_count or not 0 <= old_right <= old_count:
@@ -990,7 +990,7 @@ def fisher_test(new_right: int, new_count: int, old_right: int, old_count: int) 
     ways = sum(math.comb(new_count, k) * math.comb(old_count, right - k) for k in range(new_right, min(right, new_count) + 1))
     return ways / math.comb(count, right)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2399
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2403
 class Served:
     """All that belongs to a version while it answers. Never changed; a newer version gets a new one."""
 
@@ -1107,7 +1107,7 @@ class Service:
         if self.failures >= 3:
             self.candidate = None
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2581
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2585
 class Refused(Exception):
     """A request that is not answered: a status of HTTP, a reason, and headers."""
 
@@ -1165,7 +1165,7 @@ def read_inputs(inputs, expected: dict, most: int) -> np.ndarray:
         raise Refused(422, f"inputs: entry {list(place)} is {x[place]:g}. {wanted}")
     return x.astype(np.float32)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2675
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2679
 def respond(service: Service, body: bytes, most: int = 100, later=None) -> tuple[int, dict]:
     """What a service says to a request's body: a status of HTTP, and a content for JSON. The whole server, but for the network.
 
@@ -1195,7 +1195,7 @@ def respond(service: Service, body: bytes, most: int = 100, later=None) -> tuple
         later(service.shadow, x, p)
     return 200, {"version": version, "classes": p.argmax(axis=1).tolist(), "probabilities": p.tolist()}
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2755
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2759
 class Metrics:
     """Counters and a histogram of durations, in the text format of Prometheus."""
 
@@ -1237,7 +1237,7 @@ def labelled(labels) -> str:
 
 QUOTED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2840
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2844
 def create_app(registry: Registry, candidate: str | None = None, mode: str = "shadow", fraction: float = 0.1, *, queue_size: int = 32,
                max_bytes: int = 1_000_000, max_inputs: int = 100, body_seconds: float = 10.0, poll_seconds: float = 0.1, window: int = 100):
     """An application that answers with the version in use: for uvicorn, or any other server that speaks ASGI.
@@ -1412,7 +1412,7 @@ def serving(app, port: int = 0):
         server.should_exit = True
         thread.join(10)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3050
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3054
 @dataclass
 class Load:
     """What came of a load test.
@@ -1519,7 +1519,7 @@ def load_test(server, bodies: list, right, *, requests: int = 1000, clients: int
             ended.result()
     return load
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3255
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3259
 def varint(n: int) -> bytes:
     """A whole number as protocol buffers store it.
 
@@ -1556,7 +1556,7 @@ def varint(n: int) -> bytes:
     return bytes([*out, n])
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3361
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3365
 def field(number: int, value) -> bytes:
     """A field of a message: a whole number, a float, a text, or bytes (another message, say)."""
     if isinstance(value, (int, np.integer)):
