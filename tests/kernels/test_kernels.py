@@ -29,8 +29,6 @@ from tinytorch.core.kernels import (
     peak_bytes,
     plot_roofline,
     prediction,
-    seconds,
-    side_by_side,
     triad,
 )
 from tinytorch.core.layers import matmul_naive
@@ -38,6 +36,7 @@ from tinytorch.core.networks import create_mlp
 from tinytorch.core.tensor import Tensor
 from tinytorch.core.training import CrossEntropyLoss, GradientDescent, train_step
 from tinytorch.threads import blas_controls, blas_threads
+from tinytorch.timing import seconds, side_by_side
 
 PRODUCTS = {
     "rows": lambda a, b, n: matmul_rows(a, b),
