@@ -116,6 +116,20 @@ def test_numbers_that_count_something_are_at_least_one(wrong):
         pass
 
 
+@pytest.mark.parametrize("view", VIEWS)
+def test_rows_are_packed_once_and_handed_over_one_at_a_time(view):
+    calls = []
+
+    def watched(row, rows, **where):
+        calls.append((row, rows))
+        return np.vecdot(row, rows, **where)
+
+    a, b = np.random.default_rng(0).standard_normal((2, 6, 6))
+    np.testing.assert_allclose(matmul_rows(a[:4], VIEWS[view](b[:, :5]), watched), a[:4] @ b[:, :5])
+    assert [(row.shape, rows.shape) for row, rows in calls] == [((6,), (5, 6))] * 4
+    assert all(rows.flags.c_contiguous and rows is calls[0][1] for _, rows in calls)
+
+
 def test_blocks_are_no_larger_than_asked_for_and_do_every_multiplication_once():
     seen = []
 

@@ -755,13 +755,13 @@ for kernels in (np.random.default_rng(1).standard_normal((count, 1, 5, 5)).astyp
         "columns": lambda: conv2d(pictures, kernels, np.zeros(len(kernels), np.float32)),
     }
     took = {name: seconds(way, repeat=1 if name == "loops" else 5) for name, way in ways.items()}
-    print(f"{len(kernels):2d} kernels  ", "   ".join(f"{name} {1e3 * t:8.2f} ms" for name, t in took.items()))
+    print(f"kernels: {len(kernels):2d}  ", "   ".join(f"{name} {1e3 * t:8.2f} ms" for name, t in took.items()))
     print(f"            largest difference {max(abs(ways[name]() - ways['columns']()).max() for name in ('loops', 'view')):.0e}")
 
 # %% [markdown]
-# The view saves memory and not time. Its sum goes through every window again for every kernel, in small steps. The
-# columns are made once for all kernels, and then BLAS, the library behind `@`, has one large product to work on: so the
-# more kernels, the more the copies are worth.
+# The view leaves the loops far behind, and saves the memory of the columns. But its sum goes through every window again
+# for every kernel. The columns are made once for all kernels, and then BLAS, the library behind `@`, has large products
+# to work on. So the more kernels there are, the more the copies are worth.
 #
 # ## Going back
 #

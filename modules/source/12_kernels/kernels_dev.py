@@ -310,13 +310,13 @@ print(f"float32 {peak / 1e9:6.1f} Gflops a second   float64 {measured_peak(dtype
 # %%
 x = np.ones(100_000)
 print(f"100,000 entries take {x.nbytes:,d} bytes")
-print(f"x = (x + 1) * 3 allocates             {peak_bytes(lambda: (x + 1) * 3):9,d}")
-print(f"np.add(x, 1, out=x), then x *= 3      {peak_bytes(lambda: np.multiply(np.add(x, 1, out=x), 3, out=x)):9,d}")
+print(f"(x + 1) * 3 allocates       {peak_bytes(lambda: (x + 1) * 3):9,d}")
+print(f"both steps with out=x       {peak_bytes(lambda: np.multiply(np.add(x, 1, out=x), 3, out=x)):9,d}")
 
 x = np.zeros(10)
 for start in range(0, 10, 4):
     piece = x[start : start + 4]
-    np.add(piece, start, out=piece)
+    np.add(piece, 1, out=piece)
     piece *= 10
     print(f"from {start}: {len(piece)} entries, and x is now {x}")
 
@@ -682,7 +682,7 @@ print(f"the three loops reach {100 * points['three loops'][1] / attainable(size.
 b = np.array([[1.0, 10.0, 0.0], [100.0, 1000.0, 1.0]])
 columns = np.ascontiguousarray(b.T)
 print("strides in bytes: b", b.strides, "  b.T", b.T.strides, "  packed", columns.strides)
-print("[1, 2] with each column of b:", np.vecdot(np.array([1.0, 2.0]), columns), "  by @:", np.array([1.0, 2.0]) @ b)
+print("[1, 2] with each column of b:", np.vecdot([1.0, 2.0], columns).tolist(), "  by @:", ([1.0, 2.0] @ b).tolist())
 
 # %% [markdown]
 # `b.T` by itself is a view: its rows still lie as columns in memory. The exercise makes the copy once and uses it for
@@ -1767,6 +1767,7 @@ else:
 
 # %%
 peak, memory_bandwidth = max(peak, measured_peak()), max(memory_bandwidth, bandwidth(2**24))  # the machine may have been busy before
+points["triad"] = 2 / 12, memory_bandwidth * 2 / 12
 plot_roofline(points, peak, memory_bandwidth).set_title("Between the loops and the roof lie the caches, the registers and the interpreter")
 plt.show()
 for name, (intensity, rate) in sorted(points.items(), key=lambda item: item[1][1]):
@@ -1774,7 +1775,8 @@ for name, (intensity, rate) in sorted(points.items(), key=lambda item: item[1][1
 
 # %% [markdown]
 # The intensity here is that of the work: it counts every array once, however often a version really moves it. So two
-# versions of one kernel stand above each other, and the distance between them is what the better one saves. A kernel
+# versions of one kernel stand above each other, and the distance between them is what the better one saves. The triad
+# touches the slope, since the slope was measured with it. A kernel
 # can come out above the slope on the left. Then its arrays, or part of them, were still in a cache, and the cache has a
 # roof of its own. (A `tanh` is counted as one flop, which is modest: it takes a dozen or more, all of them in the
 # cache.)
