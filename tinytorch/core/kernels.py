@@ -323,7 +323,7 @@ def matmul_rows(a, b, dots=np.vecdot) -> np.ndarray:
     ### END SOLUTION
     return out
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L963
+# %% ../../modules/source/12_kernels/kernels_dev.py #L964
 def matmul_blocked(a, b, block: int = 128, product=matmul_rows) -> np.ndarray:
     """The matrix product, block by block.
 
@@ -364,7 +364,7 @@ def matmul_blocked(a, b, block: int = 128, product=matmul_rows) -> np.ndarray:
     ### END SOLUTION
     return out
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1197
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1198
 CUBE = 0.044715  # k in the formulas
 
 
@@ -429,18 +429,18 @@ def gelu_with_slope(x, chunk: int = CHUNK) -> tuple:
     ### END SOLUTION
     return unboxed(value.reshape(x.shape)), unboxed(slope.reshape(x.shape))
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1343
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1344
 @operation(keeps=True)
 def fused_gelu(x, /):
     """GELU whose slope is computed along with its value, and kept for backward."""
     return gelu_with_slope(floating(x))
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1351
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1352
 ### BEGIN SOLUTION fused_gelu_row
 gradient(fused_gelu, composition=gelu_composed, x=lambda g, kept: g * kept)
 ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1403
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1404
 class FusedGELU(GELU):
     """`fused_gelu` as an object. A GELU, so that `create_mlp` draws the same starting values for both."""
 
@@ -448,7 +448,7 @@ class FusedGELU(GELU):
         """GELU of x, entry by entry."""
         return fused_gelu(x)
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1519
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1520
 def matmul_parallel(a, b, threads: int = 2, product=np.matmul) -> np.ndarray:
     """The matrix product, a block of rows for each thread.
 
@@ -491,7 +491,7 @@ def matmul_parallel(a, b, threads: int = 2, product=np.matmul) -> np.ndarray:
         ### END SOLUTION
     return out
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1668
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1669
 def compiled(function):
     """`function` as machine code, made by numba at its first call for each combination of types.
 

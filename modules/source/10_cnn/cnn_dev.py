@@ -50,7 +50,7 @@ from tinytorch.core.dataloader import DataLoader, Transformed, digits_split, ran
 from tinytorch.core.networks import count_parameters, create_mlp, summary
 from tinytorch.core.optimizers import AdamW, CosineLR
 from tinytorch.core.training import Accuracy, CrossEntropyLoss, Trainer
-from tinytorch.memory import keep_memory
+from tinytorch.memory import keep_memory, peak_bytes
 from tinytorch.testing import check, check_raises
 from tinytorch.timing import seconds
 
@@ -756,7 +756,8 @@ for kernels in (np.random.default_rng(1).standard_normal((count, 1, 5, 5)).astyp
     }
     took = {name: seconds(way, repeat=1 if name == "loops" else 5) for name, way in ways.items()}
     print(f"kernels: {len(kernels):2d}  ", "   ".join(f"{name} {1e3 * t:8.2f} ms" for name, t in took.items()))
-    print(f"            largest difference {max(abs(ways[name]() - ways['columns']()).max() for name in ('loops', 'view')):.0e}")
+    print("             allocated", "   ".join(f"{name} {peak_bytes(ways[name]) / 1e6:8.2f} MB" for name in ("view", "columns")))
+    print(f"             largest difference {max(abs(ways[name]() - ways['columns']()).max() for name in ('loops', 'view')):.0e}")
 
 # %% [markdown]
 # The view leaves the loops far behind, and saves the memory of the columns. But its sum goes through every window again
@@ -770,9 +771,9 @@ for kernels in (np.random.default_rng(1).standard_normal((count, 1, 5, 5)).astyp
 # over the pictures. For the columns it is the weights turned, times `g`. With E = C kh kw entries of a kernel and L = OH
 # OW places, for one picture:
 #
-# | | | |
+# | | shape | product |
 # |---|---|---|
-# | forward | out `(O, L)` | weights `(O, E)` times columns `(E, L)` |
+# | out, forward | `(O, L)` | weights `(O, E)` times columns `(E, L)` |
 # | gradient of the weights | `(O, E)` | g `(O, L)` times columns turned `(L, E)` |
 # | gradient of the columns | `(E, L)` | weights turned `(E, O)` times g `(O, L)` |
 #
