@@ -93,13 +93,69 @@ def serve(registry, options: argparse.Namespace) -> int:
     app = create_app(registry, options.candidate, mode, options.canary or 0.0, queue_size=options.queue)
     import uvicorn
 
-    server = uvicorn.Server(uvicorn.Config(app, host=options.host, port=options.port, log_level="warning"))
+    most = most_connections()
+    where = {"host": options.host, "port": options.port}
+    # As many as `backlog` may be accepted before the first of them is counted.
+    server = uvicorn.Server(
+        uvicorn.Config(app, **where, http=limited(most), backlog=max(most // 4, 1), log_level="warning")
+    )
     threading.Thread(target=tell, args=(server, registry), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt, SystemExit):  # uvicorn ends the program where it cannot begin
         server.run()
     if server.started:
         return 0
     return failed(f"nobody can listen on {options.host}:{options.port}. Choose another --port; 0 takes a free one.")
+
+
+def most_connections(wanted: int = 1000) -> int:
+    """How many connections this process may keep: as many as wanted, but half of the files that it may have open.
+
+    The other half is for the registry, and for connections that are being opened or closed.
+    """
+    try:
+        import resource
+    except ImportError:
+        return 250  # Windows waits for 512 at once
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    if soft < 2 * wanted:
+        soft = 2 * wanted if hard == resource.RLIM_INFINITY else max(soft, min(hard, 2 * wanted))
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return min(wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+
+
+def limited(most: int) -> type:
+    """uvicorn's protocol for HTTP with at most so many connections.
+
+    One more takes the place of the one that has gone longest without a finished answer: somebody who says nothing, or
+    sends a byte a second. So whoever comes is heard, the question for /health too.
+    """
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+    waiting = {}  # connections in the order of their last finished answer, or of their beginning
+
+    class Limited(AutoHTTPProtocol):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            waiting[self] = None
+            if len(waiting) > most:
+                longest = next(iter(waiting))
+                del waiting[longest]
+                longest.transport.abort()
+
+        def on_response_complete(self):
+            super().on_response_complete()
+            if self in waiting:
+                del waiting[self]
+                waiting[self] = None
+
+        def connection_lost(self, error):
+            waiting.pop(self, None)
+            super().connection_lost(error)
+
+    return Limited
 
 
 def tell(server, registry) -> None:

@@ -135,7 +135,7 @@ class Chapter:
     @cached_property
     def import_cells(self) -> list[Cell]:
         """The cells, not exported, that consist of imports only."""
-        return [cell for cell in self.cells if cell.kind == "code" and not cell.exported and _imports_only(cell.source)]
+        return [cell for cell in self.cells if cell.kind == "code" and not cell.exported and imports_only(cell.source)]
 
     def notes(self) -> dict[str, dict]:
         """Title, hints, misconceptions and blank of each exercise, from the notes cells."""
@@ -208,7 +208,8 @@ def _regions(cell: Cell) -> list[Region]:
     return found
 
 
-def _imports_only(source: str) -> bool:
+def imports_only(source: str) -> bool:
+    """Whether code consists of imports."""
     import ast
 
     try:

@@ -15,7 +15,7 @@ from tito.errors import CourseError
 
 GROUPS = {
     "Work on a chapter": ("start", "jupyter", "test", "hint", "status", "reset", "solution", "undo"),
-    "Use the library": ("demo", "bench", "notebook"),
+    "Use the library": ("demo", "bench", "notebook", "book"),
     "Keep the course in order": ("update", "export", "doctor", "log", "completion"),
     "Teach a class": ("release", "grade"),
 }
@@ -62,6 +62,7 @@ SUMMARIES = {
     "demo": "Train a network on real data with the package.",
     "bench": "Measure speed and memory beside other frameworks.",
     "notebook": "Write a chapter as a Jupyter notebook, or bring an edited one back.",
+    "book": "Make the course into a site, and show it.",
     "export": "Rebuild the package from the chapters.",
     "update": "Bring a new release of the course into your work.",
     "doctor": "Check the environment, and repair what can be.",

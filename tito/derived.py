@@ -66,9 +66,15 @@ def generate(course: Course, modules: list[Module], started: set[str]) -> dict[P
     """The files that these chapters make, with their texts."""
     exporter.check(course, modules, started)
     texts = {exporter.target(course, module): exporter.generate(course, module) for module in modules}
+    return texts | documents(course, [m for m in modules if m.name not in started])
+
+
+def documents(course: Course, modules: list[Module]) -> dict[Path, str]:
+    """The documents of which a part is made from the chapters."""
+    texts = {}
     for module in modules:
         readme = module.directory / "README.md"
-        if readme.exists() and module.name not in started:
+        if readme.exists():
             texts[readme] = INFO.sub(lambda m, x=module: m[1] + info(course, x) + m[2], current(readme))
     readme = course.root / "README.md"
     if readme.exists():
@@ -77,6 +83,13 @@ def generate(course: Course, modules: list[Module], started: set[str]) -> dict[P
     if toc.exists():
         texts[toc] = CHAPTERS.sub(lambda m: m[1] + contents(course) + m[2], current(toc))
     return texts
+
+
+def stale_documents(course: Course) -> list[str]:
+    """The documents whose generated part is not what the chapters say, one line each."""
+    started = workspace.started(course)
+    texts = documents(course, [m for m in course.modules if m.name not in started])
+    return [f"{relative(course, p)} is not what the chapters say" for p, text in texts.items() if current(p) != text]
 
 
 def facts_of(module: Module) -> dict:
@@ -120,8 +133,13 @@ def links(course: Course, names: list[str]) -> str:
 
 
 def contents(course: Course) -> str:
-    """The chapters' part of _toc.yml."""
-    return "".join(f"  - file: {m.dev_path.removesuffix('.py')}\n" for m in course.modules)
+    """The chapters' part of _toc.yml: each chapter's page, with its overview below it."""
+    lines = []
+    for module in course.modules:
+        overview = (module.directory / "README").relative_to(course.root).as_posix()
+        lines += [f"      - file: {module.dev_path.removesuffix('.py')}\n", "        sections:\n"]
+        lines += [f"          - file: {overview}\n", "            title: Overview\n"]
+    return "".join(lines)
 
 
 def leftover(course: Course) -> list[Path]:

@@ -24,15 +24,15 @@ class SetupError(Exception):
 
 
 class Environment:
-    """The checkout's own environment, `.venv`, and what was installed there.
+    """An environment of the checkout's own, usually `.venv`, and what was installed there.
 
-    `.venv/tinytorch-begun` is written first and says that the directory is ours; `.venv/tinytorch-pyproject.toml`,
+    `tinytorch-begun` in it is written first and says that the directory is ours; `tinytorch-pyproject.toml`,
     a copy of the file that was installed from, is written last and says that the set-up is complete.
     """
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, name: str = ".venv"):
         self.root = root
-        self.path = root / ".venv"
+        self.path = root / name
         self.begun = self.path / "tinytorch-begun"
         self.done = self.path / "tinytorch-pyproject.toml"
         self.extras = self.path / "tinytorch-extras"
@@ -63,7 +63,8 @@ class Environment:
             wanted = requirements(self.root, extras)
             if not self._same_dependencies(extras):
                 _say(
-                    f"tito: installing {', '.join(extras)} into .venv; this happens once and takes a minute or less ..."
+                    f"tito: installing {', '.join(extras)} into {self.path.name}; "
+                    "this happens once and takes a minute or less ..."
                 )
                 self._create()
                 self.done.unlink(missing_ok=True)
@@ -101,7 +102,7 @@ class Environment:
         _need_ensurepip()
         made = _run([base, "-m", "venv", str(self.path)])
         if made.returncode:
-            raise SetupError(f"the environment .venv could not be made:\n{made.stdout}")
+            raise SetupError(f"the environment {self.path.name} could not be made:\n{made.stdout}")
 
     def _install(self, wanted: list[str]) -> None:
         uv = shutil.which("uv")

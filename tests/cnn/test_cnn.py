@@ -380,6 +380,23 @@ def test_a_receptive_field_is_what_has_a_slope(layers):
     assert receptive_field(layers) == reached[-1] - reached[0] + 1 == size
 
 
+@pytest.mark.parametrize("offset", [0, 1e3, -1e5])
+def test_channel_statistics_keep_their_digits_whatever_the_mean(offset):
+    x = (np.random.default_rng(0).integers(-8, 9, (5, 3, 4, 4)) + offset).astype(np.float32)  # whole numbers: exact
+    mean, variance = channel_statistics(x)
+    np.testing.assert_allclose(mean, x.astype(np.float64).mean(axis=(0, 2, 3)), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(variance, x.astype(np.float64).var(axis=(0, 2, 3)), rtol=1e-4)
+    assert mean.dtype == variance.dtype == np.float32
+
+
+def test_running_statistics_stay_in_their_arrays_and_keep_their_dtype():
+    norm = BatchNorm(3)
+    held = norm.running_mean.data, norm.running_var.data
+    norm(np.random.default_rng(0).standard_normal((8, 3, 2, 2)))
+    assert norm.running_mean.data is held[0] and norm.running_var.data is held[1]
+    assert held[0].dtype == held[1].dtype == np.float32 and held[0].any()
+
+
 @pytest.mark.parametrize("arguments, expected", [((8, 3, 1, 1), 8), ((7, 2, 2), 3), ((1, 1), 1), ((5, 2, 3, 0, 4), 1)])
 def test_output_lengths(arguments, expected):
     assert output_length(*arguments) == expected

@@ -29,8 +29,6 @@ from tinytorch.core.kernels import (
     peak_bytes,
     plot_roofline,
     prediction,
-    seconds,
-    side_by_side,
     triad,
 )
 from tinytorch.core.layers import matmul_naive
@@ -38,6 +36,7 @@ from tinytorch.core.networks import create_mlp
 from tinytorch.core.tensor import Tensor
 from tinytorch.core.training import CrossEntropyLoss, GradientDescent, train_step
 from tinytorch.threads import blas_controls, blas_threads
+from tinytorch.timing import seconds, side_by_side
 
 PRODUCTS = {
     "rows": lambda a, b, n: matmul_rows(a, b),
@@ -115,6 +114,20 @@ def test_numbers_that_count_something_are_at_least_one(wrong):
         gelu_with_slope(x, wrong)
     with pytest.raises(ValueError, match="whole number of at least 1"), blas_threads(wrong):
         pass
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_rows_are_packed_once_and_handed_over_one_at_a_time(view):
+    calls = []
+
+    def watched(row, rows, **where):
+        calls.append((row, rows))
+        return np.vecdot(row, rows, **where)
+
+    a, b = np.random.default_rng(0).standard_normal((2, 6, 6))
+    np.testing.assert_allclose(matmul_rows(a[:4], VIEWS[view](b[:, :5]), watched), a[:4] @ b[:, :5])
+    assert [(row.shape, rows.shape) for row, rows in calls] == [((6,), (5, 6))] * 4
+    assert all(rows.flags.c_contiguous and rows is calls[0][1] for _, rows in calls)
 
 
 def test_blocks_are_no_larger_than_asked_for_and_do_every_multiplication_once():

@@ -76,6 +76,7 @@ Service(registry, mode="both")            Service: mode is 'both', but it has to
 load_test("https://x", ["{}"], None)      load_test: the address is 'https://x' ... http://HOST:PORT
 load_test("http://x", [], None)           there are 0 bodies
 varint(1.5)                               varint: 1.5 is no whole number
+varint(2**64)                             varint: this number does not fit into 64 bits. Expected one from -2**63
 export_onnx(3, "x.onnx", (3,))            export_onnx: expected export_onnx(model, path)
 export_onnx(model, "nowhere/x.onnx", (3,))  export_onnx: there is no directory nowhere
 export_onnx(model, "x.onnx", 3)           export_onnx: input_shape is 3

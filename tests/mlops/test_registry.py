@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -187,6 +188,12 @@ def resealed(place, **changes):
     (place / "record.json").write_bytes(sealed({**record, **changes}))
 
 
+def replaced(place, name, by):
+    """Something else in a file's place: a symbolic link to `by`, or a directory."""
+    (place / name).unlink()
+    (place / name).symlink_to(by) if by else (place / name).mkdir()
+
+
 DAMAGE = {
     "a byte of the weights": lambda place: flip(place / "weights.npz"),
     "a byte of the reference": lambda place: flip(place / "reference.npz"),
@@ -206,7 +213,17 @@ DAMAGE = {
     "a record of another network": lambda place: resealed(place, architecture=architecture(network(0, hidden=5))),
     "a record that lacks a part": lambda place: (place / "record.json").write_bytes(sealed({"version": "v1"})),
     "no directory": lambda place: place.rename(place.with_name(".gone")),
+    "a record that nests too deep": lambda place: (place / "record.json").write_text("[" * 200_000),
+    "a directory in place of the record": lambda place: replaced(place, "record.json", None),
 }  # fmt: skip
+LINKS = {
+    "weights of another version": lambda place: replaced(place, "weights.npz", "../v2/weights.npz"),
+    "a device in place of weights": lambda place: replaced(place, "weights.npz", os.devnull),
+    "a record in a circle": lambda place: replaced(place, "record.json", "record.json"),
+    "another version": lambda place: (shutil.rmtree(place), place.symlink_to("v2")),
+    "a version that is nowhere": lambda place: (shutil.rmtree(place), place.symlink_to("nowhere")),
+}
+DAMAGE |= LINKS if os.name != "nt" else {}
 
 
 @pytest.mark.parametrize("how", DAMAGE.values(), ids=DAMAGE)
@@ -235,7 +252,7 @@ def test_a_version_that_was_swapped_for_another_is_noticed(registry):
         registry.current()
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"number": 2, "pile": ["v3"]}', None])
+@pytest.mark.parametrize("content", ["", "{", '{"number": 2, "pile": ["v3"]}', "[" * 200_000, None], ids=range(5))
 def test_a_promotion_edited_by_hand_says_how_to_go_back(registry, content):
     registry.promote("v2")
     file = registry.folder / "promotions" / "2" / "promotion.json"
@@ -259,6 +276,44 @@ def test_a_pointer_to_a_version_that_is_gone(registry):
     assert registry.rollback() == "v1" and registry.current().name == "v1"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no device files")
+def test_what_is_no_file_is_not_read(registry):
+    """Reading a device or a pipe might never end."""
+    registry.promote("v2")
+    for file in ("record.json", "weights.npz", "reference.npz"):
+        replaced(registry.place("v3"), file, os.devnull)
+        assert f"{file} is no file" in registry.damage("v3")
+        (registry.place("v3") / file).unlink()
+        shutil.copy(registry.place("v2") / file, registry.place("v3"))
+        if file == "record.json":
+            resealed(registry.place("v3"), version="v3")
+    replaced(registry.folder / "promotions" / "2", "promotion.json", os.devnull)
+    with pytest.raises(RegistryError, match=r"promotion 2 .*promotion\.json is no file(.|\n)*--rollback"):
+        registry.current()
+    assert registry.rollback() == "v1"
+
+
+def test_a_version_is_promoted_again(registry):
+    """It lies on the pile twice then; rollbacks go through what was in use, the newest first."""
+    registry.promote("v2")
+    registry.promote("v1", instead_of="v2")
+    untouched(registry, pile=("v1", "v2", "v1"))
+    assert registry.rollback() == "v2"
+    assert registry.rollback() == "v1"
+    with pytest.raises(RegistryError, match="no intact version"):
+        registry.rollback()
+    untouched(registry)
+
+
+def test_a_rollback_never_comes_back_to_what_it_leaves(registry):
+    registry.promote("v2")
+    registry.promote("v1")
+    (registry.place("v2") / "weights.npz").unlink()
+    with pytest.raises(RegistryError, match="no intact version"):
+        registry.rollback()
+    assert registry.standing() == (3, ["v1", "v2", "v1"])
+
+
 def test_rollback_with_nothing_below(tmp_path):
     registry = Registry(tmp_path)
     with pytest.raises(RegistryError, match="no intact version to go back to"):
@@ -271,6 +326,9 @@ def test_names_that_are_no_versions_are_passed_over(registry):
     for name in ("v04", "v", "vx", ".v9.123.tmp", "v7.bak", "v0"):
         (registry.folder / "versions" / name).mkdir()
     (registry.folder / "promotions" / "notes").mkdir()
+    if os.name != "nt":
+        for name in (b"v9\n", b"v\xff\xfe", "v\u0664".encode(), b" v9", b"V9"):
+            os.mkdir(os.fsencode(registry.folder / "versions") + b"/" + name)
     untouched(registry)
     for name in ("../versions/v1", "v04", "", "v9"):
         with pytest.raises(RegistryError, match="there is no version"):
@@ -394,6 +452,74 @@ def test_a_full_disk_changes_nothing_and_says_so(registry, limit):
     assert [
         name for folder in ("versions", "promotions") for name in os.listdir(registry.folder / folder) if name[0] == "."
     ] == []
+
+
+DISK_FULL = """
+import errno, os, sys
+import numpy as np
+from pathlib import Path
+from tinytorch.core.mlops import Registry, RegistryError
+from tinytorch.core.networks import create_mlp
+
+x, network, filler = np.eye(3), lambda seed: create_mlp(3, [4], 2, rng=seed), Path(sys.argv[1], "filler")
+registry = Registry(Path(sys.argv[1], "registry"))
+for seed in range(3):
+    registry.register(network(seed), x)
+registry.promote("v1")
+registry.promote("v2")
+refused = set()
+for free in range(20):  # pages that are left; the first write to fail is another one each time
+    with open(filler, "wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError as error:
+            assert error.errno == errno.ENOSPC, error
+        file.truncate(max(file.tell() - 4096 * free, 0))
+    changes = {
+        "register": lambda: registry.register(network(7), x),
+        "promote": lambda: registry.promote("v3"),
+        "rollback": registry.rollback,
+    }
+    for name, change in changes.items():
+        before = registry.names(), registry.standing()
+        try:
+            change()
+        except RegistryError as error:
+            assert isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOSPC, error
+            assert "The registry is as it was" in str(error) and "Make room, and try again" in str(error)
+            assert (registry.names(), registry.standing()) == before
+            refused.add((name, free))
+        for what in ("versions", "promotions"):
+            assert not any(left.startswith(".") for left in os.listdir(registry.folder / what))
+        assert all(registry.damage(name) == "" for name in registry.names())
+        assert registry.current().model(x).shape == (3, 2)
+    filler.unlink()
+    registry.write(registry.newest() + 1, ["v1", "v2"], "promote")
+assert {(name, 0) for name in ("register", "promote", "rollback")} <= refused, refused
+assert ("register", 2) in refused and ("register", 19) not in refused, refused
+registry.promote("v3")
+print("in use:", registry.current().name)
+"""
+
+
+@pytest.fixture(scope="module")
+def small_disk():
+    """The beginning of a command that has a disk of 2 MB at /mnt, in a name space that ends with it."""
+    mount = ["unshare", "--mount", "--map-root-user", "sh", "-c"]
+    script = "mount -t tmpfs -o size=2m none /mnt && "
+    if not shutil.which("unshare") or subprocess.run([*mount, script + "true"], capture_output=True).returncode:
+        pytest.skip("no small disk can be mounted here: Windows, macOS, or a Linux without name spaces")
+    return [*mount, script + 'exec "$0" "$@"', sys.executable, "-c"]
+
+
+def test_a_disk_that_is_really_full(small_disk):
+    """What is in use goes on answering, no half version is listed, and the error says what to do."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+    done = subprocess.run(
+        [*small_disk, DISK_FULL, "/mnt"], env=environment, encoding="utf-8", capture_output=True, timeout=120
+    )
+    assert done.stdout == "in use: v3\n", done.stderr
 
 
 # At once

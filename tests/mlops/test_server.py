@@ -42,10 +42,12 @@ def registry_in(folder, versions=3):
 class Server:
     """`python -m tinytorch.serve` on a registry."""
 
-    def __init__(self, registry, *options):
+    def __init__(self, registry, *options, files=None):
         self.registry = registry
         command = [sys.executable, "-m", "tinytorch.serve", str(registry.folder), "--port", "0", *options]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+        if files is not None:  # that may be open at once
+            command = ["sh", "-c", f'ulimit -n {files} && exec "$0" "$@"', *command]
         self.process = subprocess.Popen(
             command, env=environment, encoding="utf-8", stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -94,8 +96,8 @@ def serve():
     """Servers that are ended, however the test goes."""
     with contextlib.ExitStack() as stack:
 
-        def begin(*arguments):
-            server = Server(*arguments)
+        def begin(*arguments, **options):
+            server = Server(*arguments, **options)
             stack.callback(server.end)
             return server
 
@@ -186,6 +188,55 @@ def test_a_length_beyond_all_reason(steady):
         assert raw.recv(100).startswith(b"HTTP/1.1 413")
 
 
+def address(url):
+    host, _, port = url.removeprefix("http://").partition(":")
+    return host, int(port)
+
+
+def test_a_body_that_trickles_in(tmp_path):
+    """A byte after the other, for ever: the reason comes, and the connection is closed."""
+    with serving(create_app(registry_in(tmp_path), body_seconds=0.3)) as url:
+        with socket.create_connection(address(url), timeout=20) as raw:
+            raw.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+            raw.settimeout(0.02)
+            said = b""
+            for _ in range(900):
+                with contextlib.suppress(TimeoutError):
+                    said = raw.recv(1000)
+                    break
+                raw.sendall(b" ")
+            raw.settimeout(20)
+            with contextlib.suppress(ConnectionError):
+                while more := raw.recv(1000):  # until the server closes the connection
+                    said += more
+        assert said.startswith(b"HTTP/1.1 408") and b"did not arrive within 0.3 seconds" in said
+        assert load_test(url, BODIES, lambda i, answer: True, requests=5).answered == 5
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit of open files to be lowered")
+def test_more_connections_than_files_may_be_open(serve, tmp_path):
+    """Hundreds that say nothing, half a head or half a body, and stay: whoever comes then is answered."""
+    server = serve(registry_in(tmp_path), files=256)
+    post = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        for begin in (b"", b"GET / HT", post):
+            for n in range(140):
+                if n % 20 == 0:  # the system has no long queue in front of a server that may have few files open
+                    assert server.health()["status"] == "ok"
+                raw = stack.enter_context(socket.create_connection(address(server.url), timeout=20))
+                with contextlib.suppress(OSError):
+                    raw.sendall(begin)
+            assert load_test(server.url, BODIES, checker(server.registry), requests=50, clients=2).answered == 50
+    assert "Too many open files" not in server.end()
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded", "multipart/form-data", "x"])
+def test_the_content_decides_and_not_its_type(steady, kind):
+    """curl -d says that it sends a form; what counts is whether it is JSON."""
+    assert steady.ask(BODIES[0], **{"Content-Type": kind})[0] == 200
+    assert steady.ask("inputs=1", **{"Content-Type": kind})[0] == 400
+
+
 def test_a_client_that_goes_away_in_the_middle(steady):
     with socket.create_connection(
         (steady.url.split(":")[1].strip("/"), int(steady.url.split(":")[2])), timeout=20
@@ -231,6 +282,30 @@ def test_metrics_as_prometheus_reads_them(steady):
     )
     assert {s.labels["what"] for s in families["tinytorch_drift_alarm"].samples} == {"inputs", "outputs"}
     assert families["tinytorch_version_in_use"].samples[0].labels == {"version": "v1"}
+
+
+def test_metrics_are_whole_at_every_moment(serve, tmp_path):
+    """Prometheus' own parser reads every answer while four clients ask, rightly and wrongly, and versions change."""
+    parser = pytest.importorskip("prometheus_client.parser")
+    registry = registry_in(tmp_path)
+    server, bodies = serve(registry), [*BODIES, "{", inputs([[2.0] * 64])]
+    asked = (server.url, bodies, lambda i, answer: True)
+    load = threading.Thread(target=load_test, args=asked, kwargs={"seconds": 60})
+    load.start()
+    last = 0
+    while load.is_alive():
+        if last == 0:
+            registry.promote("v2")
+        text = server.ask(method="GET", path="/metrics")[2]
+        families = {family.name: family.samples for family in parser.text_string_to_metric_families(text)}
+        assert text.count("# TYPE") == len(families)
+        buckets = [s.value for s in families["tinytorch_request_seconds"] if s.name.endswith("_bucket")]
+        total = sum(s.value for s in families.get("tinytorch_requests", ()))
+        assert buckets == sorted(buckets) and buckets[-1] == total >= last
+        last = total
+    text = server.ask(method="GET", path="/metrics")[2]
+    assert sum(int(n) for n in re.findall(r"tinytorch_requests_total\{.*\} (\d+)", text)) == 1000
+    assert set(re.findall(r'status="(\d+)"', text)) == {"200", "400", "422"}
 
 
 # Changes while it serves
@@ -331,6 +406,21 @@ def test_a_damaged_promotion_is_not_followed(serve, tmp_path):
     done = command(tmp_path, "--rollback")
     assert done.returncode == 0 and done.stdout == "in use: v2\n", done.stderr
     server.wait_for(lambda state: state["status"] == "ok")
+    assert "Traceback" not in server.end()
+
+
+def test_a_registry_that_is_away_for_a_while(serve, tmp_path):
+    """A disk of the network, say: the server answers all the time, says what is wrong, and follows again."""
+    registry = registry_in(tmp_path / "registry")
+    server = serve(registry)
+    registry.folder.rename(tmp_path / "away")
+    state = server.wait_for(lambda state: state["status"] == "degraded")
+    assert "promotions" in state["problem"] and server.ask(BODIES[0])[2]["version"] == "v1"
+    status, _, content = server.ask(method="GET", path="/versions")
+    assert status == 503 and "cannot be read" in content["error"]
+    (tmp_path / "away").rename(registry.folder)
+    registry.promote("v2")
+    server.wait_for(lambda state: (state["status"], state["version"]) == ("ok", "v2"))
     assert "Traceback" not in server.end()
 
 

@@ -117,7 +117,7 @@ def with_channels(dataset: ArrayDataset) -> ArrayDataset:
     pictures = dataset.images
     return dataset.like(pictures.reshape(len(pictures), -1, *pictures.shape[-2:]), dataset.targets)
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L396
+# %% ../../modules/source/10_cnn/cnn_dev.py #L410
 def strided_view(x: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
     """A read-only view of x with this shape and these strides in bytes, once it is seen to stay inside x."""
     for sign in (1, -1):
@@ -158,7 +158,7 @@ def windows(x: np.ndarray, kernel_size, stride=(1, 1), dilation=(1, 1)) -> np.nd
     ### END SOLUTION
     return strided_view(x, shape, strides)
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L492
+# %% ../../modules/source/10_cnn/cnn_dev.py #L506
 def padded(x: np.ndarray, padding: tuple[int, int], value=0) -> np.ndarray:
     """x (N, C, H, W) with a frame of `value` around every picture; x itself where the frame is empty."""
     down, across = padding
@@ -214,7 +214,7 @@ def unfold(x, /, kernel_size, stride=1, padding=0, dilation=1):
     n, c, kh, kw, oh, ow = view.shape
     return view.reshape(n, c * kh * kw, oh * ow)
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L580
+# %% ../../modules/source/10_cnn/cnn_dev.py #L602
 def places(shape, kernel_size, stride, padding, dilation) -> tuple[int, int]:
     """Rows and columns of places where a kernel is laid on pictures of this shape, (N, C, H, W)."""
     kernel_size, stride = pair("conv2d", "kernel_size", kernel_size), pair("conv2d", "stride", stride)
@@ -255,7 +255,7 @@ def conv2d_composed(x, w, b, stride=1, padding=0, dilation=1, groups=1):
     out = matmul(reshape(w, (groups, o // groups, -1)), columns)
     return reshape(out, (n, o, *size)) + reshape(b, (-1, 1, 1))
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L628
+# %% ../../modules/source/10_cnn/cnn_dev.py #L650
 @operation(explain=explain_conv2d, keeps=True)
 def conv2d(x, w, b, /, stride=1, padding=0, dilation=1, groups=1):
     """Every window of every picture, weighted by every kernel (LeCun et al. 1989).
@@ -297,7 +297,7 @@ def conv2d(x, w, b, /, stride=1, padding=0, dilation=1, groups=1):
     ### END SOLUTION
     return out, columns
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L751
+# %% ../../modules/source/10_cnn/cnn_dev.py #L802
 def met(i: int, count: int, stride: int, dilation: int) -> slice:
     """The pixels along an axis that entry i of a kernel meets in `count` places."""
     return slice(i * dilation, i * dilation + stride * count, stride)
@@ -350,7 +350,7 @@ gradient(fold, columns=lambda g, kernel_size, stride, padding, dilation:
          unfold(g, kernel_size, stride, padding, dilation))
 # fmt: on
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L864
+# %% ../../modules/source/10_cnn/cnn_dev.py #L915
 def kernel_slope(g: np.ndarray, columns: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The gradient of the kernels of a convolution.
 
@@ -408,7 +408,7 @@ gradient(
     b=lambda g: g.sum(axis=(0, 2, 3)),
 )
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1048
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1099
 class Conv2D(Module):
     """Kernels that see every window of a picture.
 
@@ -467,7 +467,7 @@ class Conv2D(Module):
 
 Conv2d = Conv2D  # the name in PyTorch
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1140
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1201
 def explain_pool(x: tuple, kernel_size, stride=None, padding=0) -> str:
     """Why pictures and settings of a pooling do not fit; empty where they do."""
     try:
@@ -526,7 +526,7 @@ def max_pool2d(x, /, kernel_size, stride=None, padding=0):
         ### END SOLUTION
     return out, which
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1239
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1300
 @operation
 def spread_largest(g, /, which, shape, kernel_size, stride=None, padding=0):
     """Zeros of `shape` with each entry of g (N, C, OH, OW) added at entry `which` of its window."""
@@ -559,7 +559,7 @@ gradient(take_largest, x=lambda g, which, x_shape, kernel_size, stride, padding:
          spread_largest(g, which, x_shape, kernel_size, stride, padding))
 # fmt: on
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1294
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1355
 def avg_pool2d(x, kernel_size, stride=None, padding=0):
     """The mean of every window, zeros of the padding included.
 
@@ -632,7 +632,7 @@ class Flatten(Module):
 
 MaxPool2d, AvgPool2d = MaxPool2D, AvgPool2D  # the names in PyTorch
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1387
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1452
 def receptive_field(layers: list[tuple[int, int]]) -> int:
     """How many pixels, along one axis, can reach a unit of the last layer.
 
@@ -654,7 +654,7 @@ def receptive_field(layers: list[tuple[int, int]]) -> int:
     ### END SOLUTION
     return field
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1491
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1564
 def channel_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of every channel, over the batch and all places.
 
@@ -680,7 +680,7 @@ def channel_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.vecdot(distance, distance).sum(axis=0) / count
     ### END SOLUTION
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1562
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1645
 def explain_batch_norm(x: tuple, gain: tuple, bias: tuple, mean=None, variance=None, epsilon=None) -> str:
     """Why the shapes of a batch normalisation do not fit; empty where they do."""
     if len(gain) != 1 or bias != gain:
@@ -748,7 +748,7 @@ gradient(
     bias=lambda g: g.sum(axis=(0, *range(2, g.ndim))),
 )
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1640
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1723
 class BatchNorm(Module):
     """Channels of mean 0 and variance 1, scaled and shifted by what training finds (Ioffe & Szegedy 2015).
 
@@ -792,7 +792,7 @@ class BatchNorm(Module):
         -----
         Both move by ``self.momentum``: of the old value ``1 - self.momentum`` is kept. The variance counts
         as an estimate for all pictures, ``variance * count / (count - 1)``. The arrays are ``self.running_mean.data`` and
-        ``self.running_var.data``; change them in place.
+        ``self.running_var.data``; change them in place, so that whoever holds them sees the change, and their dtype stays.
         """
         ### BEGIN SOLUTION running_statistics
         for running, new in ((self.running_mean, mean), (self.running_var, variance * (count / (count - 1)))):
@@ -832,7 +832,7 @@ class BatchNorm(Module):
 
 BatchNorm1d = BatchNorm2d = BatchNorm  # the names in PyTorch
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1798
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1898
 class Dropout2D(Dropout):
     """Sets whole channels of a picture to zero at random while training, and scales the others up (Tompson et al. 2015).
 
@@ -852,7 +852,7 @@ class Dropout2D(Dropout):
     def __repr__(self):
         return f"Dropout2D(rate={self.rate})"
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1875
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1974
 def rotated(images: np.ndarray, degrees) -> np.ndarray:
     """Pictures turned about their middles, counter-clockwise.
 
@@ -924,7 +924,7 @@ def interpolated(images: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray
         result = result + pixels * (share if images.ndim == 3 else share[..., None])
     return result if images.ndim == 3 else np.moveaxis(result, -1, 1)
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1966
+# %% ../../modules/source/10_cnn/cnn_dev.py #L2065
 def lenet(classes: int = 10, rng: "np.random.Generator | int | None" = None) -> Sequential:
     """LeNet-5 for pictures (N, 1, 28, 28), with ReLU and max pooling (LeCun et al. 1998)."""
     rng = np.random.default_rng(rng)

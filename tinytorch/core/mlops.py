@@ -3,14 +3,15 @@
 # %% auto #0
 __all__ = ['LAYERS', 'WHATEVER', 'QUOTED', 'PREDICT', 'ONNX_RULES', 'fingerprint', 'architecture', 'is_sequential', 'rebuild',
            'publish', 'write_through', 'take_place', 'sync_directory', 'RegistryError', 'DamagedVersion',
-           'PromotionConflict', 'checksum', 'sealed', 'unsealed', 'packed', 'code_fingerprint', 'data_fingerprint',
-           'numbered', 'made_again', 'class_probabilities', 'try_out', 'checked_bounds', 'checked_metrics', 'Version',
-           'Versions', 'Registry', 'psi', 'resampled', 'binned', 'ks_statistic', 'ks_p_value', 'ks_p_values',
-           'same_features', 'any_drift', 'binomial_tail', 'domain_classifier_p_value', 'Alarm', 'Monitor', 'sign_test',
-           'rights', 'Decision', 'check_registry', 'decide', 'retrain', 'routed', 'fisher_test', 'Served', 'Service',
-           'Refused', 'read_request', 'read_inputs', 'Metrics', 'labelled', 'create_app', 'fastapi_names', 'read_body',
-           'serving', 'Load', 'load_test', 'varint', 'field', 'onnx_attribute', 'onnx_value', 'Graph', 'onnx_dense',
-           'onnx_conv', 'onnx_pool', 'onnx_nodes', 'export_onnx']
+           'PromotionConflict', 'checksum', 'sealed', 'unsealed', 'regular', 'packed', 'code_fingerprint',
+           'data_fingerprint', 'numbered', 'made_again', 'class_probabilities', 'try_out', 'checked_bounds',
+           'checked_metrics', 'Version', 'Versions', 'Registry', 'psi', 'resampled', 'binned', 'ks_statistic',
+           'ks_p_value', 'ks_p_values', 'same_features', 'any_drift', 'binomial_tail', 'domain_classifier_p_value',
+           'Alarm', 'Monitor', 'sign_test', 'rights', 'Decision', 'check_registry', 'decide', 'retrain', 'routed',
+           'fisher_test', 'Served', 'Service', 'Refused', 'read_request', 'read_inputs', 'respond', 'Metrics',
+           'labelled', 'create_app', 'fastapi_names', 'read_body', 'serving', 'Load', 'asking', 'load_test', 'varint',
+           'field', 'onnx_attribute', 'onnx_value', 'Graph', 'onnx_dense', 'onnx_conv', 'onnx_pool', 'onnx_nodes',
+           'export_onnx']
 
 # %% ../../modules/source/14_mlops/mlops_dev.py #L34
 import contextlib
@@ -42,7 +43,7 @@ from .optimizers import Adam
 from .tensor import Tensor, from_numpy
 from .training import Accuracy, CrossEntropyLoss, Trainer, evaluating
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L127
+# %% ../../modules/source/14_mlops/mlops_dev.py #L128
 def fingerprint(arrays: dict[str, np.ndarray]) -> str:
     """A hash of named arrays: equal where names, dtypes, shapes and all entries are.
 
@@ -73,7 +74,7 @@ def fingerprint(arrays: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L227
+# %% ../../modules/source/14_mlops/mlops_dev.py #L233
 LAYERS = {
     kind.__name__: kind
     for kind in (
@@ -137,7 +138,7 @@ def rebuild(described: dict) -> Module:
     except TypeError as error:
         raise ValueError(f"rebuild: {described!r:.100} does not fit: {error}.") from error
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L329
+# %% ../../modules/source/14_mlops/mlops_dev.py #L338
 def publish(files: dict[str, bytes], place: str | os.PathLike) -> None:
     """Make a directory with some files in it, whole or not at all, and never over another one.
 
@@ -161,9 +162,9 @@ def publish(files: dict[str, bytes], place: str | os.PathLike) -> None:
 
     - ``beside.mkdir()`` makes the temporary directory.
     - ``write_through(file, content)`` writes a file and waits until the disk has it.
-    - ``take_place(beside, place)`` renames, and raises FileExistsError where `place` is taken.
+    - ``take_place(beside, place)`` renames, and raises FileExistsError where `place` is taken, also at the last moment.
     - ``shutil.rmtree(beside, ignore_errors=True)`` removes a directory if it is there. A ``finally:`` block runs whatever
-      happened before.
+      happened before, Ctrl+C included.
     """
     if not files:
         raise ValueError(f"publish: there is nothing to put into {place}. Expected at least one file; an empty directory could be replaced.")
@@ -210,7 +211,7 @@ def sync_directory(folder: Path) -> None:
     finally:
         os.close(opened)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L477
+# %% ../../modules/source/14_mlops/mlops_dev.py #L565
 class RegistryError(Exception):
     """Something that the owner of a registry has to know."""
 
@@ -237,11 +238,18 @@ def unsealed(raw: bytes) -> dict:
     """The record again. Raises ValueError where it is not what was sealed."""
     try:
         record = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"this is no JSON: {error}") from error
     if not isinstance(record, dict) or record.pop("checksum", None) != checksum(record):
         raise ValueError("its checksum does not fit: it was changed, or not all of it was copied")
     return record
+
+
+def regular(file: Path) -> Path:
+    """The same path. Raises ValueError where it is no file: reading a device or a pipe might never end."""
+    if not file.is_file():
+        raise ValueError(f"{file.name} is {'no file' if file.exists() else 'missing'}")
+    return file
 
 
 def packed(arrays: dict[str, np.ndarray]) -> bytes:
@@ -440,17 +448,16 @@ class Versions:
         """
         place = self.place(name)
         try:
-            record = unsealed((place / "record.json").read_bytes())
+            record = unsealed(regular(place / "record.json").read_bytes())
             if record["version"] != name:
                 raise ValueError(f"its record is that of {record['version']}")
-            weights, reference = (read_arrays(place / f"{what}.npz") for what in ("weights", "reference"))
+            weights, reference = (read_arrays(regular(place / f"{what}.npz")) for what in ("weights", "reference"))
             for what, arrays in (("weights", weights), ("reference", reference)):
                 if fingerprint(arrays) != record[what]:
                     raise ValueError(f"{what}.npz holds other arrays than were registered")
-            model = made_again(record["architecture"], weights)
+            return Version(name, record, made_again(record["architecture"], weights), reference["inputs"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DamagedVersion(f"version {name} in {self.folder} is damaged: {error}") from error
-        return Version(name, record, model, reference["inputs"])
 
     def damage(self, name: str) -> str:
         """What is wrong with a version; empty where nothing is."""
@@ -460,7 +467,7 @@ class Versions:
             return str(error)
         return ""
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L825
+# %% ../../modules/source/14_mlops/mlops_dev.py #L924
 WHATEVER = "whatever is promoted"
 
 
@@ -483,7 +490,7 @@ class Registry(Versions):
     def promotion(self, number: int) -> dict:
         """What was written down of a promotion. Raises RegistryError where it is damaged."""
         try:
-            return unsealed((self.folder / "promotions" / str(number) / "promotion.json").read_bytes())
+            return unsealed(regular(self.folder / "promotions" / str(number) / "promotion.json").read_bytes())
         except (OSError, ValueError) as error:
             raise RegistryError(f"promotion {number} in {self.folder} is damaged: {error}.\n  {self.advice()}") from error
 
@@ -546,7 +553,8 @@ class Registry(Versions):
         -----
         ``number, pile = self.standing()`` is how things stand. ``self.write(number + 1, pile, action)`` writes the next
         promotion, `action` being "promote", and raises PromotionConflict where somebody else has written that number. Look once, and write
-        the number after the one that was looked at. Where `name` is in use already, nothing is written.
+        the number after the one that was looked at. Where `name` is in use already, nothing is written. Where it lies further down
+        in the pile, it goes on top like any other, and the pile below stays as it is.
         """
         self.load(name)
         ### BEGIN SOLUTION promote
@@ -583,12 +591,13 @@ class Registry(Versions):
         Notes
         -----
         ``number, pile = self.before()`` is how things stand, and it works where the newest promotion is damaged too. ``self.damage(name)`` is
-        empty where a version is in order, and a version that is not is passed over. The action is called "rollback".
+        empty where a version is in order. A version that is not is passed over, and so is the one that is being left, should it
+        lie on the pile again. `number` and `pile`, the number looked at and the pile that is left, are used below.
         """
         ### BEGIN SOLUTION rollback
         number, pile = self.before()
-        pile = pile[:-1]
-        while pile and self.damage(pile[-1]):
+        left = pile[-1:]
+        while pile and (pile[-1:] == left or self.damage(pile[-1])):
             pile = pile[:-1]
         ### END SOLUTION
         if not pile:
@@ -607,7 +616,7 @@ class Registry(Versions):
                 lines.append(f"{number}  damaged")
         return lines
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1187
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1364
 def psi(reference_counts, window_counts) -> float:
     """The population stability index of two histograms over the same bins.
 
@@ -633,7 +642,7 @@ def psi(reference_counts, window_counts) -> float:
     return float(((q - p) * np.log(q / p)).sum())
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1269
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1446
 def resampled(features: np.ndarray, reference_size: int, window_size: int, times: int, seed: int = 0):
     """Pairs of a reference and a window that are drawn from the same inputs, without overlap, `times` times."""
     if reference_size + window_size > len(features):
@@ -649,7 +658,7 @@ def binned(reference: np.ndarray, window: np.ndarray, bins: int = 10) -> tuple[n
     edges = np.unique(np.quantile(reference, np.linspace(0, 1, bins + 1)[1:-1]))
     return tuple(np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1) for values in (reference, window))
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1322
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1499
 def ks_statistic(x, y) -> float:
     """The largest distance between the empirical distribution functions of two samples (Kolmogorov; Smirnov 1939).
 
@@ -691,7 +700,7 @@ def ks_p_value(d: float, n: int, m: int) -> float:
     series = sum((-1) ** (k - 1) * math.exp(-2 * k * k * z * z) for k in range(1, 21))
     return min(max(2 * series, 0.0), 1.0)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1446
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1623
 def ks_p_values(reference: np.ndarray, window: np.ndarray) -> np.ndarray:
     """A p-value for every feature of flattened inputs (N, D): one Kolmogorov-Smirnov test each."""
     same_features("ks_p_values", reference, window)
@@ -710,7 +719,7 @@ def any_drift(reference: np.ndarray, window: np.ndarray, alpha: float = 0.05) ->
     """Whether any feature's distribution has changed, by Kolmogorov-Smirnov tests with Holm's correction."""
     return bool((holm(ks_p_values(reference, window)) <= alpha).any())
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1488
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1665
 def binomial_tail(successes: int, trials: int) -> float:
     """The probability that a fair coin shows at least so many heads: exact, in whole numbers up to the last division."""
     if not isinstance(successes, (int, np.integer)) or not isinstance(trials, (int, np.integer)) or not 0 <= successes <= trials:
@@ -733,7 +742,7 @@ def domain_classifier_p_value(reference: np.ndarray, window: np.ndarray, seed: i
     right = np.sum(trainer.predict(held_out).data.argmax(axis=1) == which)
     return binomial_tail(int(right), 2 * n)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1615
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1792
 class Alarm:
     """On after several suspicious windows in a row, off after several in a row that are not.
 
@@ -777,7 +786,7 @@ class Alarm:
         return self.on
         ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1743
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1920
 class Monitor:
     """Compares inputs and outputs with a reference, window by window.
 
@@ -828,7 +837,7 @@ class Monitor:
                 del rows[: self.window]
             self.windows += 1
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1836
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2013
 def sign_test(new_right, old_right) -> float:
     """The probability that a model is ahead of another by at least so much if it is no better (McNemar 1947, exact, one-sided).
 
@@ -856,7 +865,7 @@ def sign_test(new_right, old_right) -> float:
     return binomial_tail(b, b + c)
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1926
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2103
 def rights(model: Module, data: ArrayDataset) -> np.ndarray:
     """Whether a classifier answers each sample of a data set correctly."""
     if not isinstance(data, ArrayDataset):
@@ -864,7 +873,7 @@ def rights(model: Module, data: ArrayDataset) -> np.ndarray:
     with evaluating(model):
         return class_probabilities(model, data.features).argmax(axis=1) == data.targets
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1968
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2145
 @dataclass(frozen=True)
 class Decision:
     """What became of a candidate, and why."""
@@ -944,7 +953,7 @@ def retrain(registry: Registry, data: ArrayDataset, now: ArrayDataset, before: A
         registry.promote(name, instead_of=champion.name)
     return Decision(name, promote, reason)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2101
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2279
 def routed(key: str, candidate: str, fraction: float) -> bool:
     """Whether a request goes to the candidate: always the same for the same key, and for about `fraction` of all keys.
 
@@ -972,7 +981,7 @@ def routed(key: str, candidate: str, fraction: float) -> bool:
     return int.from_bytes(digest[:8]) / 2**64 < fraction
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2182
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2360
 def fisher_test(new_right: int, new_count: int, old_right: int, old_count: int) -> float:
     """The probability that one of two groups has at least `new_right` of all right answers, if both are equally good (Fisher 1935, one-sided)."""
     if not 0 <= new_right <= new_count or not 0 <= old_right <= old_count:
@@ -981,7 +990,7 @@ def fisher_test(new_right: int, new_count: int, old_right: int, old_count: int) 
     ways = sum(math.comb(new_count, k) * math.comb(old_count, right - k) for k in range(new_right, min(right, new_count) + 1))
     return ways / math.comb(count, right)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2225
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2403
 class Served:
     """All that belongs to a version while it answers. Never changed; a newer version gets a new one."""
 
@@ -1000,6 +1009,8 @@ class Served:
 
 class Service:
     """Answers with the version that a registry has in use, and goes over to another one when that is promoted.
+
+    One thread answers; `refresh` may be called from another.
 
     Parameters
     ----------
@@ -1042,10 +1053,10 @@ class Service:
 
     def refresh(self) -> bool:
         """Go over to the version in use where it is another one. Where that cannot be, go on as before, and say so in `problem`."""
-        newest = self.registry.newest()
-        if newest == self.seen and not self.problem:
-            return False
         try:
+            newest = self.registry.newest()
+            if newest == self.seen and not self.problem:
+                return False
             version = self.registry.current()
             changed = version.name != self.champion.name
             if changed:
@@ -1057,12 +1068,13 @@ class Service:
             changed, self.problem = False, f"{error}"
         return changed
 
-    def answer(self, x: np.ndarray, key: str = "", wanted: str | None = None) -> tuple[str, np.ndarray]:
+    def answer(self, x: np.ndarray, key: str = "", wanted: str | None = None, champion: Served | None = None) -> tuple[str, np.ndarray]:
         """The name of the version that answers, and its probabilities (N, K).
 
-        Raises RegistryError where another version than the one in use is wanted.
+        `champion` is the version in use for which `x` was checked; the one in use now where it is left out. Raises RegistryError where
+        another version is wanted.
         """
-        champion, candidate = self.champion, self.candidate
+        champion, candidate = champion or self.champion, self.candidate
         if wanted is not None:
             if wanted != champion.name:
                 raise RegistryError(f"version {wanted!r:.60} does not answer here; {champion.name} does.")
@@ -1095,7 +1107,7 @@ class Service:
         if self.failures >= 3:
             self.candidate = None
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2403
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2585
 class Refused(Exception):
     """A request that is not answered: a status of HTTP, a reason, and headers."""
 
@@ -1153,7 +1165,37 @@ def read_inputs(inputs, expected: dict, most: int) -> np.ndarray:
         raise Refused(422, f"inputs: entry {list(place)} is {x[place]:g}. {wanted}")
     return x.astype(np.float32)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2498
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2679
+def respond(service: Service, body: bytes, most: int = 100, later=None) -> tuple[int, dict]:
+    """What a service says to a request's body: a status of HTTP, and a content for JSON. The whole server, but for the network.
+
+    Parameters
+    ----------
+    service : Service
+    body : bytes
+        As `read_request` takes it.
+    most : int
+        Inputs in one request.
+    later : callable ``(function, *arguments)``, optional
+        Has a shadow asked once the answer is on its way; where it is left out, the shadow is asked first.
+    """
+    champion = service.champion
+    try:
+        x, key, wanted = read_request(body, champion.inputs, most)
+        version, p = service.answer(x, key, wanted, champion)
+    except Refused as refused:
+        return refused.status, {"error": refused.reason}
+    except RegistryError as error:
+        return 404, {"error": str(error)}
+    except FloatingPointError as error:
+        return 500, {"error": f"{error}. Nothing is wrong with the inputs; the model fails on them."}
+    if later is None:
+        service.shadow(x, p)
+    else:
+        later(service.shadow, x, p)
+    return 200, {"version": version, "classes": p.argmax(axis=1).tolist(), "probabilities": p.tolist()}
+
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2759
 class Metrics:
     """Counters and a histogram of durations, in the text format of Prometheus."""
 
@@ -1195,9 +1237,9 @@ def labelled(labels) -> str:
 
 QUOTED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2568
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2844
 def create_app(registry: Registry, candidate: str | None = None, mode: str = "shadow", fraction: float = 0.1, *, queue_size: int = 32,
-               max_bytes: int = 1_000_000, max_inputs: int = 100, poll_seconds: float = 0.1, window: int = 100):
+               max_bytes: int = 1_000_000, max_inputs: int = 100, body_seconds: float = 10.0, poll_seconds: float = 0.1, window: int = 100):
     """An application that answers with the version in use: for uvicorn, or any other server that speaks ASGI.
 
     Parameters
@@ -1208,6 +1250,8 @@ def create_app(registry: Registry, candidate: str | None = None, mode: str = "sh
         Requests that may be waiting or being answered; more get 503.
     max_bytes, max_inputs : int
         Of a request; more get 413.
+    body_seconds : float
+        In which the whole body of a request has to be there; who takes longer gets 408.
     poll_seconds : float
         How often the registry is looked at.
 
@@ -1249,29 +1293,22 @@ def create_app(registry: Registry, candidate: str | None = None, mode: str = "sh
     @app.post("/predict", openapi_extra=PREDICT)
     async def predict(request: Request):
         nonlocal waiting
-        begun, version = time.perf_counter(), ""
+        begun, status, content, headers = time.perf_counter(), 500, {}, {}
         try:
-            body = await read_body(request, max_bytes)
+            body = await read_body(request, max_bytes, body_seconds)
             if waiting >= queue_size:
-                raise Refused(503, f"{waiting} requests are waiting already. Come again.", **{"Retry-After": "1"})
-            x, key, wanted = read_request(body, service.champion.inputs, max_inputs)
+                raise Refused(503, f"as many requests as may wait, {waiting}, are waiting already. Come again.", **{"Retry-After": "1"})
             waiting += 1
             try:
-                version, p = await asyncio.get_running_loop().run_in_executor(worker, service.answer, x, key, wanted)
+                status, content = await asyncio.get_running_loop().run_in_executor(worker, respond, service, body, max_inputs, worker.submit)
             finally:
                 waiting -= 1
-            if service.mode == "shadow" and service.candidate is not None and waiting < queue_size:
-                worker.submit(service.shadow, x, p)
-            response = JSONResponse({"version": version, "classes": p.argmax(axis=1).tolist(), "probabilities": p.tolist()})
         except Refused as refused:
-            response = JSONResponse({"error": refused.reason}, refused.status, refused.headers)
-        except RegistryError as error:
-            response = JSONResponse({"error": str(error)}, 404)
-        except FloatingPointError as error:
-            response = JSONResponse({"error": f"{error}. Nothing is wrong with the inputs; the model fails on them."}, 500)
-        metrics.count("tinytorch_requests_total", status=str(response.status_code), version=version)
-        metrics.observe(time.perf_counter() - begun)
-        return response
+            status, content, headers = refused.status, {"error": refused.reason}, refused.headers
+        finally:
+            metrics.count("tinytorch_requests_total", status=str(status), version=content.get("version", ""))
+            metrics.observe(time.perf_counter() - begun)
+        return JSONResponse(content, status, headers)
 
     @app.get("/health")
     async def health():
@@ -1281,9 +1318,12 @@ def create_app(registry: Registry, candidate: str | None = None, mode: str = "sh
 
     @app.get("/versions")
     async def versions():
-        names = await asyncio.to_thread(registry.names)
-        shadow = service.candidate.name if service.candidate is not None else None
-        return {"in use": service.champion.name, "candidate": shadow, "versions": names}
+        candidate = service.candidate.name if service.candidate is not None else None
+        try:
+            names = await asyncio.to_thread(registry.names)
+        except OSError as error:
+            return JSONResponse({"error": f"the registry cannot be read: {error}"}, 503)
+        return {"in use": service.champion.name, "candidate": candidate, "versions": names}
 
     @app.get("/metrics")
     async def prometheus():
@@ -1324,7 +1364,7 @@ def fastapi_names():
     return FastAPI, Request, JSONResponse, PlainTextResponse
 
 
-async def read_body(request, most: int, seconds: float = 10.0) -> bytes:
+async def read_body(request, most: int, seconds: float) -> bytes:
     """The body of a request, given up where it takes too long. Raises Refused.
 
     What is too long is not kept, but up to ten times as much is still read: a client that is cut off while it sends gets a broken
@@ -1372,7 +1412,7 @@ def serving(app, port: int = 0):
         server.should_exit = True
         thread.join(10)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2780
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3054
 @dataclass
 class Load:
     """What came of a load test.
@@ -1407,16 +1447,42 @@ class Load:
         return told
 
 
-def load_test(url: str, bodies: list, right, *, requests: int = 1000, clients: int = 4, seconds: float = 5.0,
+@contextlib.contextmanager
+def asking(server):
+    """A function from a body to status and content: `server` itself, or requests over one connection to its ``/predict``."""
+    import http.client
+
+    if callable(server):
+        yield server
+        return
+    connection = http.client.HTTPConnection(server.removeprefix("http://"), timeout=5)
+
+    def ask(body):
+        try:
+            connection.request("POST", "/predict", body)
+            response = connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()  # the next request opens another one
+            raise ConnectionError(f"{error!r}") from error
+        return response.status, json.loads(content) if response.status == 200 else {}
+
+    try:
+        yield ask
+    finally:
+        connection.close()
+
+
+def load_test(server, bodies: list, right, *, requests: int = 1000, clients: int = 4, seconds: float = 5.0,
               stop: threading.Event | None = None) -> Load:
-    """Ask a server many questions from several threads, and check every answer.
+    """Ask many questions from several threads, and check every answer.
 
     Parameters
     ----------
-    url : str
-        Such as "http://127.0.0.1:8000".
+    server : str or callable
+        An address, such as "http://127.0.0.1:8000", or a function from a body to status and content, such as `respond` with a service.
     bodies : list of bytes or str
-        Sent to ``/predict`` one after the other, again and again.
+        Asked one after the other, again and again; of an address, at ``/predict``.
     right : callable ``(number, answer) -> bool``
         Whether the answer (JSON as a dictionary) to body `number` is right.
     requests, clients, seconds
@@ -1424,63 +1490,63 @@ def load_test(url: str, bodies: list, right, *, requests: int = 1000, clients: i
     stop : Event, optional
         Or when this is set.
     """
-    import http.client
     import itertools
+    from concurrent.futures import ThreadPoolExecutor
 
-    if not isinstance(url, str) or not url.startswith("http://") or not bodies:
-        raise ValueError(f"load_test: the address is {url!r:.60}, and there are {len(bodies)} bodies. Expected http://HOST:PORT, and at least one.")
+    if not (callable(server) or isinstance(server, str) and server.startswith("http://")) or not bodies:
+        raise ValueError(f"load_test: the address is {server!r:.60}, and there are {len(bodies)} bodies. Expected http://HOST:PORT, and at least one.")
     load, numbers, end = Load(versions={}, latencies=[]), itertools.count(), time.monotonic() + seconds
     lock, stop = threading.Lock(), stop or threading.Event()
 
     def client():
-        connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
-        while (number := next(numbers)) < requests and time.monotonic() < end and not stop.is_set():
-            begun, answer = time.perf_counter(), {}
-            try:
-                connection.request("POST", "/predict", bodies[number % len(bodies)])
-                response = connection.getresponse()
-                content = response.read()
-                if response.status == 200:
-                    answer = json.loads(content)
-                outcome = "refused" if not answer else "answered" if right(number % len(bodies), answer) else "wrong"
-            except (OSError, http.client.HTTPException):
-                connection.close()
-                outcome = "failed"
-            with lock:
-                setattr(load, outcome, getattr(load, outcome) + 1)
-                if answer:
-                    load.versions[answer["version"]] = load.versions.get(answer["version"], 0) + 1
-                    load.latencies.append(time.perf_counter() - begun)
-        connection.close()
+        with asking(server) as ask:
+            while (number := next(numbers)) < requests and time.monotonic() < end and not stop.is_set():
+                begun, answer = time.perf_counter(), {}
+                try:
+                    status, content = ask(bodies[number % len(bodies)])
+                    answer = content if status == 200 else {}
+                    outcome = "refused" if not answer else "answered" if right(number % len(bodies), answer) else "wrong"
+                except ConnectionError:
+                    outcome = "failed"
+                with lock:
+                    setattr(load, outcome, getattr(load, outcome) + 1)
+                    if answer:
+                        load.versions[answer["version"]] = load.versions.get(answer["version"], 0) + 1
+                        load.latencies.append(time.perf_counter() - begun)
 
-    threads = [threading.Thread(target=client) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(clients) as threads:
+        for ended in [threads.submit(client) for _ in range(clients)]:
+            ended.result()
     return load
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2944
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3259
 def varint(n: int) -> bytes:
     """A whole number as protocol buffers store it.
 
     Parameters
     ----------
-    n : int
-        A negative number is stored as the 64 bits of its two's complement.
+    n : int, from -2**63 to below 2**64
+        In place of a negative number ``n % 2**64``, which is n + 2**64, is stored: the 64 bits of its two's complement.
 
     Returns
     -------
     bytes
         Seven bits of the number in each byte, the lowest first. The top bit of every byte but the last is 1.
 
+    Raises
+    ------
+    ValueError
+        For a number that does not fit into 64 bits.
+
     Notes
     -----
-    ``n % 128`` are the lowest seven bits, ``n // 128`` is the rest. Adding 128 sets the top bit of a byte. ``bytes([3, 4])`` makes two
+    From here on n is not negative. ``n % 128`` are the lowest seven bits, ``n // 128`` is the rest. Adding 128 sets the top bit of a byte. ``bytes([3, 4])`` makes two
     bytes of a list.
     """
     if not isinstance(n, (int, np.integer)):
         raise TypeError(f"varint: {n!r:.40} is no whole number.")
+    if not -(2**63) <= int(n) < 2**64:
+        raise ValueError("varint: this number does not fit into 64 bits. Expected one from -2**63 to below 2**64.")
     n = int(n) % 2**64
     ### BEGIN SOLUTION varint
     out = []
@@ -1490,7 +1556,7 @@ def varint(n: int) -> bytes:
     return bytes([*out, n])
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3040
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3365
 def field(number: int, value) -> bytes:
     """A field of a message: a whole number, a float, a text, or bytes (another message, say)."""
     if isinstance(value, (int, np.integer)):

@@ -218,4 +218,6 @@ def drawn_box(box, x, y) -> str:
             f'<text x="{x + WIDTH - 8:.0f}" y="{y + 19:.0f}" text-anchor="end" fill="#7a3e00">'
             f"visit {box.visit + 1}</text>"
         )
+        order = f' data-visit="{box.visit + 1}" data-words="{escape(box.words(), quote=True)}"'
+        return f"<g{order}>{frame}{''.join(texts)}</g>"
     return frame + "".join(texts)

@@ -1,1 +1,1 @@
-"""The book: its pages, made from the chapters and from book/."""
+"""The course as a site: `tito book build`."""

@@ -341,13 +341,18 @@ def plan_source(operation, wanted) -> tuple[str, tuple[str, ...]]:
     unpack = f"{', '.join(names)} = saved; " if names else ""
     result = calls[0] if operation.any_number else f"({', '.join(calls)},)"
     used = {name.removesuffix("_shape") for name in names}
-    inputs = operation.inputs[0] if operation.any_number else ", ".join([*operation.inputs, ""])
+    inputs = operation.inputs[0] if operation.any_number else listed(operation.inputs)
     take = f"{inputs} = arrays; " if used & {*operation.inputs} else ""
-    take += f"{', '.join([*operation.options, ''])} = options; " if used & {*operation.options} else ""
+    take += f"{listed(operation.options)} = options; " if used & {*operation.options} else ""
     return (
         f"def save(arrays, options, out, kept): {take}return {pack or None}\n"
         f"def back(g, saved): {unpack}return {result}\n"
     ), names
+
+
+def listed(names) -> str:
+    """Names as a tuple is taken apart: "x," or "x, y"."""
+    return ", ".join(names) if len(names) > 1 else f"{names[0]},"
 
 
 def needs(rule) -> tuple[str, ...]:

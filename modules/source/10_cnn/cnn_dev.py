@@ -50,7 +50,7 @@ from tinytorch.core.dataloader import DataLoader, Transformed, digits_split, ran
 from tinytorch.core.networks import count_parameters, create_mlp, summary
 from tinytorch.core.optimizers import AdamW, CosineLR
 from tinytorch.core.training import Accuracy, CrossEntropyLoss, Trainer
-from tinytorch.memory import keep_memory
+from tinytorch.memory import keep_memory, peak_bytes
 from tinytorch.testing import check, check_raises
 from tinytorch.timing import seconds
 
@@ -388,6 +388,20 @@ print(training)
 # at (n, c, i, j, y, x) is a pixel that is in memory already. So the array of all windows exists without being made:
 # it is a *view* in which most pixels appear several times. All it takes is six strides.
 #
+# One axis first. On a row of six pixels a kernel of 3 fits in four places. So its windows are an array of three rows, one
+# for each entry of the kernel, and four columns, one for each place. An entry further in the kernel is a pixel further
+# in the row, and so is a place further. With a stride of 2, a place further is two pixels further.
+
+# %%
+row = np.arange(6.0)
+print("bytes from a pixel to the next:", row.strides[0])
+print(as_strided(row, shape=(3, 4), strides=(8, 8)))
+print("with a stride of 2:")
+print(as_strided(row, shape=(3, 2), strides=(8, 16)))
+
+# %% [markdown]
+# A picture has two such axes, and pictures and channels in front.
+#
 # `as_strided` believes whatever it is told, and wrong strides would read memory that belongs to somebody else. So
 # `strided_view` asks first whether the farthest entries still lie in the array.
 
@@ -568,8 +582,16 @@ for kernel in (1, 3, 5):
 # ## The operation
 #
 # With the columns at hand a convolution is a product. `w.reshape(O, C kh kw)` has a kernel in each row; times the
-# columns it gives `(N, O, OH OW)`; the bias goes to each channel.
-#
+# columns it gives `(N, O, OH OW)`; the bias goes to each channel. For the small picture above, and two kernels:
+
+# %%
+two = np.array([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [-1.0, 0.0]]])
+rows = two.reshape(2, 4)
+print("kernels in rows", rows.shape, "times columns", unfold(x, 2)[0].shape, "gives", (rows @ unfold(x, 2)[0]).shape)
+print((rows @ unfold(x, 2)[0]).reshape(2, 2, 2).tolist())
+print([conv2d_naive(x[0, 0], kernel).tolist() for kernel in two], "with loops")
+
+# %% [markdown]
 # One more setting: with *groups* the channels are divided into G equal parts, and each kernel sees the channels of
 # one part only (Krizhevsky et al. 2012). With as many groups as channels, each channel has kernels of its own, and
 # the weights shrink by that factor. In the formulas that is an axis more, which `@` treats as a batch: weights `(G,
@@ -721,30 +743,59 @@ def test_conv2d():
 test_conv2d()
 
 # %% [markdown]
-# Was it worth the copies? The same pictures through the same kernel, with loops and as a product:
+# Was it worth the copies? The same pictures through the same kernels, in three ways: with loops, as a sum over the view
+# of all windows, which copies nothing, and as a product of copied columns.
 
 # %%
-pictures = np.random.default_rng(0).standard_normal((16, 1, 28, 28)).astype(np.float32)
-kernel, zero = np.ones((1, 1, 5, 5), np.float32), np.zeros(1, np.float32)
-slow = seconds(lambda: [conv2d_naive(picture[0], kernel[0, 0]) for picture in pictures], repeat=1)
-fast = seconds(lambda: conv2d(pictures, kernel, zero))
-print(f"loops {1e3 * slow:8.1f} ms   one product {1e3 * fast:6.2f} ms   {slow / fast:.0f} times faster")
-print("largest difference", abs(conv2d(pictures, kernel, zero)[3, 0] - conv2d_naive(pictures[3, 0], kernel[0, 0])).max())
+pictures = np.random.default_rng(0).standard_normal((4, 1, 28, 28)).astype(np.float32)
+for kernels in (np.random.default_rng(1).standard_normal((count, 1, 5, 5)).astype(np.float32) for count in (1, 16)):
+    ways = {
+        "loops": lambda: np.array([[conv2d_naive(picture[0], kernel[0]) for kernel in kernels] for picture in pictures]),
+        "view": lambda: np.einsum("ocij,ncijyx->noyx", kernels, windows(pictures, (5, 5))),
+        "columns": lambda: conv2d(pictures, kernels, np.zeros(len(kernels), np.float32)),
+    }
+    took = {name: seconds(way, repeat=1 if name == "loops" else 5) for name, way in ways.items()}
+    print(f"kernels: {len(kernels):2d}  ", "   ".join(f"{name} {1e3 * t:8.2f} ms" for name, t in took.items()))
+    print("             allocated", "   ".join(f"{name} {peak_bytes(ways[name]) / 1e6:8.2f} MB" for name in ("view", "columns")))
+    print(f"             largest difference {max(abs(ways[name]() - ways['columns']()).max() for name in ('loops', 'view')):.0e}")
 
 # %% [markdown]
+# The view leaves the loops far behind, and saves the memory of the columns. But its sum goes through every window again
+# for every kernel. The columns are made once for all kernels, and then BLAS, the library behind `@`, has large products
+# to work on. So the more kernels there are, the more the copies are worth.
+#
 # ## Going back
 #
 # A gradient arrives for every entry of the result, `g (N, O, OH, OW)`. For the kernels it is the matrix product's own
 # rule: the product was weights times columns, so the gradient of the weights is `g` times the columns turned, summed
-# over the pictures. For the columns it is the weights turned, times `g`. What remains is the way from the columns
-# back to the pictures.
+# over the pictures. For the columns it is the weights turned, times `g`. With E = C kh kw entries of a kernel and L = OH
+# OW places, for one picture:
+#
+# | | shape | product |
+# |---|---|---|
+# | out, forward | `(O, L)` | weights `(O, E)` times columns `(E, L)` |
+# | gradient of the weights | `(O, E)` | g `(O, L)` times columns turned `(L, E)` |
+# | gradient of the columns | `(E, L)` | weights turned `(E, O)` times g `(O, L)` |
+#
+# What remains is the way from the columns back to the pictures.
 #
 # `unfold` copied each pixel into several columns. The gradient of a copy is a sum: each pixel gets the sum over all
 # places in the columns where it appears. That is `fold`, and it is to `unfold` what a transpose is to a matrix.
 #
 # Adding entry by entry would take for ever. But entry (i, j) of the kernel meets, over all places, a whole regular
-# grid of pixels, which is a slice. So kh times kw additions of slices do it; and adding up the kernel's rows first,
-# and then its columns, makes it kh plus kw.
+# grid of pixels, which is a slice. On one axis, with seven pixels, a kernel of 3 and a stride of 2, where each entry of
+# the columns is 1:
+
+# %%
+row = np.zeros(7)
+for i in range(3):
+    pixels = slice(i, i + 5, 2)  # entry i of the kernel, at the three places
+    row[pixels] += 1
+    print(f"entry {i} meets pixels {np.arange(7)[pixels]}; the sums so far are {row}")
+
+# %% [markdown]
+# So kh times kw additions of slices do it; and adding up the kernel's rows first, and then its columns, makes it kh plus
+# kw.
 
 # %% nbgrader={"grade": false, "grade_id": "fold", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1134,6 +1185,16 @@ print(layer, ":", training.features[:4].shape, "->", out.shape, " parameters:", 
 # And where two are equally large? Behind a ReLU that is no rare thing, since many entries are 0. `reduce_max` shared
 # the gradient among them. Here we do as PyTorch does, and give it to the first one, reading row by row. So the
 # forward pass remembers for each window which entry it was.
+#
+# All windows go through the loop together: first entry 0 of every window, as one array, then entry 1 of every window, and
+# so on. For a single window with the entries 3, 5, 2, 5, what is kept should be:
+#
+# | entry | its value | largest so far | which it was |
+# |---|---|---|---|
+# | 0 | 3 | 3 | 0 |
+# | 1 | 5 | 5 | 1 |
+# | 2 | 2 | 5 | 1 |
+# | 3 | 5 | 5 | 1: as large, but not the first |
 
 # %% nbgrader={"grade": false, "grade_id": "max_pool2d", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1380,7 +1441,11 @@ for name, pool in (("feature map", lambda x: x), ("largest of 2 x 2", MaxPool2D(
 # A unit in the second layer sees a window of units that see windows of pixels. The pixels that can reach it are its
 # *receptive field*. How large is it? Go through the layers and keep two numbers: the `field`, and the `jump`, how
 # many pixels lie between neighbouring units. At the picture itself both are 1. A kernel of k adds k - 1 steps, each
-# of them a jump; a stride multiplies the jump for what comes after.
+# of them a jump; a stride multiplies the jump for what comes after. (One can also walk back, from a unit of the last
+# layer to the pixels, and count how many units of each layer it needs. Both ways lead to the same number.)
+#
+# Take a kernel of 2 with a stride of 2, and then a kernel of 3. The first layer widens the field to 2, and its units lie 2
+# pixels apart. The second layer sees three of these units: two steps more, of 2 pixels each.
 
 # %% nbgrader={"grade": false, "grade_id": "receptive_field", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1427,6 +1492,13 @@ def receptive_field(layers: list[tuple[int, int]]) -> int:
 #         for kernel, stride in layers:
 #             jump *= stride
 #             field += (kernel - 1) * jump
+#     - name: walks back in the wrong direction
+#       says: >-
+#         field = (field - 1) * stride + kernel is the rule for walking back: so many units of the layer before are needed for `field` units of this
+#         one. It begins with one unit of the last layer, so it has to take the layers in reverse.
+#       code: |
+#         for kernel, stride in layers:
+#             field = (field - 1) * stride + kernel
 #     - name: adds whole kernels
 #       says: >-
 #         The field grew by the whole kernel. One entry of it lies where the field was already: kernel - 1 are new.
@@ -1440,6 +1512,7 @@ def test_receptive_field():
     check(receptive_field([]), 1)
     check(receptive_field([(3, 1)]), 3)
     check(receptive_field([(3, 1), (3, 1)]), 5)
+    check(receptive_field([(3, 1), (5, 2)]), 7)
     check(receptive_field([(3, 2), (3, 1)]), 7)
     check(receptive_field([(5, 1), (2, 2), (5, 1), (2, 2)]), 16)
     check(receptive_field([(1, 4), (3, 3), (2, 1)]), 21)
@@ -1472,7 +1545,7 @@ for ax, (name, layers) in zip(axes, stacks.items()):
     ax.imshow(reached, cmap="cividis")
     ax.set_title(f"{name}: {rows} x {rows}", fontsize=10)
     ax.set(xlabel="pixel", ylabel="pixel")
-fig.suptitle("A unit behind two convolutions and two poolings sees half of the width")
+fig.suptitle("A unit behind two convolutions and two poolings sees more than half of the width")
 plt.show()
 
 # %% [markdown]
@@ -1538,6 +1611,13 @@ def channel_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 #         All channels were thrown together. Each channel has a mean and a variance of its own; axis 1 stays.
 #       code: |
 #         return np.full(flat.shape[1], flat.mean()), np.full(flat.shape[1], flat.var())
+#     - name: the mean of the squares less the square of the mean
+#       says: >-
+#         On paper that is the variance. But the two numbers are large and nearly equal where the mean is large against the deviation, and the digits in
+#         which they differ were rounded away. Subtract the mean first, then square.
+#       code: |
+#         mean = flat.mean(axis=(0, 2))
+#         return mean, (flat * flat).mean(axis=(0, 2)) - mean * mean
 #     - name: divides by n - 1
 #       says: >-
 #         The variance was divided by the number of entries less one. The batch is normalised by its own variance: divide by all entries.
@@ -1549,6 +1629,9 @@ def test_channel_statistics():
     check(channel_statistics(np.array([[1.0, 10.0], [3.0, 40.0]])), (np.array([2.0, 25.0]), np.array([1.0, 225.0])))
     x = np.array([[[[1.0, 3.0]], [[0.0, 0.0]]], [[[5.0, 7.0]], [[2.0, -2.0]]]])
     check(channel_statistics(x), (np.array([4.0, 0.0]), np.array([5.0, 2.0])))
+    bright = np.array([[9999.0], [10001.0]], np.float32)  # a mean of 10,000, and both one away from it
+    check(channel_statistics(bright)[1], [1.0])
+    check(channel_statistics(np.array([[99999999.0], [100000001.0]]))[1], [1.0])
     check(str(channel_statistics(np.ones((2, 3, 4), np.float32))[1].dtype), "float32")
 
 test_channel_statistics()
@@ -1680,7 +1763,7 @@ class BatchNorm(Module):
         -----
         Both move by ``self.momentum``: of the old value ``1 - self.momentum`` is kept. The variance counts
         as an estimate for all pictures, ``variance * count / (count - 1)``. The arrays are ``self.running_mean.data`` and
-        ``self.running_var.data``; change them in place.
+        ``self.running_var.data``; change them in place, so that whoever holds them sees the change, and their dtype stays.
         """
         ### BEGIN SOLUTION running_statistics
         for running, new in ((self.running_mean, mean), (self.running_var, variance * (count / (count - 1)))):
@@ -1748,6 +1831,20 @@ BatchNorm1d = BatchNorm2d = BatchNorm  # the names in PyTorch
 #         for running, new in ((self.running_mean, mean), (self.running_var, variance)):
 #             running.data *= 1 - self.momentum
 #             running.data += self.momentum * new
+#     - name: new arrays
+#       says: >-
+#         The values are right, but they lie in new arrays, and whoever holds the old ones does not see the batch. A new array can also come in
+#         another dtype. Change the arrays that are there: *=, += or [...] =.
+#       code: |
+#         self.running_mean.data = ((1 - self.momentum) * self.running_mean.data + self.momentum * mean).astype(np.float32)
+#         self.running_var.data = ((1 - self.momentum) * self.running_var.data + self.momentum * variance * (count / (count - 1))).astype(np.float32)
+#     - name: a name for the result
+#       says: >-
+#         Nothing moved. running = ... in a loop only gives the name running to a new array; the running statistics stay as they were. Change the arrays
+#         themselves: running.data *= ..., then +=.
+#       code: |
+#         for running, new in ((self.running_mean.data, mean), (self.running_var.data, variance * (count / (count - 1)))):
+#             running = (1 - self.momentum) * running + self.momentum * new
 #     - name: remembers only the last batch
 #       says: >-
 #         The last batch replaced everything before it. The memory moves towards the batch by `momentum` only.
@@ -1758,9 +1855,12 @@ BatchNorm1d = BatchNorm2d = BatchNorm  # the names in PyTorch
 # %% nbgrader={"grade": true, "grade_id": "test_running_statistics", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 def test_running_statistics():
     norm = BatchNorm(2, momentum=0.1)
+    held_mean, held_var = norm.running_mean.data, norm.running_var.data  # arrays, as somebody else may hold them
     norm.remember(np.array([2.0, 20.0]), np.array([3.0, 50.0]), 4)
     check(norm.running_mean, [0.2, 2.0])
     check(norm.running_var, [1.3, 7.566667])
+    check(held_mean, [0.2, 2.0])
+    check(held_var, [1.3, 7.566667])
     norm.remember(np.array([2.0, 20.0]), np.array([3.0, 50.0]), 4)
     check(norm.running_mean, [0.38, 3.8])
     check(str(norm.running_var.dtype), "float32")
@@ -1829,9 +1929,8 @@ test_dropout2d()
 # %% [markdown]
 # ### The switch that is forgotten
 #
-# Two modes mean a switch, and a switch can be forgotten. Here is what that looks like, on a network with one batch
-# normalisation: trained, and then asked about validation digits without `eval()`, in batches of various sizes. The
-# last column sorts the digits by class first, so that each batch holds little else than one class, and its mean is no
+# Two modes mean a switch, and a switch can be forgotten. Here is what that looks like, on a small network with batch
+# normalisation: trained, and then asked about validation digits without `eval()`, in batches of various sizes. The last column sorts the digits by class first, so that each batch holds little else than one class, and its mean is no
 # longer that of all digits.
 
 # %%
@@ -1976,10 +2075,14 @@ def lenet(classes: int = 10, rng: "np.random.Generator | int | None" = None) -> 
 
 # %%
 print(summary(lenet(rng=0), (1, 28, 28)))
+convolutions = {"first": (28 * 28, 6 * 25), "second": (10 * 10, 16 * 150)}  # places, and weights that are used at each
+for name, (laid, weights) in convolutions.items():
+    print(f"{name + ' convolution':20s} {laid * weights:8,} multiplications, {laid} for each weight")
+print(f"{'dense layers':20s} {400 * 120 + 120 * 84 + 84 * 10:8,} multiplications, 1 for each weight")
 
 # %% [markdown]
 # Most of its parameters sit in the first dense layer, and most of its work is done in the convolutions. That is
-# typical: a convolution uses each of its weights hundreds of times.
+# typical: a convolution uses each of its weights at every place.
 #
 # Our digits are smaller, and so the network for them is `small_network` from above, somewhat wider. It learns twice:
 # from the digits as they are, and from digits that are turned and moved anew each time. Then both, and the dense
@@ -2072,7 +2175,7 @@ else:
 # ## Where the time goes
 #
 # One step of LeNet on 32 pictures, taken apart. Columns are large arrays that live for a moment, and where the system
-# takes freed memory back at once (Linux does), asking for it again costs more than the arithmetic. `keep_memory`
+# takes freed memory back at once (Linux does), asking for it again can cost more than the arithmetic. `keep_memory`
 # keeps it in the process; the kernels chapter has more to say on that.
 
 # %%

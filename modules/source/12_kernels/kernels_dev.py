@@ -45,6 +45,7 @@ from tinytorch.core.tensor import operation, unboxed
 from tinytorch.core.training import pyplot
 from tinytorch.memory import peak_bytes
 from tinytorch.threads import blas_threads
+from tinytorch.timing import seconds, side_by_side
 
 # %%
 import os
@@ -69,42 +70,8 @@ from tinytorch.testing import check, check_raises
 #
 # A clock first. A program on a shared machine is now and then interrupted, so a single timing says little; the fastest
 # of several says what the work itself takes. Where two are compared they take turns, so that a slow moment meets them
-# alike. And tests of a measurement need one whose outcome is known, so the clock is an argument.
-
-# %%
-#| export
-def side_by_side(calls: dict, repeat: int = 5, number: int = 1, clock=time.perf_counter) -> dict:
-    """The fastest of `repeat` timings of each contestant; in each round every one has its turn.
-
-    Parameters
-    ----------
-    calls : dict of name to callable without arguments
-    repeat : int, at least 1
-        Rounds.
-    number : int, at least 1
-        Calls in each timing.
-    clock : callable
-        Gives the time in seconds.
-
-    Returns
-    -------
-    dict of name to seconds a call
-    """
-    repeat, number = checked_size(repeat, "side_by_side", "repeat"), checked_size(number, "side_by_side", "number")
-    best = dict.fromkeys(calls, float("inf"))
-    for _ in range(repeat):
-        for name, call in calls.items():
-            start = clock()
-            for _ in range(number):
-                call()
-            best[name] = min(best[name], (clock() - start) / number)
-    return best
-
-
-def seconds(call, repeat: int = 5, number: int = 1, clock=time.perf_counter) -> float:
-    """The fastest of `repeat` timings of `number` calls each, in seconds a call."""
-    return side_by_side({"": call}, repeat, number, clock)[""]
-
+# alike: `side_by_side(calls)` takes a dict of calls and gives the seconds of each, and `seconds(call)` is the stopwatch of
+# the other chapters. And tests of a measurement need one whose outcome is known, so the clock is an argument of both.
 
 # %%
 rng = np.random.default_rng(0)
@@ -337,7 +304,21 @@ print(f"float32 {peak / 1e9:6.1f} Gflops a second   float64 {measured_peak(dtype
 # In NumPy the obvious line makes new arrays, and each of its steps passes over whole arrays: what the first wrote has
 # left the cache before the second reads it. So work in *chunks*. Take a piece that fits into the cache, do all steps to
 # it in place, then take the next one. `peak_bytes` measures what a call allocates, so that the test can see that
-# nothing is.
+# nothing is. Here are both tools, on a chain of two steps: `out=`, which says where a result goes, and slices, which are
+# pieces of the array itself. The last slice is shorter, since a slice ends where its array does.
+
+# %%
+x = np.ones(100_000)
+print(f"100,000 entries take {x.nbytes:,d} bytes")
+print(f"(x + 1) * 3 allocates       {peak_bytes(lambda: (x + 1) * 3):9,d}")
+print(f"both steps with out=x       {peak_bytes(lambda: np.multiply(np.add(x, 1, out=x), 3, out=x)):9,d}")
+
+x = np.zeros(10)
+for start in range(0, 10, 4):
+    piece = x[start : start + 4]
+    np.add(piece, 1, out=piece)
+    piece *= 10
+    print(f"from {start}: {len(piece)} entries, and x is now {x}")
 
 # %%
 #| export
@@ -408,10 +389,26 @@ def check_floats(name: str, *arrays) -> None:
 #   misconceptions:
 #     - name: makes new arrays
 #       says: >-
-#         The values are right, but scale * c and the sum were new arrays, as large as a itself. Multiply into a slice of a with out=, and add in
-#         place.
+#         The values are right, but at least one new array as large as a itself was made on the way, for scale * c or for the sum. Multiply into a
+#         slice of a with out=, and add in place.
 #       code: |
 #         a[:] = b + scale * c
+#         return a
+#     - name: a new array for each chunk
+#       says: >-
+#         It goes chunk by chunk, and that is what keeps the numbers in the cache. But room for a whole chunk was made on the way, as b + scale * c
+#         of two slices makes it. Let np.multiply write into the slice of a with out=, and add b's slice in place.
+#       code: |
+#         for start in range(0, len(a), chunk):
+#             a[start : start + chunk] = b[start : start + chunk] + scale * c[start : start + chunk]
+#         return a
+#     - name: entry by entry
+#       says: >-
+#         Each entry was finished on its own, whatever chunk is. That is a loop of Python for every number, hundreds of times slower than
+#         NumPy's. Finish a whole slice of chunk entries with each call.
+#       code: |
+#         for i in range(len(a)):
+#             a[i] = b[i] + scale * c[i]
 #         return a
 #     - name: gives a the name of the result
 #       says: >-
@@ -447,10 +444,11 @@ def test_triad():
     check(triad(a, b, c, 2.0) is a, True)
     check(c, [10.0, 20.0, 30.0, 40.0, 50.0])
     large = np.ones((3, 100_000), np.float32)
-    check(peak_bytes(lambda: triad(*large, 3.0)) < 50_000, True)
+    check(peak_bytes(lambda: triad(*large, 3.0, chunk=20_000)) < 400_000, True)  # no new array of 100,000 entries
+    check(peak_bytes(lambda: triad(*large, 3.0, chunk=20_000)) < 80_000, True)  # and none of 20,000
     check(large[0].max(), 4.0)
-    row = np.array([1.0, 1.0, 0.0, 0.0, 0.0, 0.0])  # b is a, two entries earlier: each chunk reads what the one before it wrote
-    check(triad(row[2:], row[:4], np.ones(4), 1.0, chunk=2), [2.0, 2.0, 3.0, 3.0])
+    row = np.array([1.0, 0.0, 0.0, 0.0, 0.0])  # c is a, an entry earlier: a chunk reads what the one before it wrote
+    check(triad(row[1:], np.ones(4), row[:4], 2.0, chunk=2), [3.0, 1.0, 3.0, 1.0])
     check(triad(np.ones(0), np.ones(0), np.ones(0), 1.0).shape, (0,))
     check_raises(ValueError, lambda: triad(np.ones(2), np.ones(3), np.ones(2), 1.0), "(2,), (3,) and (2,)")
     check_raises(ValueError, lambda: triad(a, b, c, 1.0, chunk=0), "chunk is 0")
@@ -678,7 +676,18 @@ print(f"the three loops reach {100 * points['three loops'][1] / attainable(size.
 # Why laid out as rows? Strides, in the tensor chapter, said how far it is from one entry to the next. Along a row it is
 # 4 bytes, along a column of a wide matrix it is thousands. Memory comes in *cache lines*, mostly of 64 bytes, that is
 # sixteen entries of float32. Walking down a column uses one entry of each line that is fetched. So copy `b.T` into an
-# array of its own once, and every dot product runs along rows. Kernels call that *packing*.
+# array of its own once, and every dot product runs along rows. Kernels call that *packing*. In small:
+
+# %%
+b = np.array([[1.0, 10.0, 0.0], [100.0, 1000.0, 1.0]])
+columns = np.ascontiguousarray(b.T)
+print("strides in bytes: b", b.strides, "  b.T", b.T.strides, "  packed", columns.strides)
+print("[1, 2] with each column of b:", np.vecdot([1.0, 2.0], columns).tolist(), "  by @:", ([1.0, 2.0] @ b).tolist())
+
+# %% [markdown]
+# `b.T` by itself is a view: its rows still lie as columns in memory. The exercise makes the copy once and uses it for
+# every row. The function that takes the dot products is an argument, `np.vecdot` unless another is given, so that the
+# test can watch what it is handed.
 
 # %%
 #| export
@@ -694,13 +703,16 @@ def checked_matrices(name: str, a, b) -> tuple[np.ndarray, np.ndarray]:
 
 # %% nbgrader={"grade": false, "grade_id": "matmul_rows", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
-def matmul_rows(a, b) -> np.ndarray:
+def matmul_rows(a, b, dots=np.vecdot) -> np.ndarray:
     """The matrix product, one row of the result a call.
 
     Parameters
     ----------
     a : array of floats, shape (N, D)
     b : array of floats, shape (D, K)
+    dots : callable ``(row, rows, out=None) -> array``
+        The dot products of a row (D,) with each of several rows (K, D), shape (K,). It is called once for each row of a, always
+        with the same packed copy of b.
 
     Returns
     -------
@@ -715,7 +727,7 @@ def matmul_rows(a, b) -> np.ndarray:
 
     Notes
     -----
-    ``np.ascontiguousarray(b.T)`` is the packed copy: column k of b is its row k. ``np.vecdot(row, packed)`` is the sum of
+    ``np.ascontiguousarray(b.T)`` is the packed copy: column k of b is its row k. ``dots(row, packed)`` is the sum of
     products of `row` with each row of `packed`. No ``@``: that one is what we want to understand.
     """
     a, b = checked_matrices("matmul_rows", a, b)
@@ -723,7 +735,7 @@ def matmul_rows(a, b) -> np.ndarray:
     ### BEGIN SOLUTION matmul_rows
     packed = np.ascontiguousarray(b.T)
     for n, row in enumerate(a):
-        np.vecdot(row, packed, out=out[n])
+        dots(row, packed, out=out[n])
     ### END SOLUTION
     return out
 
@@ -733,8 +745,8 @@ def matmul_rows(a, b) -> np.ndarray:
 #   title: A row at a time
 #   hints:
 #     - Row n of the result consists of dot products. Of which row with which columns?
-#     - Pack the columns of b once, before the loop. Then go through the rows of a, and let vecdot fill a row of out with each.
-#     - "np.vecdot(row, ..., out=out[n])"
+#     - Pack the columns of b once, before the loop. Then go through the rows of a, and let dots fill a row of out with each.
+#     - "dots(row, ..., out=out[n])"
 #   misconceptions:
 #     - name: dots with the rows of b
 #       says: >-
@@ -742,10 +754,10 @@ def matmul_rows(a, b) -> np.ndarray:
 #         first.
 #       code: |
 #         for n, row in enumerate(a):
-#             out[n] = np.vecdot(row, b)
+#             out[n] = dots(row, b)
 #     - name: one number for the row
 #       says: >-
-#         All products of the row were added into one number. vecdot sums along the last axis only, and leaves one sum for each column.
+#         All products of the row were added into one number. dots sums along the last axis only, and leaves one sum for each column.
 #       code: |
 #         packed = np.ascontiguousarray(b.T)
 #         for n, row in enumerate(a):
@@ -756,20 +768,55 @@ def matmul_rows(a, b) -> np.ndarray:
 #       code: |
 #         packed = b.reshape(b.shape[1], b.shape[0])
 #         for n, row in enumerate(a):
-#             out[n] = np.vecdot(row, packed)
+#             out[n] = dots(row, packed)
 #     - name: repeats the first row
 #       says: >-
 #         Every row of the result is the same: the loop went on, but the same row of a was used each time.
 #       code: |
 #         packed = np.ascontiguousarray(b.T)
 #         for n in range(len(a)):
-#             out[n] = np.vecdot(a[0], packed)
+#             out[n] = dots(a[0], packed)
+#     - name: hands it to another product
+#       says: >-
+#         dots was never called: the rows came from another product, such as @ on the whole matrices or np.vecdot by its own name. Here it is
+#         one call of dots(row, packed) for each row of a.
+#       code: |
+#         out[:] = a @ b
+#     - name: all rows in one call
+#       says: >-
+#         dots was handed all rows of a at a time. Go through the rows, and hand over one at a time; a row has the shape (D,).
+#       code: |
+#         packed = np.ascontiguousarray(b.T)
+#         out[:] = dots(a[:, None], packed)
+#     - name: does not pack
+#       says: >-
+#         The values are right, but b.T is a view: its rows still lie as columns in memory, and each dot product walks down one of them.
+#         np.ascontiguousarray(b.T) is a copy in which they lie as rows.
+#       code: |
+#         for n, row in enumerate(a):
+#             dots(row, b.T, out=out[n])
+#     - name: packs for every row
+#       says: >-
+#         b was copied anew for every row of a, and each copy costs about as much as the dot products that it serves. Pack once, before the loop.
+#       code: |
+#         for n, row in enumerate(a):
+#             dots(row, np.ascontiguousarray(b.T), out=out[n])
 
 # %% nbgrader={"grade": true, "grade_id": "test_matmul_rows", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 def test_matmul_rows():
     a, b = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 10.0, 0.0], [100.0, 1000.0, 1.0]])
     check(matmul_rows(a, b), [[201.0, 2010.0, 2.0], [403.0, 4030.0, 4.0]])
     check(matmul_rows(b.T, a.T), [[201.0, 403.0], [2010.0, 4030.0], [2.0, 4.0]])
+    calls = []
+    def watched(row, rows, **where):
+        calls.append((row, rows))
+        return np.vecdot(row, rows, **where)
+    check(matmul_rows(a, b, watched), [[201.0, 2010.0, 2.0], [403.0, 4030.0, 4.0]])
+    check(len(calls), 2)  # dots was called once for each row of a
+    check([row for row, rows in calls], [[1.0, 2.0], [3.0, 4.0]])
+    check([rows.shape for row, rows in calls], [(3, 2), (3, 2)])
+    check([rows.strides for row, rows in calls], [(16, 8), (16, 8)])  # packed: bytes to the next row, and along it
+    check(len({rows.ctypes.data for row, rows in calls}), 1)  # one packed copy, used for both rows
     check(matmul_rows(np.array([[2.0]]), np.array([[3.0]])), [[6.0]])
     check(matmul_rows(np.ones((2, 0)), np.ones((0, 3))), [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     check(matmul_rows(np.ones((0, 2)), np.ones((2, 3))).shape, (0, 3))
@@ -901,7 +948,16 @@ print(pooling_guess.against(took["reducing the view"] / took["maxima of arrays"]
 # $$\mathrm{out}_{ij} \mathrel{+}= a_{id} \, b_{dj}.$$
 #
 # While it runs, three blocks have to be at hand, so a block must not be too large for three of them to fit into a
-# cache. The function that multiplies two blocks is an argument, so that several can be compared.
+# cache. Why may one calculate with blocks as if they were numbers? An entry of the result is a sum over `d`, and a sum
+# may be taken in parts. One block of the result, by hand, from matrices with four rows and columns in blocks of two:
+
+# %%
+a, b = rng.integers(0, 9, (2, 4, 4)).astype(float)
+top, bottom = a[:2, :2] @ b[:2, 2:], a[:2, 2:] @ b[2:, 2:]  # the left and the right block of a, each with its block of b
+print("top right block of the result", (top + bottom).tolist(), "  by @ on the whole", (a @ b)[:2, 2:].tolist())
+
+# %% [markdown]
+# The loops of the exercise go through all such blocks. The function that multiplies two blocks is an argument, so that several can be compared.
 
 # %% nbgrader={"grade": false, "grade_id": "matmul_blocked", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1036,11 +1092,12 @@ print(own_guess.against(took["whole", matmul_rows] / blocks_of_rows))
 print(pieces_guess.against(100 * took["whole", np.matmul] / blocks_by_blas, "percent"))
 
 # %% [markdown]
-# Small blocks cost: each is a few calls, and there are many. As they grow, the second column comes closer and closer to
-# the whole product, because a number that was fetched for a block is used as many times as the block is wide. In the
-# first column, larger blocks overtake the rows of the whole matrices if those had to come from memory again and again.
-# (Where a cache holds all of the weights, there is little to overtake.) And then they gain no more, far below the
-# second column. Something is missing that no block can bring.
+# Small blocks cost: each is a few calls, and there are many. As they grow, the second column comes near the whole
+# product, or even passes it, because a number that was fetched for a block is used as many times as the block is wide.
+# (BLAS cuts the whole product into blocks by itself; whether its choice or ours suits these shapes better, the last line
+# says.) In the first column, larger blocks overtake the rows of the whole matrices if those had to
+# come from memory again and again. (Where a cache holds all of the weights, there is little to overtake.) But compare
+# the best of the first column with the best of the second. Something is missing that no block can bring.
 #
 # ## Why BLAS wins
 #
@@ -1125,6 +1182,16 @@ assert np.allclose(out, gelu_formula(x), atol=1e-6)
 # with $c = \sqrt{2/\pi}$ and $k = 0.044715$. `gelu` throws $t$ away, and its row in the table of derivatives computes
 # it anew. Where a chunk lies in the cache anyway, the slope costs a few more steps and no trip to memory for its
 # ingredients. So compute both at once, and keep the slope: backward is then a single product.
+#
+# First the two formulas as they stand, with a new array for each step, against a measured slope. The exercise computes
+# the same numbers and makes no new arrays on the way.
+
+# %%
+x, c, k = np.array([-2.0, -0.5, 0.0, 1.0]), GELU_SCALE, 0.044715
+t = np.tanh(x * (c + c * k * x**2))
+print("value         ", 0.5 * x * (1 + t))
+print("slope         ", 0.5 * (1 + t) + 0.5 * x * (1 - t**2) * (c + 3 * c * k * x**2))
+print("slope measured", (gelu(x + 1e-5) - gelu(x - 1e-5)) / 2e-5)
 
 # %% nbgrader={"grade": false, "grade_id": "gelu_with_slope", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1437,8 +1504,16 @@ print(faults_guess.against(took["given back"] / took["kept"]))
 #
 # A machine has several cores, and rows of a product do not depend on each other. So give each of several threads a
 # block of rows. In Python, only one thread at a time runs Python code: the interpreter has a lock. But NumPy lets go of
-# it inside large kernels, so that threads whose work lies in there do run side by side. BLAS could do the same by
+# it inside large kernels, so that threads whose work lies in there can run side by side. BLAS could do the same by
 # itself, and usually does; held to one thread, it leaves the cores to ours.
+#
+# A *pool* keeps the threads and hands them work: `pool.map` calls a function once for each set of arguments. And a
+# number of rows has to be cut into parts even where it does not divide:
+
+# %%
+with ThreadPoolExecutor(max_workers=2) as pool:
+    print("differences, each found in a thread:", list(pool.map(lambda start, stop: stop - start, [0, 3, 5], [3, 5, 9])))
+print("7 rows for 3 threads, cut at", np.linspace(0, 7, 4).astype(int))
 
 # %% nbgrader={"grade": false, "grade_id": "matmul_parallel", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -1558,6 +1633,8 @@ large_guess = prediction("two threads against one, size 1024", None, None)
 loops_guess = prediction("two threads against one, the three loops", None, None)
 
 # %%
+lock = getattr(sys, "_is_gil_enabled", lambda: True)()
+print("only one thread at a time runs Python:", lock)
 print("cores that this process may use:", len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
 print("size     one thread    two threads    times as fast")
 for n, product in ((32, np.matmul), (128, np.matmul), (512, np.matmul), (1024, np.matmul), (32, matmul_naive)):
@@ -1570,11 +1647,15 @@ for n, product in ((32, np.matmul), (128, np.matmul), (512, np.matmul), (1024, n
 print(loops_guess.against(one / two))
 
 # %% [markdown]
-# Starting threads and handing them work takes a fixed time, which a small product does not last. It pays from the size
-# at which the last column passes 1, if it does: cores that are shared with other programs, as on most servers, are not
-# ours alone. The loops in the last line gain nothing: they hold the interpreter's lock all along, and two threads only
-# take turns. (In a Python that was built without that lock they would.) And where memory is the limit, a second core
-# waits for the same memory as the first.
+# Starting threads and handing them work takes a fixed time, which a small product does not last. So where the last
+# column is below 1, two threads were slower than one. They pay from the size at which it passes 1, if it does, and it
+# need not: there has to be a second core, and cores that are shared with other programs, as on most servers, are not
+# ours alone. Two that share their insides (*hyperthreads*) add little to each other. And where memory is the limit, a
+# second core waits for the same memory as the first.
+#
+# The loops in the last line are another case. Where the first line says True, they hold the interpreter's lock all along,
+# and two threads only take turns: whatever that line shows around 1 is chance and the price of the threads. Where it says
+# False, Python was built without that lock, and they can gain as a product does.
 #
 # ## Compiling the loops
 #
@@ -1687,6 +1768,7 @@ else:
 
 # %%
 peak, memory_bandwidth = max(peak, measured_peak()), max(memory_bandwidth, bandwidth(2**24))  # the machine may have been busy before
+points["triad"] = 2 / 12, memory_bandwidth * 2 / 12
 plot_roofline(points, peak, memory_bandwidth).set_title("Between the loops and the roof lie the caches, the registers and the interpreter")
 plt.show()
 for name, (intensity, rate) in sorted(points.items(), key=lambda item: item[1][1]):
@@ -1694,7 +1776,8 @@ for name, (intensity, rate) in sorted(points.items(), key=lambda item: item[1][1
 
 # %% [markdown]
 # The intensity here is that of the work: it counts every array once, however often a version really moves it. So two
-# versions of one kernel stand above each other, and the distance between them is what the better one saves. A kernel
+# versions of one kernel stand above each other, and the distance between them is what the better one saves. The triad
+# touches the slope, since the slope was measured with it. A kernel
 # can come out above the slope on the left. Then its arrays, or part of them, were still in a cache, and the cache has a
 # roof of its own. (A `tanh` is counted as one flop, which is modest: it takes a dozen or more, all of them in the
 # cache.)

@@ -1,0 +1,77 @@
+"""Runs a chapter in a kernel, cell by cell, so that what its page shows is what it printed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from tito.book.cells import Page
+from tito.course import Course
+from tito.environment import ONE_THREAD
+from tito.errors import CourseError
+from tito.files import read, write_atomically
+
+SECONDS = 300  # for one cell
+FIRST = "from tito.book import figures; figures.describe()"
+
+
+def outputs(course: Course, page: Page) -> list[list[dict]]:
+    """What each code cell of a page gives, kept under all that it depends on."""
+    kept = course.private / "cache" / "book" / f"{page.name}.json"
+    key = _key(course, page)
+    try:
+        found = json.loads(read(kept))
+        if found["key"] == key:
+            return found["outputs"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # not kept, or of another version
+    made = run(course, page)
+    write_atomically(kept, json.dumps({"key": key, "outputs": made}))
+    return made
+
+
+def run(course: Course, page: Page) -> list[list[dict]]:
+    """Run the code cells of a page in a kernel of their own, in an empty directory."""
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    sources = [FIRST, *(cell.source for cell in page.code)]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    with tempfile.TemporaryDirectory() as folder:
+        where = {"metadata": {"path": folder}}
+        client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=where)
+        try:
+            client.execute(env=_environment(course), stderr=subprocess.DEVNULL)  # what cells write comes by message
+        except CellExecutionError as error:
+            done = sum(bool(cell.get("execution_count")) for cell in notebook.cells)
+            line = page.code[max(done - 2, 0)].first if done > 1 else 1
+            raise CourseError(f"{page.path}:{line}: this cell failed while the book was made:\n{error}") from error
+    return [json.loads(json.dumps(cell.outputs)) for cell in notebook.cells[1:]]
+
+
+def _environment(course: Course) -> dict[str, str]:
+    """Of the kernel: the checkout's package first, one thread, colours off."""
+    changed = {"PYTHONPATH": str(course.root), "PYTHONUTF8": "1", "NO_COLOR": "1", "MPLBACKEND": ""}
+    environment = {**os.environ, **changed, **dict.fromkeys(ONE_THREAD, "1")}
+    environment.pop("MPLBACKEND")  # the kernel shows figures by itself
+    return environment
+
+
+def _key(course: Course, page: Page) -> str:
+    """Of the page's code, the package, and the versions of what runs it."""
+    digest = hashlib.sha256()
+    for cell in page.code:
+        digest.update(cell.source.encode() + b"\0")
+    files = [*course.package.rglob("*.py"), *course.package.rglob("*.npz"), Path(__file__).with_name("figures.py")]
+    for file in sorted(files):
+        digest.update(file.relative_to(course.root).as_posix().encode() + b"\0" + file.read_bytes())
+    versions = [sys.version, *(version(name) for name in ("numpy", "matplotlib", "ipykernel"))]
+    digest.update(" ".join(versions).encode())
+    return digest.hexdigest()
