@@ -6,10 +6,17 @@ from pathlib import Path
 
 import yaml
 
+from tito.book import api, glossary, pytorch, references
 from tito.course import Course
 from tito.files import read
 
-MADE = ("book/api",)  # pages that stand in no file
+# Pages that stand in no file: what makes each, given the course and the way to a chapter's page.
+MADE = {
+    "book/api": api.index,
+    "book/pytorch": pytorch.page,
+    "book/glossary": glossary.page,
+    "book/bibliography": references.page,
+}
 
 
 def pages(course: Course) -> list[str]:

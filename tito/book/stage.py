@@ -37,7 +37,7 @@ def write(course: Course, folder: Path, solutions: bool, say) -> None:
         target = folder / f"{name}.md"
         target.parent.mkdir(parents=True, exist_ok=True)
         if name in contents.MADE:
-            text = api.index(course, lambda chapter, page=name: page_of(course, page, chapter))
+            text = contents.MADE[name](course, lambda chapter, page=name: page_of(course, page, chapter))
             target.write_text(text, encoding="utf-8")
         elif (file := course.root / f"{name}.md").exists():
             text = relinked(course, names, name, _edition(read(file), solutions))
