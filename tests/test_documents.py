@@ -13,6 +13,8 @@ ROOT = Course.find().root
 FOLDERS = ("", "book/**/", "modules/**/", "tests/", "tinytorch/**/", "benchmarks/**/")
 DOCUMENTS = sorted({path for folder in FOLDERS for path in ROOT.glob(f"{folder}*.md")})
 CHAPTERS = [module.dev for module in Course.find().modules]
+PERCENT = [*CHAPTERS, *sorted(ROOT.glob("book/*.py"))]
+MODULES = {module.id for module in Course.find().every_module}
 
 FENCE = re.compile(r"^( *)(```+|~~~+).*?^ *\2 *$", re.M | re.S)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -31,7 +33,7 @@ def test_links_lead_somewhere(document):
             assert (document.parent / target.partition("#")[0]).exists(), target
 
 
-@pytest.mark.parametrize("document", DOCUMENTS + CHAPTERS, ids=relative)
+@pytest.mark.parametrize("document", DOCUMENTS + PERCENT, ids=relative)
 def test_commands_exist(document):
     for command in commands(document.read_text(encoding="utf-8")):
         check_command(shlex.split(command))
@@ -57,16 +59,20 @@ def check_command(words):
     command = cli.get_command(None, name)
     while isinstance(command, click.Group) and rest and command.get_command(None, rest[0]):
         name, command, rest = f"{name} {rest[0]}", command.get_command(None, rest[0]), rest[1:]
+    if isinstance(command, click.Group) and rest:
+        assert rest[0].startswith("-"), f"there is no command tito {name} {rest[0]}"
     known = {option for parameter in command.params for option in parameter.opts} | {"--help", "-h"}
     for word in rest:
         if word.startswith("-"):
             assert word.partition("=")[0] in known, f"tito {name} has no option {word}"
+        elif re.fullmatch(r"\d\d_[a-z]+", word):
+            assert word in MODULES, f"tito {name}: there is no chapter {word}"
 
 
 def test_the_check_itself():
     text = "Run `tito test --modul 2`, not `tito tset`, `tito demo digits`.\n\n    bin/tito export --all   everything\n"
     assert list(commands(text)) == ["export --all", "test --modul 2", "tset", "demo digits"]
     check_command(["demo", "digits", "--seeds", "5"])
-    for wrong in ("test --modul 2", "tset", "demo digits --speed 5"):
+    for wrong in ("test --modul 2", "tset", "demo digits --speed 5", "demo digit", "start 99_nothing"):
         with pytest.raises(AssertionError):
             check_command(wrong.split())

@@ -26,7 +26,8 @@ from tito.files import read, write_atomically
 FILES = ("README.md", "LICENSE", "CITATION.cff", "pyproject.toml", "settings.ini", "_toc.yml", ".gitignore")
 FILES += (".gitattributes", "tests/conftest.py")
 FOLDERS = ("bin", "etc", "book", "tito")
-NOT_FOR_STUDENTS = ("book/instructors.md",)
+# Of no use without the solutions, or about giving the course to others.
+NOT_FOR_STUDENTS = ("book/instructors.md", "book/classroom.md", "book/quick_exploration.md", "book/tour.py")
 LEFT_BEHIND = re.compile(r"__pycache__|\.ipynb_checkpoints|_build|\..*\.new|.*\.py[co]|.*\.ipynb")
 OWNERS_PART = re.compile(r"<!-- not for students -->\n.*?<!-- /not for students -->\n\n?", re.S)
 STUDENTS_PART = re.compile(r"<!-- for students\n(.*?)-->\n", re.S)
@@ -194,6 +195,8 @@ def _derived(edition: Edition, course: Course) -> None:
     write_atomically(settings, text if found else text.replace("[course]\n", f"[course]\n{listed}"))
     for page in sorted(course.root.rglob("*.md")):
         write_atomically(page, _for_students(edition, read(page)))
+    contents = course.root / "_toc.yml"
+    write_atomically(contents, _pages_for_students(read(contents)))
     texts = derived.generate(Course(course.root), [], set())
     for module in Course(course.root).every_module:
         readme = module.directory / "README.md"
@@ -210,6 +213,12 @@ def _for_students(edition: Edition, page: str) -> str:
     page = STUDENTS_PART.sub(r"\1", OWNERS_PART.sub("", page))
     first, begin = edition.course.every_module[0].id, edition.listed[0].id
     return re.sub(rf"^(    tito .*){first}$", rf"\g<1>{begin}", page, flags=re.M)
+
+
+def _pages_for_students(contents: str) -> str:
+    """The book's contents without the pages that are not for students."""
+    names = "|".join(re.escape(name.rpartition(".")[0]) for name in NOT_FOR_STUDENTS)
+    return re.sub(rf"^ *- file: (?:{names})\n", "", contents, flags=re.M)
 
 
 def _place(root: Path, target: Path) -> None:
