@@ -59,7 +59,7 @@ draw_graph(f, 5.0, 3.0)
 print(explain_backward(f, 5.0, 3.0))
 
 # %% [markdown]
-# The line for `dz/dx` is a sum. Two paths lead from x to the result, one through the product and one through the square,
+# The line for `df/dx` is a sum. Two paths lead from x to the result, one through the product and one through the square,
 # and what arrives on them is added. That, and a table that holds the derivative of each operation, is the whole idea.
 # [The autograd chapter](../modules/source/07_autograd/) builds it, on the arrays of
 # [the tensor chapter](../modules/source/02_tensor/).

@@ -48,7 +48,9 @@ def test_quoted_messages_are_in_the_sources(message):
 
 def test_the_check_itself():
     assert len(MESSAGES) >= 20
-    assert is_said("no course here: neither ... nor a directory above it") and is_said("still running after ... seconds")
+    assert is_said("no course here: neither ... nor a directory above it") and is_said(
+        "still running after ... seconds"
+    )
     for wrong in ("the moon is in the way", "no course here: neither ... nor a directory below it", "...", ""):
         assert not is_said(wrong)
 

@@ -61,7 +61,7 @@ def test_every_row_is_whole():
 
 def test_the_page():
     page = pytorch.page(COURSE, lambda name: name)
-    assert page.count("\n* - **") == len(ROWS) and page.count("```python") == 2 * len(ROWS)
+    assert page.count("\n### ") == len(ROWS) and page.count("```python") == 2 * len(ROWS)
 
 
 def test_the_check_itself():

@@ -324,7 +324,8 @@ def test_two_editions_are_the_same(toy):
 
 def test_what_stays_behind(toy):
     places = [".git/config", ".tito/log.jsonl", ".venv/x", "runs/x", "benchmarks/results/x", ".ci/run"]
-    places += ["book/instructors.md", "tests/tito/test_x.py", "tests/first/__pycache__/x.pyc"]
+    pages = ["instructors.md", "classroom.md", "quick_exploration.md", "tour.py"]
+    places += [*(f"book/{page}" for page in pages), "tests/tito/test_x.py", "tests/first/__pycache__/x.pyc"]
     places += [f"modules/source/01_first/{name}" for name in ("first.ipynb", ".ipynb_checkpoints/x.py")]
     for name in places:
         toy.write(name, "not for students")
@@ -332,6 +333,8 @@ def test_what_stays_behind(toy):
     students = edition(toy)
     assert not [name for name, text in students.files().items() if text == b"not for students"]
     assert students.file("tests/first/test_first.py").exists()
+    named = re.findall(r"- file: book/(\w+)", students.read("_toc.yml"))
+    assert "serious_development" in named and not {page.partition(".")[0] for page in pages} & set(named)
 
 
 def test_parts_of_a_page_for_one_of_the_two(toy):

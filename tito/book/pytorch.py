@@ -18,14 +18,15 @@ INTRODUCTION = """\
 What you know of TinyTorch is true of PyTorch in most places. This page is for the others, and for those where one may
 well doubt. Each row was run in both, and shows what was printed or raised, of an error the first line.
 
-The TinyTorch code takes its names from the chapters, as in `from tinytorch.core.layers import Dense`. Before the PyTorch
+The TinyTorch code takes its names from the chapters, as in `from tinytorch.core.layers import Dense`. Before PyTorch's
 code stand `import torch` and `from torch import nn`, and `np` is NumPy in both.
 """
 
 
 def page(course: Course, page_of: Callable[[str], str]) -> str:
-    """The rows as MyST, a table for each part."""
-    return INTRODUCTION + "".join(f"\n## {part}\n\n{table(found)}" for part, found in rows(course).items())
+    """The rows as MyST, side by side where there is room."""
+    parts = [f"## {part}\n\n" + "\n".join(map(shown, found)) for part, found in rows(course).items()]
+    return "\n".join([INTRODUCTION, *parts])
 
 
 def rows(course: Course) -> dict[str, list[dict]]:
@@ -35,21 +36,14 @@ def rows(course: Course) -> dict[str, list[dict]]:
     return yaml.safe_load((course.root / "book" / "pytorch.yaml").read_text(encoding="utf-8"))
 
 
-def table(found: list[dict]) -> str:
-    lines = ["`````{list-table}", ":header-rows: 1", ":widths: 26 37 37", "", "* - ", "  - TinyTorch", "  - PyTorch"]
-    for row in found:
-        lines += cell("* - ", f"**{row['topic']}.** {row['why']}")
-        lines += cell("  - ", side(row["tinytorch"])) + cell("  - ", side(row["pytorch"]))
-    return "\n".join([*lines, "`````", ""])
+def shown(row: dict) -> str:
+    """A row: what it is about, the two halves, and why."""
+    halves = "\n".join(half(title, row[title.lower()]) for title in ("TinyTorch", "PyTorch"))
+    return f"### {row['topic']}\n\n{row['why']}\n\n`````{{grid}} 1 1 2 2\n:gutter: 2\n\n{halves}`````\n"
 
 
-def cell(mark: str, text: str) -> list[str]:
-    """A cell of the table: its first line behind the mark, the others below it."""
-    first, *others = text.splitlines()
-    return [mark + first, *(f"    {line}".rstrip() for line in others)]
-
-
-def side(half: dict) -> str:
+def half(title: str, code: dict) -> str:
     """Code, and what came of it."""
-    came = half.get("prints") or half["raises"]
-    return f"```python\n{half['code'].rstrip()}\n```\n```text\n{came.rstrip()}\n```"
+    came = code.get("prints") or code["raises"]
+    blocks = f"```python\n{code['code'].rstrip()}\n```\n```text\n{came.rstrip()}\n```"
+    return f"````{{grid-item}}\n**{title}**\n{blocks}\n````\n"
