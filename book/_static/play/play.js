@@ -80,7 +80,7 @@ async function start(first = "") {
   ready = true;
   const seconds = ((performance.now() - begun) / 1000).toFixed(1);
   $("state").textContent = `${first}Python is running, ready after ${seconds} s.`;
-  $("start").textContent = "Python is running";
+  $("start").textContent = "Started";
   turn("run", true);
   turn("train", true);
 }
@@ -208,7 +208,9 @@ function showEpoch(facts, history) {
 
 // Loss against the epoch, with powers of ten at equal distances.
 function drawCurve(epochs, history) {
-  const [left, right, top, bottom] = [52, 520, 14, 222];
+  const width = Math.min(Math.max($("curve").clientWidth, 280), 640); // so that letters keep their size on a narrow screen
+  $("curve").setAttribute("viewBox", `0 0 ${width} 260`);
+  const [left, right, top, bottom] = [52, width - 72, 14, 222];
   const losses = history.flatMap((row) => [row.loss, row.val_loss]).filter((loss) => loss > 0);
   const low = Math.floor(Math.log10(Math.min(...losses, 0.1)));
   const high = Math.max(Math.ceil(Math.log10(Math.max(...losses))), low + 1);
