@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tito.book import links, stage
+from tito.book import links, play, stage
 from tito.course import Course
 from tito.errors import CourseError
 
@@ -23,6 +23,8 @@ def build(course: Course, target: Path, solutions: bool, say=print) -> None:
         source.mkdir()
         stage.write(course, source, solutions, say)
         _sphinx(course, source, made, Path(scratch) / "doctrees")
+        if why := play.fetch(course, made / "_static" / "pyodide"):
+            say(f"book/play.md: without Python for the browser. {why}")
         if wrong := links.dead(made):
             raise CourseError("the book was not replaced, since in the new one\n  " + "\n  ".join(wrong))
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import click
 
+from tito import digits
+from tito.digits import BATCH_SIZE, EPOCHS, LEARNING_RATE
 from tito.errors import CourseError
 
-# Chosen on a validation part of the training digits; the test digits took part in no choice.
-HIDDEN, DROPOUT, LEARNING_RATE, WEIGHT_DECAY, EPOCHS, BATCH_SIZE = 256, 0.3, 0.003, 0.01, 60, 32
-VALIDATION = 137  # of the 1,437, to be watched while training
 LEARNT = 0.9  # a run that reads fewer of its own training digits has not converged
 RUNS = Path(__file__).resolve().parents[2] / "runs"
 
@@ -57,30 +56,17 @@ def command(seed, seeds, epochs, learning_rate, picture):
 
 def train(seed: int, epochs: int, learning_rate: float) -> dict:
     """Train one network, then measure it on the test digits, once."""
-    import numpy as np
-
-    from tinytorch.core.activations import ReLU
-    from tinytorch.core.layers import Dense, Dropout, he_normal
-    from tinytorch.core.networks import Sequential
-    from tinytorch.core.optimizers import AdamW
-
     training, validation, test = parts()
-    rng = np.random.default_rng(seed)
-    hidden = Dense(64, HIDDEN, weight_init=he_normal, rng=rng)
-    model = Sequential([hidden, ReLU(), Dropout(DROPOUT, rng=rng), Dense(HIDDEN, 10, rng=rng)])
-    optimizer = AdamW(model.parameters(), learning_rate, weight_decay=WEIGHT_DECAY)
+    model, optimizer = digits.network(seed, learning_rate)
     return measured(model, optimizer, training, training, validation, test, epochs, seed)
 
 
 def parts() -> tuple:
     """The digits to train on, to watch and to test on: always the same."""
-    from tinytorch.core.dataloader import digits_split, train_test_split
-
     try:
-        training, test = digits_split()
+        return digits.parts()
     except ValueError as error:  # the file is damaged
         raise CourseError(str(error)) from error
-    return *train_test_split(training, test_size=VALIDATION, seed=1, stratify=True), test
 
 
 def measured(model, optimizer, training, seen, validation, test, epochs: int, seed: int, batch_size=BATCH_SIZE) -> dict:
@@ -88,19 +74,14 @@ def measured(model, optimizer, training, seen, validation, test, epochs: int, se
     import numpy as np
 
     from tinytorch.core.dataloader import DataLoader
-    from tinytorch.core.optimizers import CosineLR
-    from tinytorch.core.training import Accuracy, CrossEntropyLoss, NotFiniteError, Trainer, confusion_matrix
+    from tinytorch.core.training import Accuracy, NotFiniteError, confusion_matrix
 
-    trainer = Trainer(model, optimizer, CrossEntropyLoss(), [Accuracy()])
+    made = digits.training_of(model, optimizer, seen, validation, epochs, seed, batch_size)
+    trainer, batches, watching, schedule = made
     begun, problem = time.perf_counter(), ""
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            trainer.fit(
-                DataLoader(seen, batch_size=batch_size, seed=seed),
-                DataLoader(validation, batch_size=min(len(validation), 1000), shuffle=False),
-                epochs=epochs,
-                schedule=CosineLR(optimizer, epochs),
-            )
+            trainer.fit(batches, watching, epochs=epochs, schedule=schedule)
     except NotFiniteError as error:
         problem = str(error)
     seconds = time.perf_counter() - begun
