@@ -18,7 +18,7 @@ MODULES = {module.id for module in Course.find().every_module}
 
 FENCE = re.compile(r"^( *)(```+|~~~+).*?^ *\2 *$", re.M | re.S)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-COMMAND = re.compile(r"(?<![\w./-])(?:python3? )?(?:bin/)?tito((?: +[^\s`|&;#>)(,]+)+)")
+COMMAND = re.compile(r"(?<![\w./-])(?:python3? )?(?:bin/)?tito((?: +[^\s`|&;#<>)(,]+)+)")
 
 
 def relative(path):
