@@ -1,5 +1,7 @@
 """trace, draw_graph, explain_backward and first_nonfinite."""
 
+import ast
+import linecache
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -9,6 +11,7 @@ from tinytorch.core.activations import relu, sigmoid, softmax
 from tinytorch.core.autograd import Variable, draw_graph, explain_backward, first_nonfinite, gradient, no_grad, trace
 from tinytorch.core.layers import Dense, Parameter
 from tinytorch.core.tensor import Tensor, concatenate, operation, where
+from tinytorch.viz.steps import returned
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -64,6 +67,14 @@ def test_explain_backward_of_other_functions(f, values, expected):
     for part in expected:
         assert part in text, text
     assert "lambda" not in text and "rule_" not in text and "<" not in text
+
+
+def test_a_rule_is_read_from_the_text_as_it_is_now(monkeypatch):
+    for text in ("rule = lambda g, x: g * x", "rule = lambda g, x: g + x", "rule = lambda g, x: g * x"):
+        monkeypatch.setitem(linecache.cache, "<cell>", (len(text), None, [text], "<cell>"))
+        scope = {}
+        exec(compile(text, "<cell>", "exec"), scope)
+        assert ast.unparse(returned(scope["rule"])) == text.partition(": ")[2]
 
 
 def test_explain_backward_gives_true_numbers():

@@ -6,6 +6,7 @@ would write them by hand.
 """
 
 import ast
+import functools
 import linecache
 
 import numpy as np
@@ -152,8 +153,14 @@ def option_texts(step) -> dict[str, str]:
 def returned(function):
     """The expression that a lambda, or a function of one return, gives: its syntax tree, or None without source."""
     code = function.__code__
+    return found(code, "".join(linecache.getlines(code.co_filename)))
+
+
+@functools.lru_cache(maxsize=256)
+def found(code, source):
+    """The expression that `code` returns, in the text of its file. A large file takes long to parse and to search."""
     try:
-        tree = ast.parse("".join(linecache.getlines(code.co_filename)))
+        tree = ast.parse(source)
     except SyntaxError:
         return None
     spots = [(p[0], p[2]) for p in code.co_positions() if p[0] is not None and p[2] is not None and p[2] != p[3]]
