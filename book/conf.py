@@ -43,5 +43,5 @@ html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
 html_theme_options = {"navigation_with_keys": True}
-pygments_style = "friendly"
-pygments_dark_style = "github-dark"
+pygments_style = "a11y-high-contrast-light"  # of accessible-pygments, which furo brings along
+pygments_dark_style = "a11y-high-contrast-dark"

@@ -17,7 +17,7 @@ def setup(app):
     app.add_html_math_renderer("mathml", (_inline, _done), (_block, _done))
     app.connect("autodoc-process-docstring", _plain, priority=400)  # before napoleon
     app.connect("doctree-read", _give_words)
-    app.connect("html-page-context", _load_late)
+    app.connect("html-page-context", _load_late, priority=900)  # after the theme
     return {"parallel_read_safe": True}
 
 
@@ -63,7 +63,10 @@ def _give_words(app, document):
 
 
 def _load_late(app, page, template, context, document):
-    """Let pictures below the first screen wait until the reader comes near them."""
+    """Let pictures below the first screen wait, and give headings in the contents the level that readers aloud need."""
+    for name in ("toctree", "furo_navigation_tree"):
+        if isinstance(context.get(name), str):
+            context[name] = context[name].replace('role="heading"', 'role="heading" aria-level="2"')
     if context.get("body"):
         body = PICTURE.sub('<img loading="lazy" decoding="async" ', context["body"])
         context["body"] = body.replace("<pre>", '<pre tabindex="0">')  # a wide one is scrolled by keyboard too
