@@ -111,6 +111,12 @@ class Course:
     def package(self) -> Path:
         return self.root / self.settings["course"]["package"]
 
+    def package_files(self) -> list[Path]:
+        """The files of the package, without what Python and editors leave there."""
+        names = (file.relative_to(self.package) for file in self.package.rglob("*") if file.is_file())
+        own = (name for name in names if not any(part == "__pycache__" or part[0] == "." for part in name.parts))
+        return [self.package / name for name in sorted(own)]
+
     @property
     def tests(self) -> Path:
         return self.root / self.settings["course"]["tests"]

@@ -130,12 +130,10 @@ def _put_back(course: Course, texts: dict[str, str]) -> list[str]:
 
 def copy_package(course: Course, scratch: Path) -> None:
     """A copy of the package that the tests may do with as they like."""
-    for file in course.package.rglob("*"):
-        parts = file.relative_to(course.package.parent).parts
-        if file.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in parts):
-            copy = scratch.joinpath(*parts)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, copy)  # the text alone: the checkout may be read-only
+    for file in course.package_files():
+        copy = scratch / file.relative_to(course.package.parent)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)  # the text alone: the checkout may be read-only
 
 
 def environment(course: Course, scratch: Path) -> dict[str, str]:

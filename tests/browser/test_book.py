@@ -6,30 +6,25 @@ Reads the site in _build/html (or in TITO_BOOK), which `tito book build` makes, 
 import io
 import json
 import os
-import shutil
 import tarfile
-import threading
 import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tito.book import server
 from tito.course import Course
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
 COURSE = Course.find()
 SITE = Path(os.environ.get("TITO_BOOK") or COURSE.root / "_build" / "html")
-CHROMIUM = os.environ.get("TITO_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 REGISTRY = os.environ.get("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org").rstrip("/")
 AXE = "4.10.3"
 FIRST_SCREEN = 300_000  # bytes
 SERIOUS = {"serious", "critical"}
-pytestmark = [
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium here"),
-    pytest.mark.skipif(not (SITE / "objects.inv").exists(), reason="the book is not built: tito book build"),
-]
+pytestmark = pytest.mark.skipif(
+    not (SITE / "objects.inv").exists(), reason="the book is not built: tito book build"
+)
 FILES = sorted(p for p in SITE.rglob("*.html") if "_static" not in p.parts)
 LEADS_ON = 'http-equiv="refresh"'  # index.html: it shows nothing, and is gone before it can be looked at
 PAGES = [p.relative_to(SITE).as_posix() for p in FILES if LEADS_ON not in p.read_text(encoding="utf-8").lower()]
@@ -37,19 +32,9 @@ CHAPTER = COURSE.module("autograd").dev_path.replace(".py", ".html")
 
 
 @pytest.fixture(scope="module")
-def address():
-    with server.make(SITE, 0) as site:
-        threading.Thread(target=site.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{site.server_port}/"
-        site.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
+def address(serving):
+    with serving(SITE) as address:
+        yield address
 
 
 @pytest.fixture

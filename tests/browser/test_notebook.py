@@ -1,7 +1,6 @@
 """A chapter in a real JupyterLab in a real Chromium: opened by double click, an exercise solved wrong, then right.
 
-Runs where Chromium and Playwright are; `tito` finds Chromium through TITO_CHROMIUM or on the path. Screenshots go to
-TITO_SCREENSHOTS where that is set.
+Runs where Chromium and Playwright are. Screenshots go to TITO_SCREENSHOTS where that is set.
 """
 
 import os
@@ -20,14 +19,10 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not 
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = os.environ.get("TITO_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium here")
 TOKEN = "for-the-test"
 MODULE = "03_activations"
 DEV = f"modules/source/{MODULE}/activations_dev.py"
 DIRECTORIES = ("_CONFIG", "_DATA", "_RUNTIME", "LAB_WORKSPACES", "LAB_SETTINGS")  # not those of whoever runs the tests
-UNUSED = ("gpu", "background-networking", "component-update", "sync")
-QUIET = ["--no-sandbox", *(f"--disable-{what}" for what in UNUSED)]
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +76,12 @@ def wait_for(url, server, log):
 
 
 @pytest.fixture
-def page(address):
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(30_000)
-        page.goto(f"{address}/lab?token={TOKEN}")
-        yield page
-        browser.close()
+def page(browser, address):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(30_000)
+    page.goto(f"{address}/lab?token={TOKEN}")
+    yield page
+    page.close()
 
 
 class Notebook:

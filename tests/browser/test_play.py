@@ -4,13 +4,10 @@ The page is the raw block of book/play.md with the files that it loads, behind a
 Screenshots go to TITO_SCREENSHOTS where that is set.
 """
 
-import functools
-import http.server
 import os
 import re
 import shutil
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -23,19 +20,10 @@ from tito.book import play  # noqa: E402
 from tito.course import Course  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = os.environ.get("TITO_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium here")
-UNUSED = ("gpu", "background-networking", "component-update", "sync")
-QUIET = ["--no-sandbox", *(f"--disable-{what}" for what in UNUSED)]
 STARTED = 120_000  # milliseconds that a slow machine may take
 
 sys.path.insert(0, str(ROOT / "book" / "_static" / "play"))
 import session  # noqa: E402
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -48,25 +36,16 @@ def site(tmp_path_factory):
         pytest.skip(why)
     block = re.search(r"```\{raw\} html\n(.*?)```", (ROOT / "book" / "play.md").read_text(encoding="utf-8"), re.S)[1]
     head = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head += '<link rel="stylesheet" href="../_static/book.css">'
     (folder / "book").mkdir()
     (folder / "book" / "play.html").write_text(f"{head}<title>Try autograd now</title><body>{block}", encoding="utf-8")
     return folder
 
 
 @pytest.fixture(scope="module")
-def address(site):
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
+def address(site, serving):
+    with serving(site) as address:
+        yield address
 
 
 @pytest.fixture
@@ -78,7 +57,7 @@ def page(browser, address):
     page.context.on("request", lambda request: page.asked.append(request.url))
     page.on("console", lambda said: said.type == "error" and page.complaints.append(said.text))
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.goto(f"{address}/book/play.html")
+    page.goto(f"{address}book/play.html")
     sync_api.expect(page.locator("#play-start")).to_have_attribute("aria-disabled", "false")
     yield page
     own = [url for url in page.asked if "favicon" not in url]
@@ -278,7 +257,7 @@ def test_a_site_without_the_browsers_python(browser, address, site, tmp_path):
     page = browser.new_page()
     told = '{"missing": "There was no network."}'
     page.route("**/available.json", lambda route: route.fulfill(body=told, content_type="application/json"))
-    page.goto(f"{address}/book/play.html")
+    page.goto(f"{address}book/play.html")
     sync_api.expect(page.locator("#play-note")).to_contain_text("There was no network.")
     assert page.locator("#play-start").get_attribute("aria-disabled") == "true"
     page.close()

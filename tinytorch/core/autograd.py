@@ -2,15 +2,15 @@
 
 # %% auto #0
 __all__ = ['NUMBER', 'by_number', 'new', 'ndarray', 'ALONE', 'ENGINE', 'DEPTH', 'PLACEHOLDER', 'Node', 'Plan', 'make_node',
-           'Variable', 'float_array', 'hand_made_node', 'edge_of', 'plan_source', 'listed', 'needs', 'shape_source',
-           'gradient', 'plan_for', 'unsolved', 'slopes', 'record', 'stretched_shapes', 'topological_order',
-           'freed_error', 'unbroadcast', 'walk', 'fitted', 'needed_for', 'backward', 'first_gradient', 'owned',
-           'count_alone', 'recording', 'zero_grad', 'again', 'revive', 'linked', 'identity', 'share', 'plain',
-           'between', 'log_or_zero', 'power_slope', 'put', 'is_basic', 'kept_shape', 'spread', 'extremum_share',
-           'inverse_axes', 'split', 'contract_pieces', 'mT', 'flat', 'gelu_slope', 'layer_norm_slope', 'no_grad',
-           'gradients', 'tensor_list', 'checked_function', 'single_result', 'Step', 'Trace', 'trace', 'call_site',
-           'traced_run', 'parameters_in', 'input_names', 'draw_graph', 'explain_backward', 'first_nonfinite',
-           'describe', 'central_difference', 'GradientError', 'check_gradients', 'in_float64', 'drawn', 'blame', 'grad',
+           'Variable', 'float_array', 'hand_made_node', 'edge_of', 'plan_source', 'needs', 'value_source', 'gradient',
+           'plan_for', 'unsolved', 'slopes', 'record', 'stretched_shapes', 'topological_order', 'freed_error',
+           'unbroadcast', 'walk', 'fitted', 'needed_for', 'backward', 'first_gradient', 'owned', 'count_alone',
+           'recording', 'zero_grad', 'again', 'revive', 'linked', 'identity', 'share', 'plain', 'between',
+           'log_or_zero', 'power_slope', 'put', 'is_basic', 'kept_shape', 'spread', 'extremum_share', 'inverse_axes',
+           'split', 'contract_pieces', 'mT', 'flat', 'gelu_slope', 'layer_norm_slope', 'no_grad', 'gradients',
+           'tensor_list', 'checked_function', 'single_result', 'Step', 'Trace', 'trace', 'call_site', 'traced_run',
+           'parameters_in', 'input_names', 'draw_graph', 'explain_backward', 'first_nonfinite', 'describe',
+           'central_difference', 'GradientError', 'check_gradients', 'in_float64', 'drawn', 'blame', 'grad',
            'differentiating', 'outermost', 'zeros_like', 'hvp', 'jacobian', 'hessian', 'rows_of_derivatives',
            'checkpoint', 'clip_gradients']
 
@@ -208,7 +208,7 @@ def plan_source(operation, wanted) -> tuple[str, tuple[str, ...]]:
     if operation.composition is not None:
         names += [*operation.inputs, *operation.options]
     names = tuple(dict.fromkeys(names))
-    values = [shape_source(name, operation) if name.endswith("_shape") else name for name in names]
+    values = [value_source(name, operation) for name in names]
     calls = [
         f"rule_{name}({', '.join(['g', *needs(rule)])})" if rule else "None"
         for name, rule in zip(operation.inputs, rules)
@@ -216,19 +216,9 @@ def plan_source(operation, wanted) -> tuple[str, tuple[str, ...]]:
     pack = ", ".join(values) if len(values) != 1 else values[0]
     unpack = f"{', '.join(names)} = saved; " if names else ""
     result = calls[0] if operation.any_number else f"({', '.join(calls)},)"
-    used = {name.removesuffix("_shape") for name in names}
-    inputs = operation.inputs[0] if operation.any_number else listed(operation.inputs)
-    take = f"{inputs} = arrays; " if used & {*operation.inputs} else ""
-    take += f"{listed(operation.options)} = options; " if used & {*operation.options} else ""
     return (
-        f"def save(arrays, options, out, kept): {take}return {pack or None}\n"
-        f"def back(g, saved): {unpack}return {result}\n"
+        f"def save(arrays, options, out, kept): return {pack or None}\ndef back(g, saved): {unpack}return {result}\n"
     ), names
-
-
-def listed(names) -> str:
-    """Names as a tuple is taken apart: "x," or "x, y"."""
-    return ", ".join(names) if len(names) > 1 else f"{names[0]},"
 
 
 def needs(rule) -> tuple[str, ...]:
@@ -236,12 +226,15 @@ def needs(rule) -> tuple[str, ...]:
     return rule.__code__.co_varnames[1 : rule.__code__.co_argcount]
 
 
-def shape_source(name, operation) -> str:
-    """Source of the value of a name such as x_shape."""
-    x = name.removesuffix("_shape")
-    return f"tuple(x.shape for x in {x})" if operation.any_number else f"{x}.shape"
+def value_source(name, operation) -> str:
+    """Where `save` finds the value of a name: among the inputs' arrays or the options, or as itself (out, kept)."""
+    if name.endswith("_shape"):
+        return "tuple(x.shape for x in arrays)" if operation.any_number else f"arrays[{operation.inputs.index(name.removesuffix('_shape'))}].shape"
+    if name in operation.inputs:
+        return "arrays" if operation.any_number else f"arrays[{operation.inputs.index(name)}]"
+    return f"options[{operation.options.index(name)}]" if name in operation.options else name
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L375
+# %% ../../modules/source/07_autograd/autograd_dev.py #L368
 def gradient(operation, composition=None, broadcasts=True, **rules):
     """Register the derivative rules of an operation: one row of the table.
 
@@ -302,7 +295,7 @@ def plan_for(operation, bits: int) -> Plan:
     plan = operation.plans[bits] = Plan(scope["save"], scope["back"], saved)
     return plan
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L442
+# %% ../../modules/source/07_autograd/autograd_dev.py #L435
 def unsolved(exercise: str):
     """Raise for a row that is still to be written."""
     raise NotImplementedError(f"exercise {exercise}")
@@ -318,13 +311,13 @@ gradient(negative, x=lambda g: -g)
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L516
+# %% ../../modules/source/07_autograd/autograd_dev.py #L509
 def slopes(operation, g, *inputs):
     """Gradients of the inputs by the operation's row, for a gradient `g` of its result. For looking at rows."""
     plan = plan_for(operation, 2 ** len(inputs) - 1)
     return plan.back(g, plan.save(inputs, (), operation(*inputs), None))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L555
+# %% ../../modules/source/07_autograd/autograd_dev.py #L548
 def record(operation, out, inputs, arrays, options=(), kept=None):
     """The result of an operation as a Variable with a node: what `set_recorder` is given."""
     node = Node()
@@ -375,7 +368,7 @@ def stretched_shapes(arrays, shape):
 new, ndarray = object.__new__, np.ndarray
 set_recorder(record)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L623
+# %% ../../modules/source/07_autograd/autograd_dev.py #L616
 def topological_order(root: Node) -> list[Node]:
     """All nodes that `root` came from, and itself, each after every node that used its result.
 
@@ -420,7 +413,7 @@ def freed_error(node) -> RuntimeError:
         "  Compute the forward pass again, or keep the graph: backward(retain_graph=True)."
     )
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L752
+# %% ../../modules/source/07_autograd/autograd_dev.py #L745
 def unbroadcast(g, shape: tuple[int, ...]):
     """Sum `g` over the axes along which an input of shape `shape` was broadcast.
 
@@ -447,7 +440,7 @@ def unbroadcast(g, shape: tuple[int, ...]):
     return g.sum(axis=(*range(extra), *stretched)).reshape(shape)
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L841
+# %% ../../modules/source/07_autograd/autograd_dev.py #L834
 def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
     """Carry the gradient `g` of the root's result back through the graph.
 
@@ -532,7 +525,7 @@ def needed_for(targets, order) -> set[Node]:
                 break
     return needed
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L986
+# %% ../../modules/source/07_autograd/autograd_dev.py #L979
 def backward(self, gradient=None, retain_graph=None, create_graph=False):
     """Add to the `grad` of every leaf its gradient of this Tensor.
 
@@ -641,7 +634,7 @@ def zero_grad(self):
 Tensor.backward = backward
 Tensor.zero_grad = zero_grad
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1100
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1093
 def again(node, g):
     """The gradients of a node's inputs as Variables, recorded by the rules as they compute."""
     plan, edges = node.plan, node.edges
@@ -703,7 +696,7 @@ def identity(x, /):
 
 gradient(identity, x=lambda g: g)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1216
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1209
 # fmt: off
 ### BEGIN SOLUTION elementary_rows
 gradient(exp,          x=lambda g, out: g * out)
@@ -716,7 +709,7 @@ gradient(power_number, x=lambda g, x, exponent: g * exponent * x ** (exponent - 
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1319
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1312
 def share(x, y):
     """1 where x > y, a half where they are equal, 0 elsewhere, in x's dtype. A constant of the derivative."""
     x, y = plain(x), plain(y)
@@ -755,7 +748,7 @@ gradient(clip,         x=lambda g, x, low, high: g * between(x, low, high))
 gradient(power_tensor, x=lambda g, x, y: g * power_slope(x, y), y=lambda g, x, y, out: g * out * log_or_zero(x, y))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1367
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1360
 @operation
 def put(g, /, index, shape):
     """Zeros of `shape` with g added at `index`: what indexing is undone by."""
@@ -842,7 +835,7 @@ gradient(join,         xs=lambda g, xs_shape, axis: split(g, xs_shape, axis))
 gradient(contract,     xs=lambda g, xs, subscripts: contract_pieces(g, xs, subscripts))
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1462
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1455
 def mT(x):
     """The last two axes exchanged."""
     return x.mT
@@ -852,7 +845,7 @@ def mT(x):
 gradient(matrix_product, x=lambda g, y: g @ mT(y), y=lambda g, x: mT(x) @ g)
 ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1527
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1520
 def flat(x):
     """x as a matrix: all axes but the last in one."""
     return x if x.ndim == 2 else x.reshape((-1, x.shape[-1]))
@@ -891,7 +884,7 @@ gradient(layer_norm,  x=lambda g, kept, gain: layer_norm_slope(g, kept, gain),
                       composition=layer_norm_composed, broadcasts=False)
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1605
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1598
 def no_grad():
     """A context in which nothing is recorded.
 
@@ -904,7 +897,7 @@ def no_grad():
     """
     return recording(False)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1632
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1625
 def gradients(out, inputs, gradient=None, create_graph=False, retain_graph=None) -> list:
     """Gradients of `out` with respect to each of `inputs`, as a list; no `.grad` is touched.
 
@@ -965,7 +958,7 @@ def single_result(out, name: str) -> Tensor:
         raise TypeError(f"{name}: the function returned {type(out).__name__}, expected a Tensor. Is a return missing?")
     return out
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1707
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1700
 class Step:
     """One traced operation: its `operation`, `inputs`, `arrays`, `options`, `out`, `site`, and from backward `gradient`, `pieces`."""
 
@@ -1042,7 +1035,7 @@ def call_site() -> list[tuple[str, int]]:
         frame = frame.f_back
     return site
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1790
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1783
 def traced_run(f, *inputs, backward=True) -> tuple[Trace, list[Variable], Tensor]:
     """Run f, and backward from its result, on copies of the inputs."""
     copies = [Variable(x.detach() if isinstance(x, Tensor) else x) for x in inputs]
@@ -1112,7 +1105,7 @@ def explain_backward(f, *inputs) -> str:
     t, copies, out = traced_run(checked_function("explain_backward", f), *inputs)
     return "\n".join(backward_lines(t, dict(zip(input_names(f, inputs), copies)), out))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1878
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1871
 def first_nonfinite(f, *inputs) -> str | None:
     """The first operation of f, forward or backward, that made a NaN or an infinity out of finite numbers.
 
@@ -1146,7 +1139,7 @@ def describe(step, where, bad, given) -> str:
         lines.append(f"  {name}: shape {value.shape}, {span}")
     return "\n".join(lines)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1925
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1918
 def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-6) -> float:
     """Slope of f along one entry of one of its inputs.
 
@@ -1177,7 +1170,7 @@ def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-
     return float((above - below) / (2 * step))
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2015
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2008
 class GradientError(AssertionError):
     """A gradient that differs from the measured slope."""
 
@@ -1288,7 +1281,7 @@ def blame(t: Trace, rtol, h, rng) -> str:
                     )
     return "Each operation's row is right by itself: does the function leave the graph (detach, .data) or draw at random?"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2178
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2171
 def grad(f, argument: int | tuple[int, ...] = 0):
     """The function that computes the gradient of f.
 
@@ -1358,7 +1351,7 @@ def zeros_like(x) -> Tensor:
     """Zeros of x's shape and dtype: the gradient of something that does not depend on x."""
     return wrap(np.zeros_like(x.data)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2260
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2253
 def hvp(f, x, v) -> Tensor:
     """The product of the Hessian of f at x with v, without building the Hessian.
 
@@ -1392,7 +1385,7 @@ def hvp(f, x, v) -> Tensor:
         return zeros_like(x) if product is None else product
         ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2360
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2353
 def jacobian(f, x) -> Tensor:
     """All derivatives of f at x.
 
@@ -1443,7 +1436,7 @@ def rows_of_derivatives(out, x) -> Tensor:
                 rows[i] = row.data.reshape(-1)
     return wrap(rows.reshape(out.shape + x.shape)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2428
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2421
 def checkpoint(f, *inputs):
     """f(*inputs), saving only the inputs: backward runs f again.
 
@@ -1498,7 +1491,7 @@ def checkpoint(f, *inputs):
 
 PLACEHOLDER = make_node(checkpoint, (), Plan(None, None, None), None)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2524
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2517
 def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | None = None) -> float:
     """Limit the gradients of `variables`, in place.
 

@@ -24,7 +24,6 @@ class Page:
     chapter : the file's cells
     notes : title and hints of each exercise
     solutions : whether the reference solutions are shown
-    package : name of the module that the exported cells become, or ""
     """
 
     name: str
@@ -32,7 +31,6 @@ class Page:
     chapter: Chapter
     notes: dict[str, dict] = field(default_factory=dict)
     solutions: bool = True
-    package: str = ""
 
     @cached_property
     def code(self) -> list[Cell]:
@@ -145,11 +143,7 @@ def _shown(output: dict) -> dict:
     output = dict(output)
     data = output.get("data", {})
     if "image/svg+xml" in data:
-        output["data"] = {"text/html": f'<div class="drawing">{_joined(data["image/svg+xml"])}</div>'}
+        output["data"] = {"text/html": f'<div class="drawing">{data["image/svg+xml"]}</div>'}
     if "execution_count" in output:
         output["execution_count"] = None
     return output
-
-
-def _joined(text) -> str:
-    return text if isinstance(text, str) else "".join(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -58,20 +59,23 @@ def run(course: Course, page: Page) -> list[list[dict]]:
 
 def _environment(course: Course) -> dict[str, str]:
     """Of the kernel: the checkout's package first, one thread, colours off."""
-    changed = {"PYTHONPATH": str(course.root), "PYTHONUTF8": "1", "NO_COLOR": "1", "MPLBACKEND": ""}
-    environment = {**os.environ, **changed, **dict.fromkeys(ONE_THREAD, "1")}
-    environment.pop("MPLBACKEND")  # the kernel shows figures by itself
-    return environment
+    changed = {"PYTHONPATH": str(course.root), "PYTHONUTF8": "1", "NO_COLOR": "1"}
+    kept = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}  # the kernel shows figures by itself
+    return {**kept, **changed, **dict.fromkeys(ONE_THREAD, "1")}
 
 
 def _key(course: Course, page: Page) -> str:
-    """Of the page's code, the package, and the versions of what runs it."""
+    """Of the page's code and of all that runs it."""
+    code = "\0".join(cell.source for cell in page.code)
+    return hashlib.sha256(f"{code}\0{_what_runs(course)}".encode()).hexdigest()
+
+
+@functools.cache
+def _what_runs(course: Course) -> str:
+    """A digest of the package, of what prepares the kernel, and of the versions beneath."""
     digest = hashlib.sha256()
-    for cell in page.code:
-        digest.update(cell.source.encode() + b"\0")
-    files = [*course.package.rglob("*.py"), *course.package.rglob("*.npz"), Path(__file__).with_name("figures.py")]
-    for file in sorted(files):
-        digest.update(file.relative_to(course.root).as_posix().encode() + b"\0" + file.read_bytes())
+    for file in (*course.package_files(), Path(__file__).with_name("figures.py")):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
     versions = [sys.version, *(version(name) for name in ("numpy", "matplotlib", "ipykernel"))]
     digest.update(" ".join(versions).encode())
     return digest.hexdigest()

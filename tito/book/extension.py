@@ -17,7 +17,7 @@ def setup(app):
     app.add_html_math_renderer("mathml", (_inline, _done), (_block, _done))
     app.connect("autodoc-process-docstring", _plain, priority=400)  # before napoleon
     app.connect("doctree-read", _give_words)
-    app.connect("html-page-context", _load_late, priority=900)  # after the theme
+    app.connect("html-page-context", _finish, priority=900)  # after the theme
     return {"parallel_read_safe": True}
 
 
@@ -62,7 +62,7 @@ def _give_words(app, document):
             image["alt"] = words[name]
 
 
-def _load_late(app, page, template, context, document):
+def _finish(app, page, template, context, document):
     """Let pictures below the first screen wait, and give headings in the contents the level that readers aloud need."""
     for name in ("toctree", "furo_navigation_tree"):
         if isinstance(context.get(name), str):

@@ -82,12 +82,8 @@ def wheel(course: Course) -> tuple[str, bytes]:
     full = f"{project['name']}-{project['version']}"
     described = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
     marked = "Wheel-Version: 1.0\nGenerator: tito\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    package = course.package
-    files = {
-        file.relative_to(package.parent).as_posix(): file.read_bytes()
-        for file in sorted(package.rglob("*"))
-        if file.is_file() and file.suffix != ".pyc"
-    }
+    base = course.package.parent
+    files = {file.relative_to(base).as_posix(): file.read_bytes() for file in course.package_files()}
     files |= {f"{full}.dist-info/METADATA": described.encode(), f"{full}.dist-info/WHEEL": marked.encode()}
     record = "".join(f"{name},sha256={_record_digest(data)},{len(data)}\n" for name, data in files.items())
     files[f"{full}.dist-info/RECORD"] = f"{record}{full}.dist-info/RECORD,,\n".encode()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tito.course import Course
+from tito.derived import current
 
 # Before a citation's year stands a name or "et al.", unlike before other numbers, or the year stands in brackets.
 YEAR = r"(?:1[89]|20)\d\d(?![\d,.]\d|\d)"
@@ -37,7 +38,7 @@ def entries(course: Course) -> list[dict]:
     """By author and year."""
     import yaml
 
-    found = yaml.safe_load((course.root / "book" / "references.yaml").read_text(encoding="utf-8"))
+    found = yaml.safe_load(current(course.root / "book" / "references.yaml"))
     return sorted(found, key=lambda entry: ([surname(a).lower() for a in entry["authors"]], entry["year"]))
 
 
@@ -113,10 +114,6 @@ def sources(course: Course) -> dict[str, str]:
 def demos(course: Course) -> dict[str, Path]:
     files = sorted((course.root / "tito" / "demos").glob("*.py"))
     return {file.stem: file for file in files if file.stem != "__init__"}
-
-
-def current(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def escaped(text: str) -> str:

@@ -60,10 +60,8 @@ def page_of(course: Course, page: str, chapter: str) -> str:
 def _executed(course, names, name, target, solutions, words, say) -> None:
     file = course.root / f"{name}.py"
     module = next((m for m in course.modules if m.dev == file), None)
-    page = (
-        _page(course, module, solutions) if module else Page(file.stem, f"{name}.py", Chapter.read(file, f"{name}.py"))
-    )
     runs = module is None or workspace.has_solutions(course, module)
+    page = _page(course, module, solutions and runs) if module else Page(file.stem, f"{name}.py", Chapter.read(file))
     say(f"{page.path}{'' if runs else ': not run, its exercises are not solved'}")
     outputs = execute.outputs(course, page) if runs else None
     notebook = page.notebook(outputs, lambda text: relinked(course, names, name, text))
@@ -76,15 +74,14 @@ def _executed(course, names, name, target, solutions, words, say) -> None:
 
 def _page(course: Course, module: Module, solutions: bool) -> Page:
     chapter = workspace.reference_chapter(course, module)
-    shown = solutions and workspace.has_solutions(course, module)
-    return Page(module.name, module.dev_path, chapter, notes.notes(course, module), shown)
+    return Page(module.name, module.dev_path, chapter, notes.notes(course, module), solutions)
 
 
 def _keep_words(output: dict, words: dict[str, str]) -> None:
     """A picture's description, under the name that its file will have."""
     picture = output.get("data", {}).get("image/png")
     if picture:
-        digest = hashlib.sha256(b64decode(picture if isinstance(picture, str) else "".join(picture))).hexdigest()
+        digest = hashlib.sha256(b64decode(picture)).hexdigest()
         words[digest] = output["metadata"].get("image/png", {}).get("alt", "")
 
 

@@ -332,7 +332,7 @@ def plan_source(operation, wanted) -> tuple[str, tuple[str, ...]]:
     if operation.composition is not None:
         names += [*operation.inputs, *operation.options]
     names = tuple(dict.fromkeys(names))
-    values = [shape_source(name, operation) if name.endswith("_shape") else name for name in names]
+    values = [value_source(name, operation) for name in names]
     calls = [
         f"rule_{name}({', '.join(['g', *needs(rule)])})" if rule else "None"
         for name, rule in zip(operation.inputs, rules)
@@ -340,19 +340,9 @@ def plan_source(operation, wanted) -> tuple[str, tuple[str, ...]]:
     pack = ", ".join(values) if len(values) != 1 else values[0]
     unpack = f"{', '.join(names)} = saved; " if names else ""
     result = calls[0] if operation.any_number else f"({', '.join(calls)},)"
-    used = {name.removesuffix("_shape") for name in names}
-    inputs = operation.inputs[0] if operation.any_number else listed(operation.inputs)
-    take = f"{inputs} = arrays; " if used & {*operation.inputs} else ""
-    take += f"{listed(operation.options)} = options; " if used & {*operation.options} else ""
     return (
-        f"def save(arrays, options, out, kept): {take}return {pack or None}\n"
-        f"def back(g, saved): {unpack}return {result}\n"
+        f"def save(arrays, options, out, kept): return {pack or None}\ndef back(g, saved): {unpack}return {result}\n"
     ), names
-
-
-def listed(names) -> str:
-    """Names as a tuple is taken apart: "x," or "x, y"."""
-    return ", ".join(names) if len(names) > 1 else f"{names[0]},"
 
 
 def needs(rule) -> tuple[str, ...]:
@@ -360,10 +350,13 @@ def needs(rule) -> tuple[str, ...]:
     return rule.__code__.co_varnames[1 : rule.__code__.co_argcount]
 
 
-def shape_source(name, operation) -> str:
-    """Source of the value of a name such as x_shape."""
-    x = name.removesuffix("_shape")
-    return f"tuple(x.shape for x in {x})" if operation.any_number else f"{x}.shape"
+def value_source(name, operation) -> str:
+    """Where `save` finds the value of a name: among the inputs' arrays or the options, or as itself (out, kept)."""
+    if name.endswith("_shape"):
+        return "tuple(x.shape for x in arrays)" if operation.any_number else f"arrays[{operation.inputs.index(name.removesuffix('_shape'))}].shape"
+    if name in operation.inputs:
+        return "arrays" if operation.any_number else f"arrays[{operation.inputs.index(name)}]"
+    return f"options[{operation.options.index(name)}]" if name in operation.options else name
 
 
 # %% [markdown]
