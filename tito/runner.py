@@ -82,6 +82,11 @@ class Report:
     def count(self, state: str) -> int:
         return sum(o.state == state for o in self.outcomes)
 
+    @property
+    def waiting(self) -> list[Outcome]:
+        """What does not pass, as it should be gone about: in the chapter's order, but what needs another at the end."""
+        return sorted((o for o in self.everything if o.state != "passing"), key=lambda o: bool(o.needs))
+
 
 def run(course: Course, module: Module, select: str = "", extra: bool = True, listener: Listener = NOBODY) -> Report:
     """Test one chapter."""
@@ -312,22 +317,25 @@ def _first_failure(tests: list[str], ended: dict[str, dict], partial: bool) -> d
 def _blame(report: Report, reference: Chapter) -> None:
     """Failures that come from inside another failing exercise, or that are another's to the letter, wait for it.
 
-    So does a wrong value of one that rests on another that fails.
+    So does what fails elsewhere than in its own lines and rests on another that fails or is to do.
     """
     failing = {o.name: o for o in report.everything if o.state == "failing" and not o.needs}
+    unsolved = {o.name for o in report.outcomes if o.state == "to do"} | set(failing)
     regions = {name: r for name, r in report.module.chapter.exercises.items() if name in failing}
     told: dict[tuple, str] = {}
-    rests = needed.by_each(report.module.chapter, reference) if len(failing) > 1 else {}
+    rests = needed.by_each(report.module.chapter, reference) if failing and len(unsolved) > 1 else {}
     for name, outcome in failing.items():
         failure = outcome.failure
-        source = _region_at(report.module, regions, failure["where"]) if failure["kind"] != "check" else ""
-        same = (failure["type"], failure["message"], str(failure["where"]))
-        first = told.setdefault(same, name) if failure["type"] and failure["kind"] == "error" else name
-        cause = source or first
-        if failure["kind"] == "check":
-            cause = next((other for other in rests.get(name, ()) if other in failing), name)
+        cause = _region_at(report.module, regions, failure["where"]) if failure["kind"] != "check" else ""
+        if not cause and failure["type"] and failure["kind"] == "error":
+            first = told.setdefault((failure["type"], failure["message"], str(failure["where"])), name)
+            cause = first if first != name else ""
+        cause = cause or next((other for other in rests.get(name, ()) if other in unsolved), name)
         if cause != name and not _waits_for(failing, cause, name):
             outcome.needs = cause
+    for outcome in failing.values():
+        while (other := failing.get(outcome.needs)) and other.needs:
+            outcome.needs = other.needs
 
 
 def _waits_for(failing: dict[str, Outcome], name: str, other: str) -> bool:
