@@ -176,7 +176,7 @@ def next_step(course: Course, report: Report) -> str:
         return f"mend that, then {test}"
     if report.partial and not report.selected:
         return f"{test} runs all of them"
-    first = _first(report)
+    first = report.waiting[0]
     elsewhere = first.needs.partition(" ")[0] if " " in first.needs else ""
     if elsewhere:
         return f"solve {first.needs.partition(' ')[2]} in {elsewhere}, then {test}"
@@ -190,22 +190,13 @@ def next_step(course: Course, report: Report) -> str:
     return f"{step}\n        or tito hint {report.module.id} {name}" if hint and hint["hints"] else step
 
 
-def _first(report: Report) -> Outcome:
-    """What to mend first: an exercise that fails, then one to do that others wait for, then a test of the chapter."""
-    waited_for = {o.needs for o in report.everything if o.needs}
-    steps = (
-        [o for o in report.outcomes if _fails(o)],
-        [o for o in report.outcomes if o.state == "to do" and o.name in waited_for],
-        [o for o in report.chapter_tests if _fails(o)],
-        [o for o in report.everything if o.state != "passing"],
-    )
-    return next(o for step in steps for o in step)
-
-
 def summary(course: Course, reports: list[Report], status: int, passed: bool, seconds: float, select: str) -> None:
     """The closing line of `tito test --all`."""
     if select and not reports and status == NOTHING_COLLECTED:
-        click.echo(f"{colour('failed', 'red')}: no test matches {select}")
+        count, first = len(course.modules), course.modules[0].id
+        where = f"not in the {count} chapters, not in {course.tests.name}/"
+        click.echo(f"{colour('failed', 'red')}: -k {select} fits no test's name: {where}. Nothing was tested.")
+        click.echo(f"  tito test {first} -k {select}  lists those of a chapter; -k takes a part of a name")
         return
     good = sum(r.passed for r in reports)
     tests = {0: "tests/ passed", NOTHING_COLLECTED: "tests/ had nothing to run"}.get(status, "tests/ failed")

@@ -98,6 +98,26 @@ def test_blank_exercise_that_another_needs(toy):
     assert "waiting   Box_doubled, test_first: needs double first" in toy.tito("test", "first", status=1)
 
 
+CAUGHT = """
+        try:
+            return double(self.value)
+        except NotImplementedError:
+            pass
+        {rest}"""
+
+
+@pytest.mark.parametrize("rest", ["return None", "return no_row(self.value)"])
+def test_what_fails_without_a_blank_s_own_error_waits_for_it_all_the_same(toy, rest):
+    """A wrong value, or an error of the chapter's own code, of what rests on an exercise that is to do."""
+    toy.edit(FIRST, "class Box:", "def no_row(x):\n    raise TypeError(f'no row for {x}')\n\n\nclass Box:")
+    toy.tito("export", "first")
+    toy.tito("start", "first")
+    toy.edit(FIRST, '        raise NotImplementedError("exercise Box_doubled")', CAUGHT.format(rest=rest).strip("\n"))
+    said = toy.tito("test", "first", status=1)
+    assert "waiting   Box_doubled, test_first: needs double first" in said
+    assert "tito test 01_first -k test_double" in said and "next: double" in toy.tito()
+
+
 def test_a_blank_exercise_that_another_needs_comes_before_a_test_of_the_chapter(toy):
     """Nobody can mend that test: what it fails with may well come from what is still to do."""
     toy.edit(FIRST, "check(Box(double(1)).value, 2)", "check(Box(1).value, 2)")
@@ -164,7 +184,9 @@ def test_one_test_by_name_installs_nothing(toy):
 def test_no_test_matches(toy):
     said = toy.tito("test", "first", "-k", "nothing", status=1)
     assert "no test is named so; nothing was tested\n  there are test_double, test_double__text" in said
-    assert "no test matches nothing" in toy.tito("test", "--all", "-k", "nothing", status=1)
+    said = toy.tito("test", "--all", "-k", "nothing", status=1)
+    assert "-k nothing fits no test's name: not in the 2 chapters, not in tests/" in said
+    assert "tito test 01_first -k nothing  lists those of a chapter" in said
 
 
 def test_the_course_s_tests_count(toy):
