@@ -3,8 +3,8 @@
 Followed are the chapter's functions and tables by their names, and a table's rows by the function they are about; of
 a class that is named, and of those it is made from, what making an object runs, the methods asked for by name, and
 those that calls and operators stand for; methods that are set from outside the class, by their names alone. In a test,
-an operator also stands for the function of NumPy's name for it. What is reached by a name put together as a text, or
-through an object of an unnamed class, is not.
+an operator also stands for the function that it is in the tensor chapter. What is reached by a name put together as a
+text, or through an object of an unnamed class, is not.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ OPERATORS = {
 }  # fmt: skip
 FUNCTIONS = {
     ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide", ast.USub: "negative",
-    ast.MatMult: "matmul", ast.Pow: "power",
+    ast.MatMult: "matrix_product", ast.Pow: "power_number",
 }  # fmt: skip
 
 

@@ -6,16 +6,19 @@ and what came of them is put together here, one state for each exercise.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tito import checks, feedback, lost, marks, needed, notes, outside, workspace
+from tito import checks, earlier, feedback, lost, marks, needed, notes, outside, workspace
 from tito.chapter import Cell, Chapter
 from tito.course import Course, Module
 from tito.errors import UsageError
@@ -41,6 +44,7 @@ class Outcome:
     title: str = ""
     failure: dict | None = None  # with `mistake` and `says` where it is a known one
     needs: str = ""  # another exercise that has to be solved first
+    fault_in: str = ""  # the earlier chapter without whose fault it would pass
 
 
 @dataclass
@@ -102,16 +106,46 @@ def run(course: Course, module: Module, select: str = "", extra: bool = True, li
     reference = workspace.reference_chapter(course, module)
     report.lost_marks = marks.lost(module.chapter, reference)
     report.outside = outside.told(module.chapter, reference) if report.started else ""
-    with tempfile.TemporaryDirectory(prefix="tito-", ignore_cleanup_errors=True) as directory:
-        scratch = Path(directory)
-        copy_package(course, scratch)
-        (scratch / course.package.name / "core" / f"{module.name}.py").write_text(report.export, encoding="utf-8")
+    with _scratch(course, {module: report.export}) as scratch:
         _run_cells(course, report, reference, scratch, select, listener)
         if extra and not select and report.passed:
             _run_further(course, report, scratch, listener)
+    if extra:
+        again = functools.partial(_passing, course, report, reference, listener)
+        earlier.blame(course, report, again)
     _explain(course, report)
     report.put_back = _put_back(course, {module.dev_path: module.chapter.text, reference.path: reference.text})
     return report
+
+
+@contextlib.contextmanager
+def _scratch(course: Course, exports: dict[Module, str]) -> Iterator[Path]:
+    """A copy of the package with other exports of some chapters, in a directory that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="tito-", ignore_cleanup_errors=True) as directory:
+        scratch = Path(directory)
+        copy_package(course, scratch)
+        for module, text in exports.items():
+            (scratch / course.package.name / "core" / f"{module.name}.py").write_text(text, encoding="utf-8")
+        yield scratch
+
+
+def _passing(
+    course: Course, report: Report, reference: Chapter, listener: Listener,
+    chapters: list[Module], tests: Collection[str], seconds: float,
+) -> set[str]:  # fmt: skip
+    """Which of some tests pass with the course's own version of some earlier chapters."""
+    exports = {m: earlier.reference_export(course, m) for m in chapters} | {report.module: report.export}
+    with _scratch(course, exports) as scratch:
+        job = _job(course, report, reference, scratch, "")
+        job["tests"] = [cell for cell in job["tests"] if cell["name"] in tests]
+        job["chapter_seconds"] = min(job["chapter_seconds"], int(seconds))
+        ended = _run_job(course, report, job, scratch, listener).ended
+    return {name for name, event in ended.items() if event["outcome"] == "passed"}
+
+
+def _run_job(course: Course, report: Report, job: dict, scratch: Path, listener: Listener) -> Run:
+    module = report.module.name  # -k sees the job's name
+    return _run(course, "tito.inside", module, job, scratch, {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, listener)
 
 
 def _explain(course: Course, report: Report) -> None:
@@ -121,7 +155,7 @@ def _explain(course: Course, report: Report) -> None:
     for outcome in failing:
         outcome.title = known.get(outcome.name, {}).get("title", "")
         mistake = feedback.diagnose(course, report.module, outcome.name, outcome.failure)
-        if mistake:
+        if mistake and not outcome.fault_in:
             outcome.failure |= {"mistake": mistake["name"], "says": mistake["says"]}
 
 
@@ -157,8 +191,7 @@ def _run_cells(
     course: Course, report: Report, reference: Chapter, scratch: Path, select: str, listener: Listener
 ) -> None:
     job = _job(course, report, reference, scratch, select)
-    module = report.module.name  # -k sees the job's name
-    run = _run(course, "tito.inside", module, job, scratch, {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, listener)
+    run = _run_job(course, report, job, scratch, listener)
     report.output, report.seconds = run.output, sum(e["seconds"] for e in run.ended.values())
     report.selected = run.status != NOTHING_COLLECTED
     _collect(report, reference, run.ended, bool(select))
@@ -227,7 +260,7 @@ def _died(run: Run) -> dict:
 def _job(course: Course, report: Report, reference: Chapter, scratch: Path, select: str) -> dict:
     module = report.module
     own = {cell.grader.get("grade_id"): cell for cell in module.chapter.cells if cell.is_test}
-    tests = []
+    tests, report.changed_tests = [], []
     for test in reference.tests:
         mine = own.get(test.name)
         same = mine is not None and mine.source == test.cell.source

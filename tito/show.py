@@ -96,12 +96,16 @@ def _failures(report: Report, verbose: bool) -> None:
         exercise(report, outcome, verbose)
     for i, outcome in enumerate([] if verbose else failing[1:]):
         also = colour("also", "red") if i == 0 else "    "
-        click.echo(f"  {also}      {feedback.brief(outcome.name, outcome.failure, feedback.WIDTH - 12)}")
+        blamed = f"   (the fault is in {outcome.fault_in})" if outcome.fault_in else ""
+        brief = feedback.brief(outcome.name, outcome.failure, feedback.WIDTH - 12 - len(blamed))
+        click.echo(f"  {also}      {brief}{blamed}")
 
 
 def exercise(report: Report, outcome: Outcome, verbose: bool = False) -> None:
     """A failing exercise, in full."""
     _failure(report, heading(outcome), outcome.failure, feedback.raised_in(report.module, outcome.failure), verbose)
+    if outcome.fault_in:
+        click.echo(f"    the fault is in {outcome.fault_in}, not here: with the course's own version this passes")
 
 
 def heading(outcome: Outcome) -> str:
@@ -180,6 +184,8 @@ def next_step(course: Course, report: Report) -> str:
     elsewhere = first.needs.partition(" ")[0] if " " in first.needs else ""
     if elsewhere:
         return f"solve {first.needs.partition(' ')[2]} in {elsewhere}, then {test}"
+    if first.fault_in:
+        return f"find it in {first.fault_in}, whose tests miss it: what was tried is above; then {test}"
     exercises = report.module.chapter.exercises
     name, line, first_test = first.name, first.line, first.tests[0] if first.tests else first.name
     if first.needs in exercises:
@@ -230,6 +236,7 @@ def as_data(report: Report) -> dict:
 def _outcome_data(report: Report, outcome: Outcome) -> dict:
     data = {"name": outcome.name, "state": outcome.state, "points": outcome.points, "line": outcome.line}
     data |= {"title": outcome.title, "tests": outcome.tests, "needs": outcome.needs}
+    data["fault_in"] = outcome.fault_in
     if outcome.failure and outcome.state == "failing":
         data["failure"] = _failure_data(report, outcome.failure)
     return data

@@ -426,3 +426,27 @@ def test_started_again(toy):
     assert "earlier work on it is kept:  tito undo 01_first --list" in toy.tito("start", "first")
     toy.tito("undo", "first")
     assert "it is in progress again" in toy.tito("undo", "first")
+
+
+def with_own_first(toy, answer):
+    """The first chapter passes with an answer of one's own, and is in the package; the second is begun and solved."""
+    toy.tito("start", "first")
+    toy.tito("solution", "first")
+    toy.edit(FIRST, "    return x + x", answer)
+    toy.tito("test", "first")
+    toy.tito("start", "second")
+    toy.tito("solution", "second")
+
+
+def test_a_fault_of_an_earlier_chapter_is_told_from_one_s_own(toy):
+    """Its tests do not see it; the course's own version in its place does."""
+    with_own_first(toy, "    return 9 if str(x) == '4' else x + x")
+    said = toy.tito("test", "second", status=1)
+    assert "gave      9" in said
+    assert "the fault is in 01_first, not here: with the course's own version this passes" in said
+    assert "next: find it in 01_first, whose tests miss it" in said
+    data = json.loads(toy.tito("test", "second", "-k", "rules", "--json", status=1))
+    assert [e["fault_in"] for e in data["exercises"]] == ["01_first"]
+    toy.edit(SECOND, "double(double(x))", "double(x)")
+    said = toy.tito("test", "second", status=1)
+    assert "gave      4" in said and "the fault is in" not in said
