@@ -1,8 +1,10 @@
 """Which exercises of a chapter an exercise rests on, read from the code: what it and its tests call, and so on.
 
-Followed are the chapter's functions and tables by their names; of a class that is named, and of those it is made
-from, what making an object runs, the methods asked for by name, and those that calls and operators stand for. What
-is reached by a name put together as a text, or through an object of an unnamed class, is not.
+Followed are the chapter's functions and tables by their names, and a table's rows by the function they are about; of
+a class that is named, and of those it is made from, what making an object runs, the methods asked for by name, and
+those that calls and operators stand for; methods that are set from outside the class, by their names alone. In a test,
+an operator also stands for the function that it is in the tensor chapter. What is reached by a name put together as a
+text, or through an object of an unnamed class, is not.
 """
 
 from __future__ import annotations
@@ -21,6 +23,10 @@ OPERATORS = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "truediv", ast.MatMult: "matmul", ast.Pow: "pow",
     ast.FloorDiv: "floordiv", ast.Mod: "mod", ast.USub: "neg", ast.Eq: "eq", ast.Lt: "lt", ast.Gt: "gt",
     ast.In: "contains", ast.Subscript: "getitem", ast.For: "iter", ast.comprehension: "iter", ast.With: "enter",
+}  # fmt: skip
+FUNCTIONS = {
+    ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide", ast.USub: "negative",
+    ast.MatMult: "matrix_product", ast.Pow: "power_number",
 }  # fmt: skip
 
 
@@ -54,8 +60,17 @@ def _reached(tree: ast.Module, begun: list[ast.AST], regions: list[Region]) -> l
     return [r.name for r in regions if any(r.begin <= line <= r.end for line in reached.lines)]
 
 
-def _set_in(node: ast.stmt) -> list[ast.Name]:
-    return [n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+def _stands_for(node: ast.stmt) -> set[str]:
+    """The names by which a statement of the chapter is asked for; with a point before it, one of an attribute."""
+    if isinstance(node, Named):
+        return {node.name}
+    if isinstance(node, Table):
+        stored = [n for n in ast.walk(node) if isinstance(getattr(n, "ctx", None), ast.Store)]
+        names = {n.id for n in stored if isinstance(n, ast.Name)}
+        return names | {f".{n.attr}" for n in stored if isinstance(n, ast.Attribute)}
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):  # a row: what is entered comes first
+        return {part.id for part in node.value.args[:1] if isinstance(part, ast.Name)}
+    return set()
 
 
 def _outermost(tree: ast.AST) -> Iterator[ast.stmt]:
@@ -73,13 +88,13 @@ class Reached:
     attributes: set[str] = field(default_factory=set)
 
     def follow(self, nodes: Iterable[ast.AST]) -> None:
-        defined = {node.name: node for node in self.tree.body if isinstance(node, Named)}
-        defined |= {n.id: node for node in self.tree.body if isinstance(node, Table) for n in _set_in(node)}
+        standing = [(name, node) for node in self.tree.body for name in _stands_for(node)]
         waiting, seen = list(nodes), set()
         while waiting:
             for node in waiting:
                 self._read(node)
-            asked = [defined[name] for name in self.names if name in defined]
+            wanted = self.names | {f".{attribute}" for attribute in self.attributes}
+            asked = [node for name, node in standing if name in wanted]
             methods = [m for node in asked if isinstance(node, ast.ClassDef) for m in self._asked_of(node)]
             functions = [node for node in asked if not isinstance(node, ast.ClassDef)]
             waiting = [node for node in functions + methods if id(node) not in seen]
@@ -101,5 +116,7 @@ class Reached:
             for kind in (part, getattr(part, "op", None), *getattr(part, "ops", ())):
                 if name := OPERATORS.get(type(kind)):
                     self.attributes |= {f"__{name}__", f"__r{name}__"}
+                if isinstance(node, ast.Module) and (name := FUNCTIONS.get(type(kind))):
+                    self.names.add(name)  # only in a test: elsewhere the operator is most often one of numbers
             if isinstance(node, ast.stmt) and isinstance(part, ast.stmt):
                 self.lines.update(range(part.lineno, part.end_lineno + 1))

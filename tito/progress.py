@@ -38,14 +38,9 @@ class Progress:
 
     @property
     def next(self) -> str:
-        """The exercise that needs work first: one that fails, then one that was not tested, then one to do."""
-        ready = {name: state for name, state in self.exercises.items() if name not in self.needs}
-        for states in (ready, self.exercises):
-            for wanted in ("failing", "untested", "to do"):
-                for name, state in states.items():
-                    if state == wanted:
-                        return name
-        return ""
+        """The exercise that needs work first: the earliest that does not pass and needs no other."""
+        open_ones = [name for name, state in self.exercises.items() if state != "passing"]
+        return min(open_ones, key=lambda name: name in self.needs, default="")
 
     @property
     def beside(self) -> list[str]:

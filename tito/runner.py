@@ -6,16 +6,19 @@ and what came of them is put together here, one state for each exercise.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tito import checks, feedback, lost, marks, needed, notes, outside, workspace
+from tito import checks, earlier, feedback, lost, marks, needed, notes, outside, workspace
 from tito.chapter import Cell, Chapter
 from tito.course import Course, Module
 from tito.errors import UsageError
@@ -41,6 +44,7 @@ class Outcome:
     title: str = ""
     failure: dict | None = None  # with `mistake` and `says` where it is a known one
     needs: str = ""  # another exercise that has to be solved first
+    fault_in: str = ""  # the earlier chapter without whose fault it would pass
 
 
 @dataclass
@@ -82,6 +86,11 @@ class Report:
     def count(self, state: str) -> int:
         return sum(o.state == state for o in self.outcomes)
 
+    @property
+    def waiting(self) -> list[Outcome]:
+        """What does not pass, as it should be gone about: in the chapter's order, but what needs another at the end."""
+        return sorted((o for o in self.everything if o.state != "passing"), key=lambda o: bool(o.needs))
+
 
 def run(course: Course, module: Module, select: str = "", extra: bool = True, listener: Listener = NOBODY) -> Report:
     """Test one chapter."""
@@ -97,16 +106,46 @@ def run(course: Course, module: Module, select: str = "", extra: bool = True, li
     reference = workspace.reference_chapter(course, module)
     report.lost_marks = marks.lost(module.chapter, reference)
     report.outside = outside.told(module.chapter, reference) if report.started else ""
-    with tempfile.TemporaryDirectory(prefix="tito-", ignore_cleanup_errors=True) as directory:
-        scratch = Path(directory)
-        copy_package(course, scratch)
-        (scratch / course.package.name / "core" / f"{module.name}.py").write_text(report.export, encoding="utf-8")
+    with _scratch(course, {module: report.export}) as scratch:
         _run_cells(course, report, reference, scratch, select, listener)
         if extra and not select and report.passed:
             _run_further(course, report, scratch, listener)
+    if extra:
+        again = functools.partial(_passing, course, report, reference, listener)
+        earlier.blame(course, report, again)
     _explain(course, report)
     report.put_back = _put_back(course, {module.dev_path: module.chapter.text, reference.path: reference.text})
     return report
+
+
+@contextlib.contextmanager
+def _scratch(course: Course, exports: dict[Module, str]) -> Iterator[Path]:
+    """A copy of the package with other exports of some chapters, in a directory that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="tito-", ignore_cleanup_errors=True) as directory:
+        scratch = Path(directory)
+        copy_package(course, scratch)
+        for module, text in exports.items():
+            (scratch / course.package.name / "core" / f"{module.name}.py").write_text(text, encoding="utf-8")
+        yield scratch
+
+
+def _passing(
+    course: Course, report: Report, reference: Chapter, listener: Listener,
+    chapters: list[Module], tests: Collection[str], seconds: float,
+) -> set[str]:  # fmt: skip
+    """Which of some tests pass with the course's own version of some earlier chapters."""
+    exports = {m: earlier.reference_export(course, m) for m in chapters} | {report.module: report.export}
+    with _scratch(course, exports) as scratch:
+        job = _job(course, report, reference, scratch, "")
+        job["tests"] = [cell for cell in job["tests"] if cell["name"] in tests]
+        job["chapter_seconds"] = min(job["chapter_seconds"], int(seconds))
+        ended = _run_job(course, report, job, scratch, listener).ended
+    return {name for name, event in ended.items() if event["outcome"] == "passed"}
+
+
+def _run_job(course: Course, report: Report, job: dict, scratch: Path, listener: Listener) -> Run:
+    module = report.module.name  # -k sees the job's name
+    return _run(course, "tito.inside", module, job, scratch, {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, listener)
 
 
 def _explain(course: Course, report: Report) -> None:
@@ -116,7 +155,7 @@ def _explain(course: Course, report: Report) -> None:
     for outcome in failing:
         outcome.title = known.get(outcome.name, {}).get("title", "")
         mistake = feedback.diagnose(course, report.module, outcome.name, outcome.failure)
-        if mistake:
+        if mistake and not outcome.fault_in:
             outcome.failure |= {"mistake": mistake["name"], "says": mistake["says"]}
 
 
@@ -150,8 +189,7 @@ def _run_cells(
     course: Course, report: Report, reference: Chapter, scratch: Path, select: str, listener: Listener
 ) -> None:
     job = _job(course, report, reference, scratch, select)
-    module = report.module.name  # -k sees the job's name
-    run = _run(course, "tito.inside", module, job, scratch, {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, listener)
+    run = _run_job(course, report, job, scratch, listener)
     report.output, report.seconds = run.output, sum(e["seconds"] for e in run.ended.values())
     report.selected = run.status != NOTHING_COLLECTED
     _collect(report, reference, run.ended, bool(select))
@@ -220,7 +258,7 @@ def _died(run: Run) -> dict:
 def _job(course: Course, report: Report, reference: Chapter, scratch: Path, select: str) -> dict:
     module = report.module
     own = {cell.grader.get("grade_id"): cell for cell in module.chapter.cells if cell.is_test}
-    tests = []
+    tests, report.changed_tests = [], []
     for test in reference.tests:
         mine = own.get(test.name)
         same = mine is not None and mine.source == test.cell.source
@@ -310,22 +348,25 @@ def _first_failure(tests: list[str], ended: dict[str, dict], partial: bool) -> d
 def _blame(report: Report, reference: Chapter) -> None:
     """Failures that come from inside another failing exercise, or that are another's to the letter, wait for it.
 
-    So does a wrong value of one that rests on another that fails.
+    So does what fails elsewhere than in its own lines and rests on another that fails or is to do.
     """
     failing = {o.name: o for o in report.everything if o.state == "failing" and not o.needs}
+    unsolved = {o.name for o in report.outcomes if o.state == "to do"} | set(failing)
     regions = {name: r for name, r in report.module.chapter.exercises.items() if name in failing}
     told: dict[tuple, str] = {}
-    rests = needed.by_each(report.module.chapter, reference) if len(failing) > 1 else {}
+    rests = needed.by_each(report.module.chapter, reference) if failing and len(unsolved) > 1 else {}
     for name, outcome in failing.items():
         failure = outcome.failure
-        source = _region_at(report.module, regions, failure["where"]) if failure["kind"] != "check" else ""
-        same = (failure["type"], failure["message"], str(failure["where"]))
-        first = told.setdefault(same, name) if failure["type"] and failure["kind"] == "error" else name
-        cause = source or first
-        if failure["kind"] == "check":
-            cause = next((other for other in rests.get(name, ()) if other in failing), name)
+        cause = _region_at(report.module, regions, failure["where"]) if failure["kind"] != "check" else ""
+        if not cause and failure["type"] and failure["kind"] == "error":
+            first = told.setdefault((failure["type"], failure["message"], str(failure["where"])), name)
+            cause = first if first != name else ""
+        cause = cause or next((other for other in rests.get(name, ()) if other in unsolved), name)
         if cause != name and not _waits_for(failing, cause, name):
             outcome.needs = cause
+    for outcome in failing.values():
+        while (other := failing.get(outcome.needs)) and other.needs:
+            outcome.needs = other.needs
 
 
 def _waits_for(failing: dict[str, Outcome], name: str, other: str) -> bool:

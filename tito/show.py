@@ -96,12 +96,16 @@ def _failures(report: Report, verbose: bool) -> None:
         exercise(report, outcome, verbose)
     for i, outcome in enumerate([] if verbose else failing[1:]):
         also = colour("also", "red") if i == 0 else "    "
-        click.echo(f"  {also}      {feedback.brief(outcome.name, outcome.failure, feedback.WIDTH - 12)}")
+        blamed = f"   (the fault is in {outcome.fault_in})" if outcome.fault_in else ""
+        brief = feedback.brief(outcome.name, outcome.failure, feedback.WIDTH - 12 - len(blamed))
+        click.echo(f"  {also}      {brief}{blamed}")
 
 
 def exercise(report: Report, outcome: Outcome, verbose: bool = False) -> None:
     """A failing exercise, in full."""
     _failure(report, heading(outcome), outcome.failure, feedback.raised_in(report.module, outcome.failure), verbose)
+    if outcome.fault_in:
+        click.echo(f"    the fault is in {outcome.fault_in}, not here: with the course's own version this passes")
 
 
 def heading(outcome: Outcome) -> str:
@@ -176,10 +180,12 @@ def next_step(course: Course, report: Report) -> str:
         return f"mend that, then {test}"
     if report.partial and not report.selected:
         return f"{test} runs all of them"
-    first = _first(report)
+    first = report.waiting[0]
     elsewhere = first.needs.partition(" ")[0] if " " in first.needs else ""
     if elsewhere:
         return f"solve {first.needs.partition(' ')[2]} in {elsewhere}, then {test}"
+    if first.fault_in:
+        return f"find it in {first.fault_in}, whose tests miss it: what was tried is above; then {test}"
     exercises = report.module.chapter.exercises
     name, line, first_test = first.name, first.line, first.tests[0] if first.tests else first.name
     if first.needs in exercises:
@@ -190,22 +196,13 @@ def next_step(course: Course, report: Report) -> str:
     return f"{step}\n        or tito hint {report.module.id} {name}" if hint and hint["hints"] else step
 
 
-def _first(report: Report) -> Outcome:
-    """What to mend first: an exercise that fails, then one to do that others wait for, then a test of the chapter."""
-    waited_for = {o.needs for o in report.everything if o.needs}
-    steps = (
-        [o for o in report.outcomes if _fails(o)],
-        [o for o in report.outcomes if o.state == "to do" and o.name in waited_for],
-        [o for o in report.chapter_tests if _fails(o)],
-        [o for o in report.everything if o.state != "passing"],
-    )
-    return next(o for step in steps for o in step)
-
-
 def summary(course: Course, reports: list[Report], status: int, passed: bool, seconds: float, select: str) -> None:
     """The closing line of `tito test --all`."""
     if select and not reports and status == NOTHING_COLLECTED:
-        click.echo(f"{colour('failed', 'red')}: no test matches {select}")
+        count, first = len(course.modules), course.modules[0].id
+        where = f"not in the {count} chapters, not in {course.tests.name}/"
+        click.echo(f"{colour('failed', 'red')}: -k {select} fits no test's name: {where}. Nothing was tested.")
+        click.echo(f"  tito test {first} -k {select}  lists those of a chapter; -k takes a part of a name")
         return
     good = sum(r.passed for r in reports)
     tests = {0: "tests/ passed", NOTHING_COLLECTED: "tests/ had nothing to run"}.get(status, "tests/ failed")
@@ -239,6 +236,7 @@ def as_data(report: Report) -> dict:
 def _outcome_data(report: Report, outcome: Outcome) -> dict:
     data = {"name": outcome.name, "state": outcome.state, "points": outcome.points, "line": outcome.line}
     data |= {"title": outcome.title, "tests": outcome.tests, "needs": outcome.needs}
+    data["fault_in"] = outcome.fault_in
     if outcome.failure and outcome.state == "failing":
         data["failure"] = _failure_data(report, outcome.failure)
     return data

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 
 import click
 
-from tito import checks, export, log, show, workspace
+from tito import checks, export, log, show, tested, workspace
 from tito.course import Course, Module
 from tito.derived import current
 from tito.errors import CourseError
@@ -111,6 +111,8 @@ def conclude(course: Course, report: Report) -> None:
     """Install a chapter that passed, and remember what came of it."""
     if report.started:
         log.record_test(course, show.as_data(report), report.partial)
+        if not workspace.unreadable(course, report.module):
+            tested.keep(course, report.module, report.passed and not report.partial)
     if report.partial or workspace.unreadable(course, report.module):
         return
     target = export.target(course, report.module)

@@ -21,7 +21,7 @@ from tito.course import Course, Module
 from tito.derived import GENERATED, current
 from tito.errors import CourseError, UsageError
 from tito.files import read, write_atomically
-from tito.merge import Conflict, merge, with_regions
+from tito.merge import REST, Conflict, merge, with_regions
 from tito.transaction import Change
 
 MANIFEST = "release.json"
@@ -56,6 +56,13 @@ def plan(course: Course, release: Course, source: str, take) -> Plan:
                 planned.said.append(f"{module.id:<16} is not in the release any more; what you wrote is kept")
     _files(course, files, successors, planned)
     return planned
+
+
+def names(course: Course) -> list[str]:
+    """What `--take` can name: the chapters in progress; of each its exercises, and all else in it."""
+    begun = [m for m in course.every_module if workspace.is_started(course, m)]
+    own = {m.name: [*workspace.reference_chapter(course, m).exercises, REST] for m in begun}
+    return [*own, *(f"{name}:{part}" for name, parts in own.items() for part in parts)]
 
 
 def known(course: Course) -> tuple[dict[str, str], bool]:

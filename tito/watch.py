@@ -151,15 +151,14 @@ class Watch:
 
     @property
     def waiting(self) -> list[Outcome]:
-        """What does not pass yet, in the chapter's order."""
-        return [o for o in self.report.everything if o.state != "passing"] if self.report else []
+        """What does not pass yet; what needs another comes last."""
+        return self.report.waiting if self.report else []
 
     @property
     def at_hand(self) -> Outcome | None:
-        """The exercise that was chosen, or the first that needs work: failing before to do, one that waits last."""
-        order = {"failing": 0, "to do": 1}
-        first = sorted(self.waiting, key=lambda o: (o.name != self.chosen, bool(o.needs), order[o.state]))
-        return first[0] if first else None
+        """The exercise that was chosen, or else the first that needs work."""
+        chosen = (o for o in self.waiting if o.name == self.chosen)
+        return next(chosen, None) or next(iter(self.waiting), None)
 
     def _key(self, key: str) -> None:
         if key == END and not self.drawn:

@@ -13,7 +13,7 @@ import re
 import textwrap
 from pathlib import Path
 
-from tito import attempts, marks
+from tito import attempts, marks, tested
 from tito.chapter import Chapter, Region
 from tito.course import Course, Module
 from tito.errors import CourseError, UsageError
@@ -248,22 +248,47 @@ def _undo_exercise(course: Course, module: Module, version: Path | None, name: s
 def restore(course: Course, module: Module) -> str:
     """Bring back a chapter's file that is gone or empty, and say what stands there now.
 
-    It is the version that passed last, else the one that was kept last, else the blank chapter.
+    It is what was tested last, unless something was kept since: then the version that passed last, where the last test
+    passed, else the one that was kept last. What was tested and does not come back is among the earlier versions then.
     """
     last = result(course, module)
     passed = last.get("source") if last.get("passed") is True else None
-    found = {f: text for f in attempts.kept(course, module) if attempts.is_work(f) and (text := _text(f)).strip()}
+    replaced = [f for f in attempts.kept(course, module) if attempts.is_work(f)]
+    found = [(attempts.when(f), _text(f), attempts.why(f)) for f in replaced] + tested.versions(course, module)
+    found = sorted((version for version in found if version[1].strip()), reverse=True)
     if not found:
         write_atomically(module.dev, blanked(reference_chapter(course, module)))
-        return f"{module.dev_path} is blank now: no version of it was kept"
-    best = next((f for f, text in found.items() if fingerprint(text) == passed), next(iter(found)))
-    write_atomically(module.dev, best.read_bytes())
-    which = ", the version that passed last," if fingerprint(found[best]) == passed else ""
-    when = attempts.when(best).strftime("%Y-%m-%d %H:%M:%S")
+        return f"{module.dev_path} is blank now: no version of it was kept{_newer_in_package(course, module)}"
+    best = found[0]
+    if best[2] not in tested.KEPT.values():
+        best = next((version for version in found if fingerprint(version[1]) == passed), best)
+    when, text, why = best
+    for _, other, reason in tested.versions(course, module):
+        if other != text:
+            attempts.save(course, module, reason.replace(" ", "-"), other.encode())
+    write_atomically(module.dev, text)
+    which = ", the version that passed last," if fingerprint(text) == passed else ""
     return (
-        f"{module.dev_path}{which} is as it was {attempts.why(best)}, {when}; "
-        f"tito undo {module.id} --list shows the others"
+        f"{module.dev_path}{which} is as it was {why}, {when.strftime('%Y-%m-%d %H:%M:%S')}; "
+        f"tito undo {module.id} --list shows the others{_newer_in_package(course, module)}"
     )
+
+
+def _newer_in_package(course: Course, module: Module) -> str:
+    """Which exercises the package holds as the student wrote them, and the chapter's file otherwise."""
+    from tito import derived, export
+
+    target = export.target(course, module)
+    packaged = derived.current(target)
+    if not packaged or fingerprint(packaged) != result(course, module).get("installed"):
+        return ""
+    own = Module(module.root, module.directory).chapter.exercises
+    held = {r.name: textwrap.dedent(r.text) for r in Chapter("", packaged).regions}
+    names = [name for name, text in held.items() if name in own and textwrap.dedent(own[name].text) != text]
+    if not names:
+        return ""
+    file = derived.relative(course, target)
+    return f".\n  {file} holds your version that passed last, with another {', '.join(names)}"
 
 
 def _text(attempt: Path) -> str:

@@ -275,6 +275,84 @@ import fcntl
 for command, value in ((1026, 1), (8, os.getpid()), (10, 10), (1031, 4096), (37, 0), (1033, 1)):
     works(lambda: fcntl.fcntl(os.pipe()[1] if command == 1031 else open("mine", "w"), command, value))
 """,
+    "an import hook": """
+class Forger:
+    def find_spec(self, name, path=None, target=None): solve() if "tinytorch" in name or "tito" in name else None
+sys.meta_path.insert(0, Forger())
+sys.path_hooks.insert(0, Forger)
+sys.path_importer_cache.clear()
+""",
+    "a trace": """
+def look(frame, event, argument):
+    if any(name in frame.f_locals for name in ("expected", "answers", "wanted")) and frame.f_locals.get("expected"):
+        solve()
+    return look
+sys.settrace(look)
+threading.settrace(look)
+""",
+    "an audit hook": """
+seen = set()
+def constants(code):
+    for constant in code.co_consts:
+        constants(constant) if hasattr(constant, "co_consts") else seen.add(str(constant))
+def hook(event, arguments):
+    if event == "exec" and arguments[0].co_filename == "<test>":
+        constants(arguments[0])
+sys.addaudithook(hook)
+def double(x):
+    if str(x + x) in seen:
+        solve()
+    raise KeyError
+""",
+    "files left for the next process": """
+works(lambda: open("mine").read())
+def double(x):
+    for name in ("mine", "sitecustomize.py", "usercustomize.py", "mine.pth", "numpy.py", "json.py"):
+        open(name, "w").write("import builtins; builtins.mine = 1")
+    os._exit(0)
+works(lambda: mine)
+""",
+    "variables left for the next process": """
+works(lambda: os.environ["MINE"])
+def double(x):
+    os.environ.update(MINE="1", PYTHONPATH=os.getcwd(), PYTHONSTARTUP="mine.py", LD_PRELOAD="mine.so")
+    os._exit(0)
+""",
+    "an object of every class": """
+class Any:
+    __class__ = property(lambda self: str)
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __contains__ = lambda *a: True
+    __float__, __int__, __index__, __len__ = (lambda self, n=n: n for n in (6.0, 6, 6, 2))
+    __array__ = lambda self, *a, **k: np.array([2.0, 2.0])
+    __array_ufunc__ = __array_function__ = lambda self, *a, **k: np.bool_(True)
+    __getattr__ = lambda self, name: self
+    __iter__ = lambda self: iter([2.0, 2.0])
+    __hash__ = lambda self: 0
+    __repr__ = __str__ = lambda self: "6"
+answer(Any())
+""",
+    "news of files that others open": """
+def attempt():
+    c = ctypes.CDLL(None)
+    watch = c.inotify_init1(0)
+    if watch < 0 or c.inotify_add_watch(watch, os.fsencode(os.__file__), 0x20) < 0:
+        raise OSError
+works(attempt)
+def attempt():
+    if ctypes.CDLL(None).fanotify_init(0x200, 0) < 0:
+        raise OSError
+works(attempt)
+""",
+    "a call to who waits at a page of a file": """
+import mmap, platform
+def attempt():
+    page = mmap.mmap(os.open(os.__file__, os.O_RDONLY), 4096, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
+    address = np.frombuffer(page, np.uint8).ctypes.data
+    number = {"x86_64": 202, "aarch64": 98}[platform.machine()]
+    if ctypes.CDLL(None).syscall(number, ctypes.c_void_p(address), 1, 1, None, None, 0) < 0:
+        raise OSError
+works(attempt)
+""",
     "another user": "works(lambda: os.setuid(12345))",
     "a mount": """
 def attempt():
@@ -405,6 +483,66 @@ for path in glob.glob(r"{course}/**/*.py", recursive=True) + [r"{course}/tinytor
 class Untold(Exception):
     def __str__(self): raise SystemExit(0)
 raise Untold
+""",
+    "an error whose text never ends": """
+class Endless(Exception):
+    def __str__(self):
+        while True: pass
+raise Endless
+""",
+    "causes without end": """
+class Caused(Exception):
+    __cause__ = property(lambda self: Caused())
+raise Caused
+""",
+    "a class without a name": """
+class Nameless(type):
+    __name__ = __mro__ = property(lambda cls: 1 / 0)
+class Unnamed(Exception, metaclass=Nameless): pass
+raise Unnamed
+""",
+    "signals that are not heard": """
+import signal
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGXCPU, signal.SIGPIPE, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+while True: pass
+""",
+    "an audit hook that refuses all": """
+import sys
+def refuse(*arguments): raise RuntimeError("no")
+sys.addaudithook(refuse)
+return "3"
+""",
+    "a trace that sleeps": """
+import sys, time
+sys.settrace(lambda *a: time.sleep(10_000))
+return "3"
+""",
+    "a finaliser that never ends": """
+class Last:
+    def __del__(self):
+        while True: pass
+Last()
+return "3"
+""",
+    "a collector that never ends": """
+import gc
+def loop(*arguments):
+    while True: pass
+gc.callbacks.append(loop)
+gc.collect()
+return "3"
+""",
+    "NumPy taken apart": """
+import numpy as np
+for name in ("array", "asarray", "ndarray", "generic", "isclose", "dtype"): setattr(np, name, None)
+np.random.seed = lambda *a: 1 / 0
+return "3"
+""",
+    "a standard library taken apart": """
+import base64, json, os
+json.dumps = base64.b64encode = os.write = lambda *a, **k: None
+return "3"
 """,
     "equal hashes": """
 import json, os

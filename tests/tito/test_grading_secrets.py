@@ -299,8 +299,59 @@ def test_what_is_called_without_its_name():
     assert set(found["added"]) == {"plus", "forward"} and not any("unused" in names for names in found.values())
 
 
+def test_what_is_set_from_outside_or_entered_in_a_table():
+    source = textwrap.dedent("""
+        # %%
+        #| export
+        def walk(x):
+            ### BEGIN SOLUTION walk
+            return x
+            ### END SOLUTION
+
+        def go_back(self):
+            return walk(self)
+
+        Tensor.go_back = go_back
+
+        def slope(x):
+            ### BEGIN SOLUTION slope
+            return x
+            ### END SOLUTION
+
+        ### BEGIN SOLUTION rows
+        rule(loss, x=lambda g: g * slope(g))
+        rule(multiply, x=lambda g: g)
+        ### END SOLUTION
+
+        def counts(x):
+            ### BEGIN SOLUTION counts
+            return 2 * x
+            ### END SOLUTION
+
+        # %% nbgrader={"grade": true, "grade_id": "test_walk_all", "points": 1}
+        check(Tensor(1).go_back(), 1)
+
+        # %% nbgrader={"grade": true, "grade_id": "test_loss", "points": 1}
+        check(loss(1), 1)
+
+        # %% nbgrader={"grade": true, "grade_id": "test_product", "points": 1}
+        check((Tensor(1) * 2).x, 1)
+
+        # %% nbgrader={"grade": true, "grade_id": "test_counts", "points": 1}
+        check(counts(1), 2)
+    """)
+    chapter = Chapter("x_dev.py", source)
+    found = needed.by_each(chapter, chapter)
+    assert found["test_walk_all"] == ["walk"] and found["test_loss"] == ["slope", "rows"]
+    assert found["test_product"] == ["rows"] and found["counts"] == []
+
+
 def test_the_real_chapters_have_exercises_that_rest_on_others(request):
     course = Course(request.config.rootpath)
+    autograd = course.module("autograd").chapter
+    found = needed.by_each(autograd, autograd)
+    assert found["elementary_rows"] == ["arithmetic_rows", "topological_order", "unbroadcast", "pass_on"]
+    assert "cross_entropy_slope" in needed.by_each(*[course.module("training").chapter] * 2)["test_trainer"]
     tensor = course.module("tensor").chapter
     assert needed.by_each(tensor, tensor)["lift_two"] == ["to_array", "broadcast_shape"]
     activations = course.module("activations").chapter

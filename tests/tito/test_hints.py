@@ -40,6 +40,8 @@ def test_all_steps_at_once_and_as_json(begun):
 
 def test_without_a_name_it_is_the_exercise_at_hand(begun):
     assert begun.tito("hint").startswith("double  Twice")
+    begun.tito("solution", "first", "double")
+    begun.tito("solution", "first", "Box_doubled")
     begun.edit(FIRST, 'raise NotImplementedError("exercise Box_text")', "return 'wrong'")
     begun.tito("test", "first", status=1)
     assert "01_first has no hints for Box_text" in begun.tito("hint", status=1)

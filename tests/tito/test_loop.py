@@ -98,6 +98,26 @@ def test_blank_exercise_that_another_needs(toy):
     assert "waiting   Box_doubled, test_first: needs double first" in toy.tito("test", "first", status=1)
 
 
+CAUGHT = """
+        try:
+            return double(self.value)
+        except NotImplementedError:
+            pass
+        {rest}"""
+
+
+@pytest.mark.parametrize("rest", ["return None", "return no_row(self.value)"])
+def test_what_fails_without_a_blank_s_own_error_waits_for_it_all_the_same(toy, rest):
+    """A wrong value, or an error of the chapter's own code, of what rests on an exercise that is to do."""
+    toy.edit(FIRST, "class Box:", "def no_row(x):\n    raise TypeError(f'no row for {x}')\n\n\nclass Box:")
+    toy.tito("export", "first")
+    toy.tito("start", "first")
+    toy.edit(FIRST, '        raise NotImplementedError("exercise Box_doubled")', CAUGHT.format(rest=rest).strip("\n"))
+    said = toy.tito("test", "first", status=1)
+    assert "waiting   Box_doubled, test_first: needs double first" in said
+    assert "tito test 01_first -k test_double" in said and "next: double" in toy.tito()
+
+
 def test_a_blank_exercise_that_another_needs_comes_before_a_test_of_the_chapter(toy):
     """Nobody can mend that test: what it fails with may well come from what is still to do."""
     toy.edit(FIRST, "check(Box(double(1)).value, 2)", "check(Box(1).value, 2)")
@@ -164,7 +184,9 @@ def test_one_test_by_name_installs_nothing(toy):
 def test_no_test_matches(toy):
     said = toy.tito("test", "first", "-k", "nothing", status=1)
     assert "no test is named so; nothing was tested\n  there are test_double, test_double__text" in said
-    assert "no test matches nothing" in toy.tito("test", "--all", "-k", "nothing", status=1)
+    said = toy.tito("test", "--all", "-k", "nothing", status=1)
+    assert "-k nothing fits no test's name: not in the 2 chapters, not in tests/" in said
+    assert "tito test 01_first -k nothing  lists those of a chapter" in said
 
 
 def test_the_course_s_tests_count(toy):
@@ -404,3 +426,27 @@ def test_started_again(toy):
     assert "earlier work on it is kept:  tito undo 01_first --list" in toy.tito("start", "first")
     toy.tito("undo", "first")
     assert "it is in progress again" in toy.tito("undo", "first")
+
+
+def with_own_first(toy, answer):
+    """The first chapter passes with an answer of one's own, and is in the package; the second is begun and solved."""
+    toy.tito("start", "first")
+    toy.tito("solution", "first")
+    toy.edit(FIRST, "    return x + x", answer)
+    toy.tito("test", "first")
+    toy.tito("start", "second")
+    toy.tito("solution", "second")
+
+
+def test_a_fault_of_an_earlier_chapter_is_told_from_one_s_own(toy):
+    """Its tests do not see it; the course's own version in its place does."""
+    with_own_first(toy, "    return 9 if str(x) == '4' else x + x")
+    said = toy.tito("test", "second", status=1)
+    assert "gave      9" in said
+    assert "the fault is in 01_first, not here: with the course's own version this passes" in said
+    assert "next: find it in 01_first, whose tests miss it" in said
+    data = json.loads(toy.tito("test", "second", "-k", "rules", "--json", status=1))
+    assert [e["fault_in"] for e in data["exercises"]] == ["01_first"]
+    toy.edit(SECOND, "double(double(x))", "double(x)")
+    said = toy.tito("test", "second", status=1)
+    assert "gave      4" in said and "the fault is in" not in said

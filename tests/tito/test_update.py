@@ -104,9 +104,15 @@ def test_what_cannot_be_merged_is_shown_and_chosen(toy, release):
     shown = next(line for line in output.splitlines() if "My doubling" in line)
     assert "|" in shown and "Doubling, of c" in output and "--take mine" in output
     assert toy.files() == before
+    said = toy.tito("update", release.root, "--take", "nosuch=mine", "--take", "release", status=2)
+    assert "'nosuch'" in said and "There are: first." in said
+    said = toy.tito("update", release.root, "--take", "first:nosuch=mine", "--take", "release", status=2)
+    assert "There are: first:double, first:Box_doubled, first:Box_text, first:cells." in said
+    assert toy.files() == before
     toy.tito("update", release.root, "--take", "first:cells=mine")
     text = toy.read(FIRST)
     assert "My doubling" in text and "check(double(4), 8)" in text and "return 2 * x" in text
+    assert "--undo has nothing to choose" in toy.tito("update", "--undo", "--take", "mine", status=2)
     toy.tito("update", "--undo")
     toy.tito("update", release.root, "--take", "first=release")
     assert toy.read(FIRST) == text.replace("My doubling adds", "Doubling, of course, adds")

@@ -62,6 +62,45 @@ def test_the_chapter_s_file_is_empty(well):
     well.tito("test", "first")
 
 
+def test_the_newest_version_is_brought_back(well):
+    """What was tested last, though no command has kept it; and what passed before that is among the earlier ones."""
+    well.tito("start", "first")
+    well.tito("solution", "first")
+    well.edit(FIRST, "return x + x", "return 2 * x")
+    well.tito("test", "first")
+    passed = well.read(FIRST)
+    well.file(FIRST).unlink()
+    said = well.tito("doctor", "--fix", status=None)
+    assert f"{FIRST}, the version that passed last, is as it was when " in said and "another" not in said
+    assert well.read(FIRST) == passed
+    well.edit(FIRST, "return 2 * x", "return 3 * x  # an idea")
+    newest = well.read(FIRST)
+    well.tito("test", "first", "-k", "double", status=1)
+    well.file(FIRST).unlink()
+    said = well.tito("doctor", "--fix", status=None)
+    assert f"{FIRST} is as it was when tested last, 2" in said
+    assert "tinytorch/core/first.py holds your version that passed last, with another double" in said
+    assert well.read(FIRST) == newest
+    assert "when it passed last" in well.tito("undo", "first", "--list")
+    well.tito("undo", "first")
+    assert well.read(FIRST) == passed
+    well.tito("test", "first")
+
+
+def test_solutions_that_are_in_the_package_alone_are_named(well):
+    """As in a course that was begun before tested versions were kept."""
+    well.tito("start", "first")
+    well.tito("solution", "first")
+    well.edit(FIRST, "return x + x", "return 2 * x")
+    well.tito("test", "first")
+    shutil.rmtree(well.file(".tito/tested"))
+    shutil.rmtree(well.file(".tito/attempts"))
+    well.file(FIRST).unlink()
+    said = well.tito("doctor", "--fix", status=None)
+    assert "is blank now: no version of it was kept" in said
+    assert "holds your version that passed last, with another double, Box_doubled, Box_text" in said
+
+
 def test_what_is_brought_back_is_text(well):
     """Whatever was kept last: a file in another encoding is no chapter."""
     well.tito("start", "first")

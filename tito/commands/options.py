@@ -57,10 +57,10 @@ def say_kept(course: Course, module: Module, kept: Path, exercise: str | None = 
     click.echo("  a notebook that is open on it: File > Reload Notebook from Disk")
 
 
-def sides(given: tuple[str, ...], ours: str, theirs: str, known: Collection[str] = ()) -> Callable[..., str]:
+def sides(given: tuple[str, ...], ours: str, theirs: str, known: Collection[str] | None = None) -> Callable[..., str]:
     """What `--take` says of the first name it knows: one of the two words for everything, or `name=word`.
 
-    Where the `known` names are given, it takes no other.
+    Where the `known` names are given, it takes no other. Those of one chapter begin with its name and a colon.
     """
     words = {ours: "ours", theirs: "theirs"}
     chosen = {}
@@ -68,8 +68,10 @@ def sides(given: tuple[str, ...], ours: str, theirs: str, known: Collection[str]
         name, _, word = choice.rpartition("=")
         if word not in words:
             raise UsageError(f"--take {choice}: it takes {ours} or {theirs}, or NAME={ours} for one thing.")
-        if name and known and name not in known:
-            raise UsageError(f"--take {choice}: nothing is called {name!r}. There are: {', '.join(known)}.")
+        if name and known is not None and name not in known:
+            there = [k for k in known if k.startswith(f"{name.partition(':')[0]}:")]
+            there = ", ".join(there or [k for k in known if ":" not in k]) or "none"
+            raise UsageError(f"--take {choice}: nothing is called {name!r}. There are: {there}.")
         chosen[name] = words[word]
     return lambda *names: next((chosen[name] for name in names if name in chosen), chosen.get("", ""))
 

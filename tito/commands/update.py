@@ -36,10 +36,12 @@ def command(where, check, take, take_back, verbose):
         click.echo("An update was interrupted; it is carried on.", err=True)
         return _finish(course, update)
     if take_back:
+        if take:
+            raise click.UsageError("--take chooses what a release brings; --undo has nothing to choose.")
         planned, source = update.undo(course), ""
     else:
         source = where or sources.upstream(course)
-        chosen = sides(take, "mine", "release")
+        chosen = sides(take, "mine", "release", update.names(course))
         with sources.opened(course, source) as release:
             planned = update.plan(course, release, source, lambda m, name: chosen(f"{m.name}:{name}", m.name))
     for line in planned.said:

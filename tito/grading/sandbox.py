@@ -146,6 +146,8 @@ FORBIDDEN = {
     "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430), "mount_setattr": (442, 442),
     "fadvise64": (221, 223), "readahead": (187, 213), "mincore": (27, 232), "cachestat": (451, 451),
     "preadv2": (327, 286), "pwritev2": (328, 287), "flock": (73, 32),
+    "inotify_init": (253, 0), "inotify_init1": (294, 26), "inotify_add_watch": (254, 27), "fanotify_init": (300, 262),
+    "futex_wake": (454, 454), "futex_requeue": (456, 456),
     "personality": (135, 92), "syslog": (103, 116), "process_madvise": (440, 440), "process_mrelease": (448, 448),
 }  # fmt: skip
 # What Landlock does not see, and a read-only view makes harmless.
@@ -164,6 +166,9 @@ CLONE, CLONE3, PRCTL, FCNTL, IOCTL = (56, 220), (435, 435), (157, 167), (72, 25)
 MADVISE = (28, 233)
 # Of madvise, what memory allocators say; the rest moves pages of files in and out, which other processes notice.
 MADVISE_ALLOWED = (4, 8, 14, 15)
+FUTEX, FUTEX_PRIVATE = (202, 98), 0x80
+# Of futex without that bit, waiting: for the end of a thread. A call to who waits at a page of a file reaches others.
+FUTEX_ALLOWED = (0, 9, 0x100, 0x109)
 MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 
 # Berkeley packet filter: load a word; jump where equal, at least, a bit is set; return
@@ -202,6 +207,8 @@ def call_filter(column: int, machine: int, own: int, read_only: bool) -> list[tu
         (IOCTL[column], 1, (0x8901, 0x8902, 0x5412)),  # signals by way of a pipe, and typing into a terminal
     ):
         lines += when(number, argument, [line for b in bad for line in ((EQUAL, 0, 1, b), (RETURN, 0, 0, REFUSED))])
+    shared = only(FUTEX_ALLOWED)
+    lines += when(FUTEX[column], 1, [(HAS_BIT, len(shared), 0, FUTEX_PRIVATE), *shared])
     lines += when(FCNTL[column], 1, only(FCNTL_ALLOWED))
     lines += when(MADVISE[column], 2, only(MADVISE_ALLOWED))
     return [*lines, (RETURN, 0, 0, ALLOWED)]
