@@ -1,0 +1,36 @@
+"""Arguments that several chapters check alike: seen to be what was asked for, or refused in words."""
+
+import math
+
+import numpy as np
+
+__all__ = ["checked_number", "checked_part"]
+
+
+def is_number(value) -> bool:
+    """Whether `value` is a real number; True and False are none here."""
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
+def checked_part(function: str, name: str, value, with_ends: bool = False) -> float:
+    """`value` as a float, once it is seen to lie between 0 and 1; 0 and 1 themselves are parts only `with_ends`.
+
+    Raises
+    ------
+    ValueError
+        Which names the function and its argument. A percentage is told what part it is.
+    """
+    if not is_number(value) or not 0 <= value <= 1 or (value in (0, 1) and not with_ends):
+        asked = "from 0 to 1" if with_ends else "between 0 and 1"
+        hint = f" {value}% is {value / 100:g}." if is_number(value) and 1 < value < 100 else ""
+        raise ValueError(
+            f"{function}: {name} is {value!r:.60}, but it has to be a number {asked}, such as 0.9 or 0.01.{hint}"
+        )
+    return float(value)
+
+
+def checked_number(function: str, name: str, value, hint: str = "") -> float:
+    """`value` as a float, once it is seen to be a finite number above 0; the hint ends the refusal."""
+    if not is_number(value) or not 0 < value < math.inf:
+        raise ValueError(f"{function}: {name} is {value!r:.60}, but it has to be a number above 0.{hint}")
+    return float(value)
