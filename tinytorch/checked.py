@@ -12,17 +12,23 @@ def is_number(value) -> bool:
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
+def is_part(value, with_ends: bool) -> bool:
+    """Whether a number lies between 0 and 1; 0 and 1 themselves do `with_ends`."""
+    return 0 < value < 1 or (with_ends and value in (0, 1))
+
+
 def checked_part(function: str, name: str, value, with_ends: bool = False) -> float:
-    """`value` as a float, once it is seen to lie between 0 and 1; 0 and 1 themselves are parts only `with_ends`.
+    """`value` as a float, once it is seen to lie between 0 and 1; 0 and 1 themselves do `with_ends`.
 
     Raises
     ------
     ValueError
-        Which names the function and its argument. A percentage is told what part it is.
+        It names the function and its argument. Whoever gave a percentage is told what part that is.
     """
-    if not is_number(value) or not 0 <= value <= 1 or (value in (0, 1) and not with_ends):
+    if not is_number(value) or not is_part(value, with_ends):
         asked = "from 0 to 1" if with_ends else "between 0 and 1"
-        hint = f" {value}% is {value / 100:g}." if is_number(value) and 1 < value < 100 else ""
+        percentage = is_number(value) and value > 1 and is_part(value / 100, with_ends)
+        hint = f" {value}% is {value / 100:g}." if percentage else ""
         raise ValueError(
             f"{function}: {name} is {value!r:.60}, but it has to be a number {asked}, such as 0.9 or 0.01.{hint}"
         )

@@ -244,6 +244,25 @@ def test_percentile_and_mse_cut_an_outlier_off():
     assert high < 1.5 and low >= 0
 
 
+def test_one_strange_digit_and_the_three_rules(digits, teacher):
+    """As the chapter says: the rule that counts values forgives it, the two that look at sizes do not."""
+    careless = digits[0].features.copy()
+    careless[0] *= 255
+    (_, minmax), (_, percentile), (_, mse) = (calibrate(teacher, careless, m)[0] for m in ("minmax", "percentile", "mse"))
+    assert minmax == 255 and percentile == 1 and mse > 200
+    assert accuracy_of(quantize_model(teacher, careless, "percentile"), digits[1]) > accuracy_of(quantize_model(teacher, careless), digits[1]) + 0.03
+
+
+def test_a_layer_by_itself_is_the_first_of_its_network():
+    model = mlp()
+    edges = [affine_parameters(low, high) for low, high in calibrate(model, ROWS)]
+    layer, network = compression.integer_layer(model[0], edges[:2], 8, True, relu=True), quantize_model(model, ROWS)
+    q = quantize(ROWS, *edges[0])
+    assert np.array_equal(layer(q), network.layers[0](q)) and layer(q).min() == edges[1][1]
+    floats = np.maximum(ROWS @ model[0].weights.data + model[0].bias.data, 0)
+    np.testing.assert_allclose(dequantize(layer(q), *edges[1]), floats, atol=4 * edges[1][0])
+
+
 def test_calibration_measures_what_arrives():
     model = Sequential([dense_with([[1.0, -2.0]], [0.0, 0.0]), ReLU(), dense_with([[1.0], [1.0]], [0.0])])
     assert calibrate(model, [[3.0], [-4.0]]) == [(-4.0, 3.0), (0.0, 8.0)]
@@ -719,6 +738,8 @@ REFUSED = [
     (lambda: magnitude_mask(np.ones(3), True), ValueError, "sparsity is True"),
     (lambda: magnitude_mask(np.ones(3), float("nan")), ValueError, "sparsity is nan"),
     (lambda: prune(mlp(), 90), ValueError, "90% is 0.9"),
+    (lambda: prune(mlp(), 100), ValueError, "100% is 1."),
+    (lambda: prune(mlp(), 1000), ValueError, "such as 0.9 or 0.01."),
     (lambda: prune(ROWS, 0.5), TypeError, "is no network"),
     (lambda: prune(Sequential([ReLU()]), 0.5), ValueError, "no matrix of weights"),
     (lambda: MaskedOptimizer(SGD([Parameter([1.0])]), [1]), TypeError, "is no pair (parameter, mask)"),

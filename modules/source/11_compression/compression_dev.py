@@ -1179,8 +1179,7 @@ for name, x in ((f"{len(train):,} digits", train.features), ("one of them from 0
 # of one digit are few; of the pixels none is seen. `mse` is led astray nearly as far as `minmax`: it squares what is
 # lost, and cutting off a value of 255 loses more than coarse steps do for all the others. What these ranges do to the
 # answers will be seen as soon as there is a network in integers.
-
-# %% [markdown]
+#
 # ## Computing with integers
 #
 # So far the bytes are a way to store numbers. Turning them back into floats before the product would work; and be no
