@@ -331,6 +331,14 @@ def test_the_interval_holds_what_the_test_does_not_rule_out(n, alpha):
             assert sign_flip_test(d - (end + out)) <= alpha < sign_flip_test(d - (end - out))
 
 
+@given(st.lists(st.integers(-50, 50), min_size=1, max_size=12, unique_by=abs))
+def test_the_sum_of_positive_ranks_counts_means(d):
+    """Tukey 1949; for differences without ties, and without a 0, which belongs to neither side."""
+    d = np.array([2.0 * n + 0.5 for n in d])
+    scores = benchmarking.signed_ranks(d)
+    assert scores[scores > 0].sum() == (benchmarking.pairwise_means(d) > 0).sum()
+
+
 def test_an_interval_of_too_few():
     assert shift_interval([1.0, 2.0, 4.0]) == (2.25, -math.inf, math.inf)
     assert shift_interval([1.0] * 8) == (1.0, 1.0, 1.0) and shift_interval([0.0] * 8) == (0.0, 0.0, 0.0)
@@ -666,6 +674,7 @@ percentile([1, 2], True)                    percentile: q is True
 percentile([1, 2], np.nan)                  percentile: q is nan
 percentile_interval([1, 2], 0)              percentile_interval: q is 0, but it has to be a number between 0 and 100
 percentile_interval([1, 2], 50, 1.0)        percentile_interval: confidence is 1.0, but it has to be a number between 0 and 1
+percentile_interval([1, 2], 50, 95)         such as 0.9 or 0.01. 95% is 0.95
 bootstrap_interval([1])                     bootstrap_interval: values holds 1 sample, and at least 2 are needed
 bootstrap_interval([1, 2], resamples=0)     bootstrap_interval: resamples is 0; it has to be an integer of at least 1
 bootstrap_interval([1, 2], rng="a")         bootstrap_interval: rng is 'a'; it has to be an integer of at least 0

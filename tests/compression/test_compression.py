@@ -21,6 +21,7 @@ from tinytorch.core.compression import (
     MaskedOptimizer,
     accuracy_of,
     affine_parameters,
+    assess,
     calibrate,
     compressed,
     dequantize,
@@ -37,7 +38,6 @@ from tinytorch.core.compression import (
     load_compressed,
     low_rank,
     magnitude_mask,
-    measure,
     mse_range,
     pack_sparse,
     percentile_range,
@@ -242,6 +242,25 @@ def test_percentile_and_mse_cut_an_outlier_off():
     assert percentile_range(values)[1] < 1 and compression.minmax_range(values)[1] == 1000
     low, high = mse_range(np.append(RNG.random(1000), 1.5), bits=2)
     assert high < 1.5 and low >= 0
+
+
+def test_one_strange_digit_and_the_three_rules(digits, teacher):
+    """As the chapter says: the rule that counts values forgives it, the two that look at sizes do not."""
+    careless = digits[0].features.copy()
+    careless[0] *= 255
+    (_, minmax), (_, percentile), (_, mse) = (calibrate(teacher, careless, m)[0] for m in ("minmax", "percentile", "mse"))
+    assert minmax == 255 and percentile == 1 and mse > 200
+    assert accuracy_of(quantize_model(teacher, careless, "percentile"), digits[1]) > accuracy_of(quantize_model(teacher, careless), digits[1]) + 0.03
+
+
+def test_a_layer_by_itself_is_the_first_of_its_network():
+    model = mlp()
+    edges = [affine_parameters(low, high) for low, high in calibrate(model, ROWS)]
+    layer, network = compression.integer_layer(model[0], edges[:2], 8, True, relu=True), quantize_model(model, ROWS)
+    q = quantize(ROWS, *edges[0])
+    assert np.array_equal(layer(q), network.layers[0](q)) and layer(q).min() == edges[1][1]
+    floats = np.maximum(ROWS @ model[0].weights.data + model[0].bias.data, 0)
+    np.testing.assert_allclose(dequantize(layer(q), *edges[1]), floats, atol=4 * edges[1][0])
 
 
 def test_calibration_measures_what_arrives():
@@ -636,9 +655,9 @@ def test_damage_anywhere_is_noticed(tmp_path):
 
 def test_every_technique_reads_digits(digits, teacher):
     training, test = digits
-    base = measure(teacher, test)
+    base = assess(teacher, test)
     assert base["accuracy"] > 0.94
-    found = {name: measure(network, test) for name, network in compressed(teacher, training, epochs=4)}
+    found = {name: assess(network, test) for name, network in compressed(teacher, training, epochs=4)}
     whole = found["float32"]
     for name, row in found.items():
         assert row["bytes"] < whole["bytes"] or name == "float32", name
@@ -714,11 +733,13 @@ def test_equals_pytorch_s_pruning_and_divergence():
 
 NAN = np.array([[np.nan, 1.0]])
 REFUSED = [
-    (lambda: magnitude_mask(np.ones(3), -0.1), ValueError, "sparsity is -0.1, expected a number from 0 to 1"),
+    (lambda: magnitude_mask(np.ones(3), -0.1), ValueError, "sparsity is -0.1, but it has to be a number from 0 to 1"),
     (lambda: magnitude_mask(np.ones(3), "half"), ValueError, "sparsity is 'half'"),
     (lambda: magnitude_mask(np.ones(3), True), ValueError, "sparsity is True"),
     (lambda: magnitude_mask(np.ones(3), float("nan")), ValueError, "sparsity is nan"),
     (lambda: prune(mlp(), 90), ValueError, "90% is 0.9"),
+    (lambda: prune(mlp(), 100), ValueError, "100% is 1."),
+    (lambda: prune(mlp(), 1000), ValueError, "such as 0.9 or 0.01."),
     (lambda: prune(ROWS, 0.5), TypeError, "is no network"),
     (lambda: prune(Sequential([ReLU()]), 0.5), ValueError, "no matrix of weights"),
     (lambda: MaskedOptimizer(SGD([Parameter([1.0])]), [1]), TypeError, "is no pair (parameter, mask)"),
@@ -738,14 +759,14 @@ REFUSED = [
     (lambda: affine_parameters(0, math.inf), ValueError, "two finite numbers"),
     (lambda: weight_scales(np.zeros((2, 2))), ValueError, "all weights are 0"),
     (lambda: weight_scales(NAN), ValueError, "NaN"),
-    (lambda: mse_range([]), ValueError, "there are no values"),
-    (lambda: percentile_range(NAN), ValueError, "NaN"),
+    (lambda: mse_range([]), ValueError, "holds no samples"),
+    (lambda: percentile_range(NAN), ValueError, "percentile_range: entry"),
     (lambda: percentile_range(ROWS, percent=10), ValueError, "percent is 10"),
     (lambda: calibrate(mlp(), ROWS, "guess"), ValueError, "expected one of minmax, percentile, mse"),
-    (lambda: calibrate(mlp(), ROWS[:0]), ValueError, "there are no values"),
-    (lambda: calibrate(mlp(), np.full((2, 6), np.nan)), ValueError, "NaN"),
+    (lambda: calibrate(mlp(), ROWS[:0]), ValueError, "holds no samples"),
+    (lambda: calibrate(mlp(), np.full((2, 6), np.nan)), ValueError, "calibrate: entry [0, 0] is nan"),
     (lambda: quantize_model(mlp()), ValueError, "nothing to calibrate with"),
-    (lambda: quantize_model(mlp(), ROWS[:0]), ValueError, "there are no values"),
+    (lambda: quantize_model(mlp(), ROWS[:0]), ValueError, "holds no samples"),
     (lambda: quantize_model(mlp(), np.zeros((5, 6), np.float32)), ValueError, "the scale would be 0"),
     (lambda: quantize_model(mlp(), ROWS, bits=16), ValueError, "16 bits"),
     (lambda: quantize_model(mlp(), ranges=[(0, 1)]), ValueError, "there are 1 for 3 layers"),
@@ -760,7 +781,7 @@ REFUSED = [
     (lambda: integer_product(ROWS, ROWS), TypeError, "float32, expected a matrix of int8"),
     (lambda: quantization_aware(small_cnn(), [(0, 1)] * 4), TypeError, "BatchNorm"),
     (lambda: quantization_aware(mlp(), [(0, 1)] * 3, bits=1), ValueError, "1 bits"),
-    (lambda: distillation_loss(ROWS, ROWS, [0] * 20, temperature=0), ValueError, "temperature is 0, expected a number above 0"),
+    (lambda: distillation_loss(ROWS, ROWS, [0] * 20, temperature=0), ValueError, "temperature is 0, but it has to be a number above 0"),
     (lambda: distillation_loss(ROWS, ROWS, [0] * 20, temperature=-1), ValueError, "temperature is -1"),
     (lambda: distillation_loss(ROWS, ROWS, [0] * 20, temperature=math.inf), ValueError, "temperature is inf"),
     (lambda: distillation_loss(ROWS, ROWS, [0] * 20, alpha=-1), ValueError, "alpha is -1"),

@@ -2,42 +2,42 @@
 
 # %% auto #0
 __all__ = ['WEIGHTED', 'KNOWN', 'FACTORS', 'CALIBRATIONS', 'SUMS', 'PICTURES', 'FORMAT', 'KINDS', 'fit', 'accuracy_of',
-           'checked_part', 'magnitude_mask', 'prunable', 'prune', 'sparsity_of', 'MaskedOptimizer', 'checked_mask',
-           'seconds', 'keep_units', 'with_arrays', 'checked_units', 'checked_network', 'as_matrix', 'with_weights',
-           'bias_of', 'fold_batch_norm', 'unit_scores', 'keep_channels', 'strongest', 'shrink', 'integer_range',
-           'affine_parameters', 'checked_range', 'quantize', 'dequantize', 'weight_scales', 'checked_values',
-           'minmax_range', 'percentile_range', 'mse_range', 'calibrate', 'integer_product', 'integer_dense',
-           'fixed_point', 'requantize', 'IntegerDense', 'IntegerNetwork', 'IntegerConv2D', 'IntegerMaxPool2D',
-           'IntegerFlatten', 'quantize_model', 'checked_integers', 'checked_ranges', 'relu_follows', 'integer_layer',
-           'fake_quantize', 'straight_through', 'QuantizationAware', 'quantization_aware', 'distillation_loss',
-           'checked_temperature', 'distil', 'low_rank', 'rank_for_energy', 'factorize', 'pack_sparse', 'unpack_sparse',
-           'described', 'array_described', 'stored', 'restored', 'taken', 'save_compressed', 'load_compressed',
-           'checked_file', 'measure', 'table_row', 'compressed', 'plot_sizes']
+           'magnitude_mask', 'prunable', 'prune', 'sparsity_of', 'MaskedOptimizer', 'checked_mask', 'keep_units',
+           'with_arrays', 'checked_units', 'checked_network', 'as_matrix', 'with_weights', 'bias_of', 'fold_batch_norm',
+           'unit_scores', 'keep_channels', 'strongest', 'shrink', 'integer_range', 'affine_parameters', 'checked_range',
+           'quantize', 'dequantize', 'weight_scales', 'minmax_range', 'percentile_range', 'mse_range', 'calibrate',
+           'integer_product', 'integer_dense', 'fixed_point', 'requantize', 'IntegerDense', 'integer_layer',
+           'IntegerNetwork', 'IntegerConv2D', 'IntegerMaxPool2D', 'IntegerFlatten', 'quantize_model',
+           'checked_integers', 'checked_ranges', 'relu_follows', 'fake_quantize', 'straight_through',
+           'QuantizationAware', 'quantization_aware', 'distillation_loss', 'distil', 'low_rank', 'rank_for_energy',
+           'factorize', 'pack_sparse', 'unpack_sparse', 'described', 'array_described', 'stored', 'restored', 'taken',
+           'save_compressed', 'load_compressed', 'checked_file', 'assess', 'table_row', 'compressed', 'plot_sizes']
 
 # %% ../../modules/source/11_compression/compression_dev.py #L33
 import json
 import math
 import os
 import tempfile
-import time
 import zipfile
 from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 
+from ..checked import checked_number, checked_part
 from .activations import GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh, log_softmax
 from .autograd import gradient, no_grad, plain
 from .cnn import AvgPool2D, BatchNorm, Conv2D, Dropout2D, Flatten, MaxPool2D, conv2d, padded, windows
-from .dataloader import DataLoader
+from .dataloader import DataLoader, checked_array
 from .layers import Dense, Dropout, LayerNorm, Module, Parameter, dense
 from .networks import MLP, Sequential, count_parameters, short
 from .optimizers import AdamW, CosineLR
 from .tensor import Tensor, as_tensor, operation, reduce_sum, wrap
 from .training import Accuracy, CrossEntropyLoss, Trainer, evaluating, pyplot, train_step
 from ..threads import blas_threads
+from ..timing import seconds
 
-# %% ../../modules/source/11_compression/compression_dev.py #L73
+# %% ../../modules/source/11_compression/compression_dev.py #L74
 def fit(model, dataset, epochs: int, learning_rate: float = 0.003, masks=(), seed: int = 0, batch_size: int = 32) -> float:
     """Train a classifier with AdamW and a cosine schedule; returns the loss of the last epoch.
 
@@ -66,15 +66,7 @@ def accuracy_of(model, dataset) -> float:
     with evaluating(model):
         return Accuracy()(model(as_tensor(dataset.features)), dataset.targets)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L136
-def checked_part(name: str, option: str, value) -> float:
-    """`value` as a float, once it is seen to be a number from 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
-        hint = f" {value}% is {value / 100:g}." if isinstance(value, (int, float)) and 1 < value <= 100 else ""
-        raise ValueError(f"{name}: {option} is {value!r:.60}, expected a number from 0 to 1, such as 0.9.{hint}")
-    return float(value)
-
-
+# %% ../../modules/source/11_compression/compression_dev.py #L137
 def magnitude_mask(weights: np.ndarray, sparsity: float) -> np.ndarray:
     """Which weights to keep, so that the smallest ones go.
 
@@ -99,7 +91,7 @@ def magnitude_mask(weights: np.ndarray, sparsity: float) -> np.ndarray:
     ``np.argsort(values, axis=None, kind="stable")`` lists the positions of all entries, those of the smallest first; equal
     ones stay in their order. Positions count through the whole array: ``mask.reshape(-1)`` is a view with a single axis.
     """
-    count = round(checked_part("magnitude_mask", "sparsity", sparsity) * weights.size)
+    count = round(checked_part("magnitude_mask", "sparsity", sparsity, with_ends=True) * weights.size)
     mask = np.ones(weights.shape, bool)
     ### BEGIN SOLUTION magnitude_mask
     order = np.argsort(abs(weights), axis=None, kind="stable")
@@ -107,7 +99,7 @@ def magnitude_mask(weights: np.ndarray, sparsity: float) -> np.ndarray:
     return mask
     ### END SOLUTION
 
-# %% ../../modules/source/11_compression/compression_dev.py #L246
+# %% ../../modules/source/11_compression/compression_dev.py #L248
 def prunable(model) -> list[Parameter]:
     """The parameters of a model that have at least two axes: weights, and no biases."""
     if not isinstance(model, Module):
@@ -144,7 +136,7 @@ def sparsity_of(model) -> float:
     weights = prunable(model)
     return 1 - sum(np.count_nonzero(p.data) for p in weights) / sum(p.size for p in weights)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L302
+# %% ../../modules/source/11_compression/compression_dev.py #L304
 class MaskedOptimizer:
     """An optimizer after whose every step the pruned weights are zero again.
 
@@ -199,20 +191,7 @@ def checked_mask(optimizer, pair) -> tuple:
         raise ValueError(f"MaskedOptimizer: a parameter of shape {p.shape} has a mask of shape {mask.shape} {mask.dtype}. Expected bools of one shape.")
     return p, mask
 
-# %% ../../modules/source/11_compression/compression_dev.py #L465
-def seconds(call, repeat: int = 7, least: float = 0.002) -> float:
-    """The fastest of `repeat` timings of `call`, each of as many calls as take `least` seconds, products on one thread; in seconds a call."""
-    number, best = 1, math.inf
-    with blas_threads(1):
-        for _ in range(repeat):
-            begun = time.perf_counter()
-            for _ in range(number):
-                call()
-            best = min(best, (time.perf_counter() - begun) / number)
-            number = max(1, int(least / max(best, 1e-9)))
-    return best
-
-# %% ../../modules/source/11_compression/compression_dev.py #L507
+# %% ../../modules/source/11_compression/compression_dev.py #L495
 def keep_units(before: Dense, after: Dense, units) -> tuple[Dense, Dense]:
     """Two neighbouring layers with some of the units between them.
 
@@ -259,7 +238,7 @@ def checked_units(units, count: int) -> np.ndarray:
         raise ValueError(f"keep_units: units are numbered 0 to {count - 1} here, each at most once; got {units.tolist()!r:.60}.")
     return units
 
-# %% ../../modules/source/11_compression/compression_dev.py #L623
+# %% ../../modules/source/11_compression/compression_dev.py #L611
 WEIGHTED = (Dense, Conv2D)
 KNOWN = (*WEIGHTED, BatchNorm, ReLU, LeakyReLU, Sigmoid, Tanh, GELU, Dropout, MaxPool2D, Flatten)
 
@@ -332,7 +311,7 @@ def keep_channels(before: Conv2D, after, units: np.ndarray) -> tuple:
 
 def strongest(scores: np.ndarray, keep: float) -> np.ndarray:
     """The positions, in order, of the largest scores: the fraction `keep` of them, rounded."""
-    count = round(checked_part("shrink", "keep", keep) * len(scores))
+    count = round(checked_part("shrink", "keep", keep, with_ends=True) * len(scores))
     if count == 0:
         raise ValueError(
             f"shrink: keep={keep} leaves none of {len(scores)} units, and nothing would reach the layers after them.\n"
@@ -359,7 +338,7 @@ def shrink(model: Sequential, keep: float) -> Sequential:
         layers[i], layers[j] = keeping(layers[i], layers[j], units)
     return Sequential(layers)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L771
+# %% ../../modules/source/11_compression/compression_dev.py #L759
 def integer_range(bits: int) -> tuple[int, int]:
     """The smallest and the largest integer of so many bits, 2 to 8, with a sign: (-128, 127) for 8."""
     if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)) or not 2 <= bits <= 8:
@@ -412,7 +391,7 @@ def checked_range(low, high) -> tuple[float, float]:
         )
     return low, high
 
-# %% ../../modules/source/11_compression/compression_dev.py #L891
+# %% ../../modules/source/11_compression/compression_dev.py #L879
 def quantize(x: np.ndarray, scale, zero_point: int = 0, bits: int = 8) -> np.ndarray:
     """Real numbers as int8: round(x / scale) + zero_point, and at the ends of the range what lies outside.
 
@@ -441,7 +420,7 @@ def dequantize(q: np.ndarray, scale, zero_point: int = 0) -> np.ndarray:
     """The real numbers that integers stand for, as float32: scale * (q - zero_point), the difference in int32."""
     return (q.astype(np.int32) - zero_point).astype(np.float32) * np.float32(scale)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L980
+# %% ../../modules/source/11_compression/compression_dev.py #L968
 def weight_scales(weights: np.ndarray, bits: int = 8, per_channel: bool = True) -> np.ndarray:
     """Scales for weights of shape (..., K), with zero point 0: shape (K,), or () for a single one.
 
@@ -455,26 +434,16 @@ def weight_scales(weights: np.ndarray, bits: int = 8, per_channel: bool = True) 
     largest = abs(weights).max(axis=axes)
     return np.where(largest > 0, largest / integer_range(bits)[1], 1).astype(np.float32)[()]
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1014
-def checked_values(values) -> np.ndarray:
-    """`values` as an array, once they are seen to be finite numbers, at least one."""
-    values = np.asarray(values)
-    if values.size == 0:
-        raise ValueError("calibration: there are no values. Calibrate with real inputs, a few hundred samples of the training data.")
-    if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
-        raise ValueError("calibration: the values hold NaN, an infinity, or no numbers. Look at the data: np.isfinite(values).all()")
-    return values
-
-
+# %% ../../modules/source/11_compression/compression_dev.py #L1002
 def minmax_range(values: np.ndarray, bits: int = 8) -> tuple[float, float]:
     """From the smallest value to the largest."""
-    values = checked_values(values)
+    values = checked_array(values, "minmax_range")
     return float(values.min()), float(values.max())
 
 
 def percentile_range(values: np.ndarray, bits: int = 8, percent: float = 99.9) -> tuple[float, float]:
     """The range in which `percent` of the values lie, with as many above as below."""
-    values = checked_values(values)
+    values = checked_array(values, "percentile_range")
     if not isinstance(percent, (int, float, np.number)) or not 50 < percent <= 100:
         raise ValueError(f"percentile_range: percent is {percent!r:.40}, expected a number above 50, at most 100, such as 99.9.")
     low, high = np.percentile(values, [(100 - percent) / 2, (100 + percent) / 2])
@@ -503,7 +472,7 @@ def mse_range(values: np.ndarray, bits: int = 8, factors=FACTORS) -> tuple[float
     -----
     `affine_parameters`, `quantize` and `dequantize` do the rest.
     """
-    values = checked_values(values)
+    values = checked_array(values, "mse_range")
     low, high = minmax_range(values)
     best, best_error = (low, high), math.inf
     ### BEGIN SOLUTION mse_range
@@ -516,7 +485,7 @@ def mse_range(values: np.ndarray, bits: int = 8, factors=FACTORS) -> tuple[float
     return best
     ### END SOLUTION
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1149
+# %% ../../modules/source/11_compression/compression_dev.py #L1143
 CALIBRATIONS = {"minmax": minmax_range, "percentile": percentile_range, "mse": mse_range}
 
 
@@ -533,7 +502,7 @@ def calibrate(model: Sequential, x, method: str = "minmax") -> list[tuple[float,
     if method not in CALIBRATIONS:
         raise ValueError(f"calibrate: method is {method!r:.40}, expected one of {', '.join(CALIBRATIONS)}.")
     x, ranges = as_tensor(x), []
-    checked_values(plain(x))
+    checked_array(plain(x), "calibrate")
     with evaluating(checked_network("calibrate", model)):
         for layer in model:
             if isinstance(layer, WEIGHTED):
@@ -541,7 +510,7 @@ def calibrate(model: Sequential, x, method: str = "minmax") -> list[tuple[float,
             x = layer(x)
     return ranges
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1202
+# %% ../../modules/source/11_compression/compression_dev.py #L1206
 def integer_product(q: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The product of bytes (N, D) with bytes (K, D), along D, as int32 (N, K). No float takes part.
 
@@ -572,15 +541,22 @@ def integer_dense(q: np.ndarray, weights: np.ndarray, bias: np.ndarray, zero_poi
     -------
     int32 array, shape (N, K)
 
+    Raises
+    ------
+    TypeError
+        Where q or weights are anything but int8: no float is to slip in, and no wider integer.
+    ValueError
+        Where their rows differ in length.
+
     Notes
     -----
-    `integer_product(q, weights)` is the first sum. ``a.sum(axis=..., dtype=np.int32)`` adds up in int32.
+    `integer_product(q, weights)` is the first sum, and refuses what has to be refused. ``a.sum(axis=..., dtype=np.int32)`` adds up in int32.
     """
     ### BEGIN SOLUTION integer_dense
     return integer_product(q, weights) + (bias - zero_point * weights.sum(axis=1, dtype=np.int32))
     ### END SOLUTION
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1308
+# %% ../../modules/source/11_compression/compression_dev.py #L1325
 def fixed_point(real) -> tuple[np.ndarray, np.ndarray]:
     """Whole numbers m (int32, 30 to 31 bits) and n (int8) with m / 2**n close to each of the positive numbers `real`."""
     fraction, exponent = np.frexp(np.asarray(real, np.float64))  # real = fraction * 2**exponent, fraction from 1/2 to 1
@@ -601,7 +577,7 @@ def requantize(total: np.ndarray, m: np.ndarray, n: np.ndarray, zero_point: int,
     q += zero_point
     return np.clip(q, floor, 127, out=q).astype(np.int8)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1350
+# %% ../../modules/source/11_compression/compression_dev.py #L1372
 SUMS = 8192  # at a time
 
 
@@ -636,6 +612,20 @@ class IntegerDense:
         return out
 
 
+def integer_layer(layer, edges: list, bits: int, per_channel: bool, relu: bool) -> IntegerDense:
+    """A layer's weights in integers; `edges` holds scale and zero point of what arrives and, where there is a next layer, of what leaves."""
+    w = as_matrix(layer)
+    scales = weight_scales(w, bits, per_channel)
+    (scale, zero_point), following = edges[0], edges[1:]
+    unit = np.broadcast_to(scale * scales.astype(np.float64), w.shape[1])  # what a unit of each sum is worth
+    bias = np.clip(np.rint(bias_of(layer) / unit), -(2**30), 2**30).astype(np.int32)
+    weights = np.ascontiguousarray(quantize(w, scales, bits=bits).T)
+    if not following:
+        return IntegerDense(weights, bias, zero_point)
+    scale_out, zero_out = following[0]
+    return IntegerDense(weights, bias, zero_point, unit / scale_out, zero_out, max(-128, zero_out) if relu else -128)
+
+# %% ../../modules/source/11_compression/compression_dev.py #L1447
 class IntegerNetwork:
     """A network that computes in integers, from the first layer to the last.
 
@@ -769,21 +759,7 @@ def relu_follows(steps) -> bool:
             return isinstance(layer, ReLU)
     return False
 
-
-def integer_layer(layer, edges: list, bits: int, per_channel: bool, relu: bool) -> IntegerDense:
-    """A layer's weights in integers; `edges` holds scale and zero point of what arrives and, where there is a next layer, of what leaves."""
-    w = as_matrix(layer)
-    scales = weight_scales(w, bits, per_channel)
-    (scale, zero_point), following = edges[0], edges[1:]
-    unit = np.broadcast_to(scale * scales.astype(np.float64), w.shape[1])  # what a unit of each sum is worth
-    bias = np.clip(np.rint(bias_of(layer) / unit), -(2**30), 2**30).astype(np.int32)
-    weights = np.ascontiguousarray(quantize(w, scales, bits=bits).T)
-    if not following:
-        return IntegerDense(weights, bias, zero_point)
-    scale_out, zero_out = following[0]
-    return IntegerDense(weights, bias, zero_point, unit / scale_out, zero_out, max(-128, zero_out) if relu else -128)
-
-# %% ../../modules/source/11_compression/compression_dev.py #L1603
+# %% ../../modules/source/11_compression/compression_dev.py #L1661
 @operation
 def fake_quantize(x, /, scale, zero_point=0, bits=8):
     """What is left of x once it has been quantised: floats, but only those that `bits` bits can stand for.
@@ -824,7 +800,7 @@ def straight_through(g, x, scale, zero_point=0, bits=8):
 
 gradient(fake_quantize, x=straight_through)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1705
+# %% ../../modules/source/11_compression/compression_dev.py #L1763
 class QuantizationAware(Module):
     """A Dense or Conv2D that computes with what its weights and inputs will be once they are quantised.
 
@@ -874,7 +850,7 @@ def quantization_aware(model: Sequential, ranges: list, bits: int = 8, per_chann
     following = iter(checked_ranges(model, ranges))
     return Sequential([QuantizationAware(layer, *next(following), bits, per_channel) if isinstance(layer, WEIGHTED) else layer for layer in model])
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1794
+# %% ../../modules/source/11_compression/compression_dev.py #L1852
 def distillation_loss(logits, teacher_logits, targets, temperature: float = 4.0, alpha: float = 0.9) -> Tensor:
     """How far a student is from its teacher and from the labels (Hinton et al. 2015).
 
@@ -901,7 +877,8 @@ def distillation_loss(logits, teacher_logits, targets, temperature: float = 4.0,
     `log_softmax(z)` works along the last axis. The teacher is a constant: below, `t` holds its scores as an array, while `logits`
     is a Tensor that backward goes through. `reduce_sum(x)` sums all entries, and `CrossEntropyLoss()(logits, targets)` is the hard part.
     """
-    alpha, temperature = checked_part("distillation_loss", "alpha", alpha), checked_temperature(temperature)
+    alpha = checked_part("distillation_loss", "alpha", alpha, with_ends=True)
+    temperature = checked_number("distillation_loss", "temperature", temperature, "\n  Scores are divided by it: 1 leaves them as they are, 2 to 20 soften them.")
     logits, t = as_tensor(logits), plain(as_tensor(teacher_logits))
     if logits.shape != t.shape or logits.ndim != 2:
         raise ValueError(f"distillation_loss: the student's scores are {logits.shape}, the teacher's {t.shape}. Expected one shape (N, K).")
@@ -912,17 +889,7 @@ def distillation_loss(logits, teacher_logits, targets, temperature: float = 4.0,
     return alpha * temperature**2 * soft + (1 - alpha) * hard
     ### END SOLUTION
 
-
-def checked_temperature(value) -> float:
-    """`value` as a float, once it is seen to be a finite number above 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < math.inf:
-        raise ValueError(
-            f"distillation_loss: temperature is {value!r:.60}, expected a number above 0.\n"
-            "  Scores are divided by it: 1 leaves them as they are, 2 to 20 soften them."
-        )
-    return float(value)
-
-# %% ../../modules/source/11_compression/compression_dev.py #L1910
+# %% ../../modules/source/11_compression/compression_dev.py #L1959
 def distil(student, teacher, dataset, epochs: int, learning_rate: float = 0.003, temperature: float = 4.0, alpha: float = 0.9,
            seed: int = 0, batch_size: int = 32) -> float:  # fmt: skip
     """Train a student on what a teacher says; returns the mean loss of the last epoch.
@@ -950,7 +917,7 @@ def distil(student, teacher, dataset, epochs: int, learning_rate: float = 0.003,
         schedule.step()
     return float(np.mean(losses))
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1981
+# %% ../../modules/source/11_compression/compression_dev.py #L2030
 def low_rank(layer: Dense, rank: int) -> list[Dense]:
     """A layer as two thin ones whose product is the closest of that rank.
 
@@ -983,11 +950,11 @@ def low_rank(layer: Dense, rank: int) -> list[Dense]:
 
 def rank_for_energy(singular_values: np.ndarray, energy: float) -> int:
     """The smallest rank that keeps the fraction `energy` of the sum of the squares."""
-    energy = checked_part("rank_for_energy", "energy", energy)
+    energy = checked_part("rank_for_energy", "energy", energy, with_ends=True)
     kept = np.cumsum(np.square(singular_values, dtype=np.float64))
     return min(int(np.searchsorted(kept, energy * kept[-1] * (1 - 1e-12))) + 1, len(kept))
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2086
+# %% ../../modules/source/11_compression/compression_dev.py #L2135
 def factorize(model: Sequential, energy: float) -> Sequential:
     """A copy of a network in which thin pairs of layers stand for those where that saves numbers."""
     layers = []
@@ -1000,7 +967,7 @@ def factorize(model: Sequential, energy: float) -> Sequential:
             layers.append(layer)
     return Sequential(layers)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2116
+# %% ../../modules/source/11_compression/compression_dev.py #L2165
 def pack_sparse(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """An array as a bit for each entry and the entries that are not zero.
 
@@ -1033,7 +1000,7 @@ def unpack_sparse(bits: np.ndarray, values: np.ndarray, shape: tuple[int, ...]) 
     array.reshape(-1)[mask] = values
     return array
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2213
+# %% ../../modules/source/11_compression/compression_dev.py #L2262
 FORMAT = "TinyTorch compressed network, version 1"
 KINDS = {kind.__name__: kind for kind in (
     Sequential, MLP, Dense, Conv2D, BatchNorm, LayerNorm, Dropout, Dropout2D, MaxPool2D, AvgPool2D, Flatten,
@@ -1177,8 +1144,8 @@ def checked_file(function: str, path) -> Path:
         raise IsADirectoryError(f'{function}: {path} is a directory. Name a file in it, such as "{path / "small.npz"}".')
     return path
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2431
-def measure(model, dataset) -> dict:
+# %% ../../modules/source/11_compression/compression_dev.py #L2480
+def assess(model, dataset) -> dict:
     """Bytes of a network's file, its accuracy, and the time of an answer.
 
     Parameters
@@ -1195,13 +1162,13 @@ def measure(model, dataset) -> dict:
         size = save_compressed(model, Path(folder, "network.npz"))
     x = as_tensor(dataset.features)
     first = wrap(x.data[:1])
-    with evaluating(model):
-        times = {"one": seconds(lambda: model(first)), "all": seconds(lambda: model(x))}
+    with evaluating(model), blas_threads(1):
+        times = {"one": seconds(lambda: model(first), number=20), "all": seconds(lambda: model(x))}
     return {"bytes": size, "accuracy": accuracy_of(model, dataset), **times}
 
 
 def table_row(name: str, row: dict, base: dict) -> str:
-    """A row of the table: what `measure` found, beside what it found for the network to begin with."""
+    """A row of the table: what `assess` found, beside what it found for the network to begin with."""
     return (
         f"{name:34s} {row['bytes']:9,} bytes  {base['bytes'] / row['bytes']:5.1f} times smaller   accuracy {row['accuracy']:.4f}"
         f"   one {1e6 * row['one']:7.0f} us   all {1e3 * row['all']:8.3f} ms"
@@ -1253,14 +1220,14 @@ def compressed(teacher: Sequential, dataset, epochs: int = 10, seed: int = 0):
     fit(small, dataset, masks=masks, **tuning)
     yield "half the units, 60% zeros, int8", quantize_model(small, some)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2533
+# %% ../../modules/source/11_compression/compression_dev.py #L2582
 def plot_sizes(rows: dict, ax=None):
     """Draw what share is misread against the bytes of the file; returns the axes.
 
     Parameters
     ----------
     rows : dict
-        Names of networks, each with what `measure` found.
+        Names of networks, each with what `assess` found.
     ax : matplotlib axes, optional
     """
     ax = pyplot("plot_sizes").subplots(figsize=(7, 3.6), layout="constrained")[1] if ax is None else ax

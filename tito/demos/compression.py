@@ -35,7 +35,7 @@ def command(data, network, seed, epochs, tuning, picture):
     Exit status: 0 all went well, 1 there is no data (or no picture), 2 the command was wrong.
     """
     cnn.one_thread()
-    from tinytorch.core.compression import compressed, fit, measure, table_row
+    from tinytorch.core.compression import assess, compressed, fit, table_row
     from tinytorch.core.networks import count_parameters
 
     training, test = load(data, network)
@@ -47,7 +47,7 @@ def command(data, network, seed, epochs, tuning, picture):
     print(f"trained; loss of the last epoch {loss:.4f}", flush=True)
     rows = {}
     for name, smaller in compressed(model, training, epochs=tuning or each, seed=seed):
-        rows[name] = measure(smaller, test)
+        rows[name] = assess(smaller, test)
         print(table_row(name, rows[name], rows["float32"]), flush=True)
     return 0 if draw(rows, picture) else 1
 

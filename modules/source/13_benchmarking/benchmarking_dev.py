@@ -43,6 +43,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinytorch.checked import checked_number, checked_part
 from tinytorch.core.autograd import no_grad
 from tinytorch.core.dataloader import checked_count
 from tinytorch.core.layers import Module
@@ -244,6 +245,18 @@ def timings(call: Callable[[], object], runs: int, number: int = 1, clock: Calla
 #                 start = clock()
 #                 call()
 #             times[i] = clock() - start
+#     - name: reads the clock around every call
+#       says: >-
+#         The clock was read before and after every single call. A reading takes time too, and here each call pays for its own: number is there
+#         so that many calls share two readings.
+#       code: |
+#         for i in range(runs):
+#             total = 0.0
+#             for _ in range(number):
+#                 start = clock()
+#                 call()
+#                 total += clock() - start
+#             times[i] = total / number
 
 # %% nbgrader={"grade": true, "grade_id": "test_timings", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 def test_timings():
@@ -256,6 +269,8 @@ def test_timings():
     calls = []
     timings(lambda: calls.append(1), 3, number=4, clock=clock)
     check(len(calls), 12)
+    readings = iter(range(100))  # a clock that moves by a second whenever it is read
+    check(timings(lambda: None, 3, number=4, clock=lambda: next(readings)), [0.25, 0.25, 0.25])
     timings(clock.work(0.1), 2)
     check(clock(), 118.7)
 
@@ -335,20 +350,6 @@ def checked_times(function: str, what: str, values, least: int = 1) -> np.ndarra
             "  Did the clock go backwards? time.time may; time.perf_counter does not."
         )
     return array
-
-
-def checked_part(function: str, name: str, value) -> float:
-    """`value` as a float, once it is seen to lie between 0 and 1, both excluded."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < 1:
-        raise ValueError(f"{function}: {name} is {value!r:.60}, but it has to be a number between 0 and 1, such as 0.95 or 0.01.")
-    return float(value)
-
-
-def checked_number(function: str, name: str, value, hint: str = "") -> float:
-    """`value` as a float, once it is seen to be a finite number above 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < math.inf:
-        raise ValueError(f"{function}: {name} is {value!r:.60}, but it has to be a number above 0.{hint}")
-    return float(value)
 
 
 def checked_call(function: str, what: str, call, such_as: str = "a function without arguments: lambda: model(x)") -> Callable:
@@ -1405,6 +1406,23 @@ def paired_timings(a: Callable[[], object], b: Callable[[], object], pairs: int,
 #       code: |
 #         for i in range(pairs):
 #             times[i] = timings(a, 1, number, clock)[0], timings(b, 1, number, clock)[0]
+#     - name: takes turns
+#       says: >-
+#         a and b went first by turns, and no coin was thrown. The plan is fair, but the test below rests on the coin: it counts how else the coins
+#         could have fallen. And a machine that has a rhythm of its own may keep step with the turns.
+#       code: |
+#         for i in range(pairs):
+#             order = (0, 1) if i % 2 == 0 else (1, 0)
+#             for which in order:
+#                 times[i, which] = timings((a, b)[which], 1, number, clock)[0]
+#     - name: a coin of its own
+#       says: >-
+#         The coin came from another generator than rng. The same seed has to give the same order again, or nobody can repeat the measurement.
+#       code: |
+#         for i in range(pairs):
+#             order = (0, 1) if np.random.random() < 0.5 else (1, 0)
+#             for which in order:
+#                 times[i, which] = timings((a, b)[which], 1, number, clock)[0]
 #     - name: stored by place
 #       says: >-
 #         The columns are the first and the second of each pair, not a and b. Whichever came first, column 0 is for a.
@@ -1438,6 +1456,14 @@ def test_paired_timings():
     pairs = {"".join(order[i : i + 2]) for i in range(0, 80, 2)}
     check(sorted(pairs), ["ab", "ba"])
     check(5 < sum(order[i] == "a" for i in range(0, 80, 2)) < 35, True)
+
+    def heard(seed):
+        calls = []
+        paired_timings(lambda: calls.append("a"), lambda: calls.append("b"), 40, clock=SimulatedClock(), rng=seed)
+        return "".join(calls)
+
+    check(heard(1) == heard(2), False)  # a coin for each pair: other seeds, another order
+    check(heard(1) == heard(1), True)
     clock = SimulatedClock()
     check(paired_timings(clock.work(1.0, 2.0), clock.work(4.0, 6.0), 2, number=2, clock=clock), [[1.5, 5.0], [1.5, 5.0]])
     check(clock(), 26.0)
@@ -1571,19 +1597,36 @@ test_sign_flip_test()
 # %% [markdown]
 # ## Comparing two programs
 #
-# `compare` puts it together: warm up both, time pairs, take the logarithm of each pair's ratio, so that twice as long
-# and half as long are equally far from 0. Then the p-value, a ratio with an interval, and Cliff's delta.
+# One piece is missing: how large is the difference, and between which limits? The test can say that as well. Suppose
+# that `b - a` is 0.05 in truth. Subtract 0.05 from every difference, and what remains favours neither side; whether the
+# test agrees is its p-value. So try one *shift* after the other. The interval holds those that the test does *not* rule
+# out.
 #
-# The interval comes from the test itself: it holds all ratios that the test would *not* rule out, if it were asked of
-# each whether the true one might be it. For signed ranks these can be read off. Take the means of all two differences
-# (and of each with itself) and sort them. The sum of the positive ranks is the number of these means that are above 0
-# (Tukey 1949), so the interval reaches from one of them to another, and the one in the middle is the estimate (Hodges &
-# Lehmann 1963). A difference is found exactly where the interval leaves out a ratio of 1.
-#
-# What is the verdict? Either *different*, and by how much. Or *no difference found*, and how large a one could have
-# been overlooked. Never *equal*: fewer samples make it easier to find nothing, and nobody should be able to prove two
-# programs equal by measuring badly. The level is 0.01 rather than the usual 0.05: a wrong *faster* costs more than
-# another minute of measuring.
+# Below are eight differences, one of them an outlier, and a few shifts. Beside the sum that the test uses stands
+# something that seems to have nothing to do with it: of the means of all two differences (and of each with itself, 36
+# in all), the number of those above the shift.
+
+# %%
+#| export
+def pairwise_means(d: np.ndarray) -> np.ndarray:
+    """The means of all two entries, and of each with itself, in ascending order."""
+    i, j = np.triu_indices(len(d))
+    return np.sort((d[i] + d[j]) / 2)
+
+
+# %%
+eight = np.array([0.02, 0.03, 0.05, 0.06, 0.07, 0.09, 0.12, 0.42])
+means = pairwise_means(eight)
+for shift in (0.001, 0.031, 0.041, 0.061, 0.101, 0.221, 0.271):
+    scores = signed_ranks(eight - shift)
+    print(f"shift {shift:.3f}   sum of the positive ranks {scores[scores > 0].sum():4.1f}   means above it {(means > shift).sum():2d}   p {sign_flip_test(eight - shift):.3f}")
+
+# %% [markdown]
+# The two columns are the same, whatever the shift: the sum of the positive ranks *is* the number of these means above
+# it (Tukey 1949). So it can only change where the shift passes one of them, and no shift has to be tried. Sort the
+# means. Find out how many on one side are too few for chance, and count off so many from either end: the interval
+# reaches from there to there. The estimate is the mean in the middle, which has as many above as below (Hodges &
+# Lehmann 1963).
 
 # %%
 #| export
@@ -1597,18 +1640,36 @@ def shift_interval(differences, alpha: float = 0.01, resamples: int = 2000, rng:
     """
     d = checked_values("shift_interval", "differences", differences)
     alpha, resamples = checked_part("shift_interval", "alpha", alpha), checked_count(resamples, "resamples", 1, "shift_interval")
-    i, j = np.triu_indices(len(d))
-    means = np.sort((d[i] + d[j]) / 2)
+    means = pairwise_means(d)
     scores = np.where(d < 0, -1, 1) * ranks(abs(d))
     sums = np.sort(abs(sign_patterns(len(d), resamples, random_generator("shift_interval", rng)) @ scores))
     at_least_so_many = len(sums) - np.searchsorted(sums, sums)
     ruled_out = sums[at_least_so_many <= alpha * len(sums)]
     if not len(ruled_out):
         return float(np.median(means)), -math.inf, math.inf
+    # positive and negative ranks add up to len(means), and differ by what was ruled out: the smaller of the two is c
     c = int((len(means) - ruled_out[0]) / 2)  # so many means on one side, or fewer, are too few
     return float(np.median(means)), float(means[c]), float(means[-1 - c])
 
 
+# %%
+for alpha in (0.05, 0.01):
+    middle, low, high = shift_interval(eight, alpha)
+    print(f"level {alpha}: middle {middle:.3f}, interval {low:.3f} to {high:.3f}; p just inside {sign_flip_test(eight - low - 1e-6):.3f}, just outside {sign_flip_test(eight - low + 1e-6):.3f}")
+
+# %% [markdown]
+# The middle lies among the seven, whatever the outlier says; only the upper end has followed it. And what lies just
+# outside of the interval is ruled out at that level, what lies just inside is not. For `compare` the differences are the logarithms of each pair's ratio, so that twice as long and
+# half as long are equally far from 0; a difference is then found exactly where the interval leaves out a ratio of 1.
+# The rest is put together: warm up both, time pairs, then the p-value, a ratio with its interval, and Cliff's delta.
+#
+# What is the verdict? Either *different*, and by how much. Or *no difference found*, and how large a one could have
+# been overlooked. Never *equal*: fewer samples make it easier to find nothing, and nobody should be able to prove two
+# programs equal by measuring badly. The level is 0.01 rather than the usual 0.05: a wrong *faster* costs more than
+# another minute of measuring.
+
+# %%
+#| export
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """How two calls compare, measured in pairs.
@@ -1889,6 +1950,19 @@ def pairs_needed(noise, difference: float, wanted: float = 0.9, alpha: float = 0
 #       code: |
 #         found = sum(sign_flip_test(rng.choice(noise, pairs) + shift, rng=rng) <= alpha for _ in range(trials))
 #         return float(found / trials)
+#     - name: adds the difference itself
+#       says: >-
+#         The difference was added to log ratios. A time that is 50% longer has the log ratio log(1.5), which is 0.41 and not 0.5: add shift.
+#       code: |
+#         found = sum(sign_flip_test(rng.choice(balanced, pairs) + difference, rng=rng) <= alpha for _ in range(trials))
+#         return float(found / trials)
+#     - name: the same signs in every trial
+#       says: >-
+#         The test did not get rng, so it began with the same seed each time and turned the same signs in every trial. Its chance is then that
+#         of one draw, however many trials there are: hand rng on.
+#       code: |
+#         found = sum(sign_flip_test(rng.choice(balanced, pairs) + shift) <= alpha for _ in range(trials))
+#         return float(found / trials)
 #     - name: always all of the noise
 #       says: >-
 #         Every experiment took all of the noise, whatever the number of pairs. Draw as many as there would be pairs.
@@ -1909,6 +1983,11 @@ def test_power():
     check(power([-0.01, 0.0, 0.01], 0.05, pairs=10), 1.0)
     # half of the pairs say +2, half -2: eight of a sign come up in 2 of 256 experiments
     check(power([-2.0, 2.0], 0.0001, pairs=8, trials=100) < 0.1, True)
+    # log 1.5 is 0.41, less than the noise, whose sign decides then; log 0.5 is -0.69, and all differences are negative
+    check(power([0.45, 0.45], 0.5, pairs=8) < 0.1, True)
+    check(power([0.6, 0.6], -0.5, pairs=8), 1.0)
+    # every trial draws 2000 of the 4096 patterns anew, so how many of them turn all twelve signs or none is chance
+    check(0.0 < power([0.0, 0.0], 0.05, pairs=12, alpha=0.001, trials=40) < 1.0, True)
     check(pairs_needed([0.0, 0.0], 0.05), 10)
     check_raises(ValueError, lambda: pairs_needed([-2.0, 2.0], 0.001, most=20), "with 20 pairs a difference of 0.10%")
     check_raises(ValueError, lambda: power([0.0, 0.0], -1.0, pairs=8), "difference is -1.0")
@@ -2380,16 +2459,25 @@ def server_run(call: Callable[[], object], rate: float, queries: int = 2000, clo
 
 
 # %% [markdown]
-# Our network as a server, with real time and real waiting, at growing rates.
+# Our network as a server, with real time and real waiting, at growing rates. Each rate is a part of the *capacity*,
+# which is how many queries of median length fit into a second. It was measured beforehand, with one query right after
+# the other; the load is computed from what happened in the run.
 
 # %%
 answer = query_call(model, test, 1)
-capacity = 1 / measure(answer, runs=3000, collector=True).mean
-runs = [server_run(answer, load * capacity, queries=2000) for load in (0.3, 0.6, 0.8, 0.9, 1.1)]
-for run in runs:
-    print(run)
+capacity = 1 / measure(answer, runs=3000, collector=True).median
+parts = (0.3, 0.6, 0.8, 0.9, 1.1)
+runs = [server_run(answer, part * capacity, queries=2000) for part in parts]
+for part, run in zip(parts, runs):
+    print(f"{part:.1f} of the capacity: {run}")
 
 # %% [markdown]
+# How far is each load from the part of the capacity that was asked for? A pause lengthens a mean and leaves a median
+# as it was, and a server that has slept until the next query finds other things in its caches; so the load is rarely
+# just that part, and on a busy machine it can be far from it. What counts for the visitors is the load. Above 1 more
+# queries come than are answered, and the line grows for as long as they come: the latency says how long the run was,
+# and another run of twice as many queries would show twice as much.
+#
 # For one server in front of one line, the mean latency can be computed. With the rate $\lambda$, the service time $S$
 # and the load $\rho = \lambda \overline{S}$, the Pollaczek-Khinchine formula says
 #
@@ -2403,8 +2491,8 @@ for run in runs:
 # %%
 def hockey_stick(axes, runs):
     """Mean and p99 of the latency against the load, and what the formula says of the mean."""
-    runs, loads = sorted((run for run in runs if run.load < 1), key=lambda run: run.load), np.linspace(0.02, 0.985, 100)
     times = np.concatenate([run.service for run in runs])
+    runs, loads = sorted((run for run in runs if run.load < 1), key=lambda run: run.load), np.linspace(0.02, 0.985, 100)
     mean, mean_square = times.mean(), (times**2).mean()
     axes.plot(loads, 1e3 * (mean + loads / mean * mean_square / (2 * (1 - loads))), color="0.6", linewidth=1, label="formula, for the mean")
     axes.plot([run.load for run in runs], [1e3 * run.latency.mean() for run in runs], "o", color="#0072b2", label="mean")
