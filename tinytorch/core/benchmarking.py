@@ -703,7 +703,7 @@ def shift_interval(differences, alpha: float = 0.01, resamples: int = 2000, rng:
     c = int((len(means) - ruled_out[0]) / 2)  # so many means on one side, or fewer, are too few
     return float(np.median(means)), float(means[c]), float(means[-1 - c])
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1673
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1675
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """How two calls compare, measured in pairs.
@@ -834,7 +834,7 @@ def compare(a: Callable[[], object], b: Callable[[], object], pairs: int = 100, 
         times = paired_timings(a, b, pairs, number, clock, rng)
     return compare_times(*times.T, alpha, names, rng)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1866
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1868
 def power(noise, difference: float, pairs: int, alpha: float = 0.01, trials: int = 200, rng: "np.random.Generator | int" = 0) -> float:
     """In what part of all experiments `sign_flip_test` would find a difference of a given size.
 
@@ -895,7 +895,7 @@ def pairs_needed(noise, difference: float, wanted: float = 0.9, alpha: float = 0
             )
         pairs += (pairs + 1) // 2
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2040
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2042
 @dataclass(frozen=True)
 class SelfTest:
     """How often `compare` was wrong and right, in comparisons whose truth is known."""
@@ -929,7 +929,7 @@ def self_test(a: Callable[[], object], b: Callable[[], object], comparisons: int
     ratios = [c.ratio for c in found[1]]
     return SelfTest(comparisons, alarms, others, hits, pairs, (min(ratios), max(ratios)))
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2129
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2131
 @dataclass(frozen=True, eq=False, repr=False)
 class ScenarioResult:
     """What a scenario reports.
@@ -1025,7 +1025,7 @@ def offline(model, samples, count: int = 24_576, batch_size: int = 1024, runs: i
     rates = [batches * batch_size / t if t > 0 else math.inf for t in (found.median, high, max(low, 0.0))]
     return ScenarioResult("offline", found.name, "throughput", rates[0], "samples/s", (rates[1], rates[2]), found.times)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2258
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2260
 def poisson_arrivals(rate: float, queries: int, rng: "np.random.Generator | int" = 0) -> np.ndarray:
     """Moments, in seconds from the start, at which queries come: on average `rate` in a second, independently of each other."""
     rate = checked_number("poisson_arrivals", "rate", rate, " It is queries a second; at a rate of 0 none would ever come.")
@@ -1039,7 +1039,7 @@ def wait_until(moment: float, clock: Callable[[], float] = time.perf_counter) ->
         if left > 0.003:
             time.sleep(left - 0.002)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2274
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2276
 def serve(call: Callable[[], object], arrivals, clock: Callable[[], float] = time.perf_counter,
           wait: Callable[[float], None] = wait_until) -> tuple[np.ndarray, np.ndarray]:
     """Answer queries that come at given moments, one after the other.
@@ -1082,7 +1082,7 @@ def serve(call: Callable[[], object], arrivals, clock: Callable[[], float] = tim
     ### END SOLUTION
     return latency, service
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2418
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2420
 @dataclass(frozen=True, eq=False, repr=False)
 class ServerRun:
     """A server at one rate of arrivals.
@@ -1125,7 +1125,7 @@ def server_run(call: Callable[[], object], rate: float, queries: int = 2000, clo
     with measuring("server_run", called(call), collector=True):
         return ServerRun(float(rate), arrivals, *serve(call, arrivals, clock, wait))
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2537
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2540
 def server(model, samples, bound: float, q: float = 99, queries: int = 2000, steps: int = 6, clock: Callable[[], float] = time.perf_counter,
            wait: Callable[[float], None] = wait_until, rng: "np.random.Generator | int" = 0, name: str = "") -> ScenarioResult:
     """The largest rate of Poisson arrivals at which a percentile of the latency stays within a bound (Reddi et al. 2020).
@@ -1148,7 +1148,7 @@ def server(model, samples, bound: float, q: float = 99, queries: int = 2000, ste
     -------
     ScenarioResult
         `value` is the largest rate that was seen to hold, 0 where none was; `interval` holds it and the smallest rate
-        seen to fail (the capacity, where none was tried), and `latencies` are those of its run.
+        seen to fail (that of load 1, where none was tried), and `latencies` are those of its run.
     """
     bound, steps = checked_number("server", "bound", bound, " It is in seconds."), checked_count(steps, "steps", 1, "server")
     rng, name, call = random_generator("server", rng), name or called(model), query_call(model, samples, 1, rng)
@@ -1173,7 +1173,7 @@ def server(model, samples, bound: float, q: float = 99, queries: int = 2000, ste
         doubts.append(f"{queries} queries do not prove that p{q:g} stays within the bound at this rate; they do not speak against it.")
     return ScenarioResult("server", name, f"rate with p{q:g} within {duration(bound)}", low, "queries/s", (low, high), best, tuple(doubts))
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2618
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2621
 class Report:
     """Results on a page: a table in text, and a picture.
 

@@ -759,7 +759,7 @@ def relu_follows(steps) -> bool:
             return isinstance(layer, ReLU)
     return False
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1661
+# %% ../../modules/source/11_compression/compression_dev.py #L1662
 @operation
 def fake_quantize(x, /, scale, zero_point=0, bits=8):
     """What is left of x once it has been quantised: floats, but only those that `bits` bits can stand for.
@@ -800,7 +800,7 @@ def straight_through(g, x, scale, zero_point=0, bits=8):
 
 gradient(fake_quantize, x=straight_through)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1763
+# %% ../../modules/source/11_compression/compression_dev.py #L1764
 class QuantizationAware(Module):
     """A Dense or Conv2D that computes with what its weights and inputs will be once they are quantised.
 
@@ -850,7 +850,7 @@ def quantization_aware(model: Sequential, ranges: list, bits: int = 8, per_chann
     following = iter(checked_ranges(model, ranges))
     return Sequential([QuantizationAware(layer, *next(following), bits, per_channel) if isinstance(layer, WEIGHTED) else layer for layer in model])
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1852
+# %% ../../modules/source/11_compression/compression_dev.py #L1853
 def distillation_loss(logits, teacher_logits, targets, temperature: float = 4.0, alpha: float = 0.9) -> Tensor:
     """How far a student is from its teacher and from the labels (Hinton et al. 2015).
 
@@ -889,7 +889,7 @@ def distillation_loss(logits, teacher_logits, targets, temperature: float = 4.0,
     return alpha * temperature**2 * soft + (1 - alpha) * hard
     ### END SOLUTION
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1959
+# %% ../../modules/source/11_compression/compression_dev.py #L1960
 def distil(student, teacher, dataset, epochs: int, learning_rate: float = 0.003, temperature: float = 4.0, alpha: float = 0.9,
            seed: int = 0, batch_size: int = 32) -> float:  # fmt: skip
     """Train a student on what a teacher says; returns the mean loss of the last epoch.
@@ -917,7 +917,7 @@ def distil(student, teacher, dataset, epochs: int, learning_rate: float = 0.003,
         schedule.step()
     return float(np.mean(losses))
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2030
+# %% ../../modules/source/11_compression/compression_dev.py #L2031
 def low_rank(layer: Dense, rank: int) -> list[Dense]:
     """A layer as two thin ones whose product is the closest of that rank.
 
@@ -954,7 +954,7 @@ def rank_for_energy(singular_values: np.ndarray, energy: float) -> int:
     kept = np.cumsum(np.square(singular_values, dtype=np.float64))
     return min(int(np.searchsorted(kept, energy * kept[-1] * (1 - 1e-12))) + 1, len(kept))
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2135
+# %% ../../modules/source/11_compression/compression_dev.py #L2136
 def factorize(model: Sequential, energy: float) -> Sequential:
     """A copy of a network in which thin pairs of layers stand for those where that saves numbers."""
     layers = []
@@ -967,7 +967,7 @@ def factorize(model: Sequential, energy: float) -> Sequential:
             layers.append(layer)
     return Sequential(layers)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2165
+# %% ../../modules/source/11_compression/compression_dev.py #L2166
 def pack_sparse(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """An array as a bit for each entry and the entries that are not zero.
 
@@ -1000,7 +1000,7 @@ def unpack_sparse(bits: np.ndarray, values: np.ndarray, shape: tuple[int, ...]) 
     array.reshape(-1)[mask] = values
     return array
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2262
+# %% ../../modules/source/11_compression/compression_dev.py #L2263
 FORMAT = "TinyTorch compressed network, version 1"
 KINDS = {kind.__name__: kind for kind in (
     Sequential, MLP, Dense, Conv2D, BatchNorm, LayerNorm, Dropout, Dropout2D, MaxPool2D, AvgPool2D, Flatten,
@@ -1144,7 +1144,7 @@ def checked_file(function: str, path) -> Path:
         raise IsADirectoryError(f'{function}: {path} is a directory. Name a file in it, such as "{path / "small.npz"}".')
     return path
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2480
+# %% ../../modules/source/11_compression/compression_dev.py #L2481
 def assess(model, dataset) -> dict:
     """Bytes of a network's file, its accuracy, and the time of an answer.
 
@@ -1220,7 +1220,7 @@ def compressed(teacher: Sequential, dataset, epochs: int = 10, seed: int = 0):
     fit(small, dataset, masks=masks, **tuning)
     yield "half the units, 60% zeros, int8", quantize_model(small, some)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2582
+# %% ../../modules/source/11_compression/compression_dev.py #L2583
 def plot_sizes(rows: dict, ax=None):
     """Draw what share is misread against the bytes of the file; returns the axes.
 

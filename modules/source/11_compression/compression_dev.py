@@ -1632,10 +1632,11 @@ with no_grad():
         print(f"batch of {rows:3d}   float32 {times[0]:8.3f} ms   int8 {times[1]:8.3f} ms")
 
 # %% [markdown]
-# So here, quantising makes a network smaller, and for large batches slower. Whoever reports a speed-up by int8 has to
-# say on which machine, with which kernels, and beside what else. (All timings of this chapter are taken on one thread, as on a small
-# device. Left to itself the library shares out large float products among the processors, and the loop of the integers
-# stays on one.)
+# So here, quantising makes a network smaller, and for large batches slower. (What flows is a third rather than a
+# quarter, because the input is copied to bytes first, and the sums of a few rows need their eight bytes for a moment.)
+# Whoever reports a speed-up by int8 has to say on which machine, with which kernels, and beside what else. (All timings
+# of this chapter are taken on one thread, as on a small device. Left to itself the library shares out large float
+# products among the processors, and the loop of the integers stays on one.)
 #
 # ## Training for few bits
 #

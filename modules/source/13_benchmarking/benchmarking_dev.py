@@ -1659,9 +1659,11 @@ for alpha in (0.05, 0.01):
 
 # %% [markdown]
 # The middle lies among the seven, whatever the outlier says; only the upper end has followed it. And what lies just
-# outside of the interval is ruled out at that level, what lies just inside is not. For `compare` the differences are the logarithms of each pair's ratio, so that twice as long and
-# half as long are equally far from 0; a difference is then found exactly where the interval leaves out a ratio of 1.
-# The rest is put together: warm up both, time pairs, then the p-value, a ratio with its interval, and Cliff's delta.
+# outside of the interval is ruled out at that level, what lies just inside is not.
+#
+# For `compare` the differences are the logarithms of each pair's ratio, so that twice as long and half as long are
+# equally far from 0; a difference is then found exactly where the interval leaves out a ratio of 1. The rest is put
+# together: warm up both, time pairs, then the p-value, a ratio with its interval, and Cliff's delta.
 #
 # What is the verdict? Either *different*, and by how much. Or *no difference found*, and how large a one could have
 # been overlooked. Never *equal*: fewer samples make it easier to find nothing, and nobody should be able to prove two
@@ -2512,7 +2514,8 @@ _ = figure.suptitle(f"From load {simulated[3].load:.2f} to {simulated[-1].load:.
 # This is the *hockey stick*. On the left the formula is exact, and the points lie on it but for chance. On the right
 # they need not: two thousand queries are few near full load, where one long line decides, and on a machine that does
 # other things as well the pauses come in bunches, while the formula takes service times for independent. How far the
-# points are from the line says how bad it is.
+# points are from the line says how bad it is. (Runs with a load of 1 or more are not drawn: there the formula has nothing
+# to say.)
 #
 # Another law needs no assumption about how queries come or how long they take. *Little's law* (Little 1961): the mean
 # number of queries in the system, in line or being answered, is the rate times the mean latency, $L = \lambda W$. Look
@@ -2528,9 +2531,9 @@ for run in runs:
 # ### Queries a second, within a bound
 #
 # The result of the server scenario is the largest rate at which the p99 of the latency stays within a bound, which is
-# the promise made to the visitors. It is found by halving, between nothing and the capacity. Each step is a run like
-# those above, so it has its noise; what is reported is a rate that *was seen to hold*. Here the promise is five
-# milliseconds.
+# the promise made to the visitors. It is found by halving, between nothing and the rate at which the load would be 1.
+# Each step is a run like those above, so it has its noise; what is reported is a rate that *was seen to hold*. Here the
+# promise is five milliseconds.
 
 # %%
 #| export
@@ -2556,7 +2559,7 @@ def server(model, samples, bound: float, q: float = 99, queries: int = 2000, ste
     -------
     ScenarioResult
         `value` is the largest rate that was seen to hold, 0 where none was; `interval` holds it and the smallest rate
-        seen to fail (the capacity, where none was tried), and `latencies` are those of its run.
+        seen to fail (that of load 1, where none was tried), and `latencies` are those of its run.
     """
     bound, steps = checked_number("server", "bound", bound, " It is in seconds."), checked_count(steps, "steps", 1, "server")
     rng, name, call = random_generator("server", rng), name or called(model), query_call(model, samples, 1, rng)
