@@ -91,7 +91,7 @@ def progress(course: Course, module: Module) -> Progress:
 
 def _states(chapter: Chapter, handed_out: Chapter, kept: dict) -> tuple[dict[str, str], list[str]]:
     """The state of each exercise, and the names of those that were changed after the test that says so."""
-    blank = workspace.unsolved(chapter, handed_out)
+    blank = workspace.untouched(chapter, handed_out)
     tested = {e["name"]: e["state"] for e in kept.get("exercises", ())} if chapter.text.strip() else {}
     prints = kept.get("regions", {})
     states, stale = {}, []

@@ -294,7 +294,7 @@ def cell_job(course: Course, path: str, cell: Cell) -> dict:
 def _collect(report: Report, reference: Chapter, ended: dict[str, dict], partial: bool) -> None:
     """One outcome an exercise, from what came of its tests."""
     exercises = {name: [t for t in reference.tests if t.exercise == name] for name in reference.exercises}
-    blank = workspace.unsolved(report.module.chapter, reference)
+    blank = workspace.untouched(report.module.chapter, reference)
     for name, tests in exercises.items():
         if partial and not any(t.name in ended for t in tests):
             continue

@@ -192,6 +192,9 @@ def next_step(course: Course, report: Report) -> str:
         name, line, first_test = first.needs, exercises[first.needs].begin, first.needs
     place = f"{report.module.dev_path}:{line}" if line else report.module.dev_path
     step = f"edit {place}, then {test} -k {first_test}"
+    if first.state == "to do" and (left := workspace.line_that_raises(report.module.chapter, name)):
+        step = f"delete {report.module.dev_path}:{left}, which still raises NotImplementedError"
+        step += f"; then {test} -k {first_test}"
     hint = name in exercises and notes.notes(course, report.module).get(name)
     return f"{step}\n        or tito hint {report.module.id} {name}" if hint and hint["hints"] else step
 

@@ -350,7 +350,7 @@ def blank(chapter: Chapter, region: Region, indent: str) -> str:
     own = None
     if not region.indent and region.name in chapter.exercises:
         own = chapter.blanks().get(region.name, chapter.exercises[region.name].text)
-    lines = own or f'# YOUR CODE HERE\nraise NotImplementedError("exercise {region.name}")'
+    lines = own or f"# YOUR CODE HERE\n{_raises(region)}"
     return _indented(lines.rstrip() + "\n", indent)
 
 
@@ -365,8 +365,31 @@ def unsolved(chapter: Chapter, handed_out: Chapter | None = None) -> set[str]:
     return {r.name for r in chapter.regions if _is_blank(r, known)}
 
 
+def untouched(chapter: Chapter, handed_out: Chapter) -> set[str]:
+    """Exercises where nothing but the blank stands: one with lines of the student's own is tested like a solved one."""
+    return {name for name in unsolved(chapter, handed_out) if not line_that_raises(chapter, name)}
+
+
+def line_that_raises(chapter: Chapter, exercise: str) -> int:
+    """Where the blank's line still stands in an exercise, beside lines of the student's own; 0 where it does not."""
+    region = chapter.exercises.get(exercise)
+    code = _code(region) if region else []
+    if len(code) < 2 or _raises(region) not in code:
+        return 0
+    lines = [line.strip() for line in region.text.split("\n")]
+    return region.begin + 1 + lines.index(_raises(region))
+
+
+def _code(region: Region) -> list[str]:
+    return [line.strip() for line in region.text.split("\n") if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _raises(region: Region) -> str:
+    return f'raise NotImplementedError("exercise {region.name}")'
+
+
 def _is_blank(region: Region, handed_out: Chapter) -> bool:
-    raises = f'raise NotImplementedError("exercise {region.name}")' in region.text
+    raises = _raises(region) in region.text
     if region.indent or raises:
         return raises
     if all(line.lstrip().startswith("#") for line in region.text.split("\n") if line.strip()):

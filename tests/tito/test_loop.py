@@ -89,6 +89,23 @@ def test_a_module_level_blank_is_to_do(toy):
     toy.tito("test", "second")
 
 
+def test_what_stands_beside_the_blank_s_line_is_tested(toy):
+    """An answer that returns before it passes, an error of one's own is shown, and only what reaches it is to do."""
+    toy.tito("start", "first")
+    raises = '    raise NotImplementedError("exercise double")'
+    toy.edit(FIRST, raises, f"    y = x + x\n{raises}")
+    said = toy.tito("test", "first", "-k", "test_double and not text", status=1)
+    line = toy.read(FIRST).split("\n").index(raises) + 1
+    assert "to do     double" in said and f"delete {FIRST}:{line}, which still raises NotImplementedError" in said
+    toy.edit(FIRST, "y = x + x", "y = x + nothing")
+    said = toy.tito("test", "first", status=1)
+    assert "failing   double" in said and "nothing" in said and "1 untested" not in toy.tito()
+    toy.edit(FIRST, "y = x + nothing", "return x + x")
+    assert "gave      'aa'" in toy.tito("test", "first", status=1)
+    toy.edit(FIRST, "return x + x", "if str(x) != x:\n        return x + x\n    raise TypeError('str')")
+    assert "1 of 3 exercises" in toy.tito("test", "first", status=1)
+
+
 def test_blank_exercise_that_another_needs(toy):
     toy.tito("start", "first")
     toy.tito("solution", "first", "Box_doubled")
@@ -178,7 +195,9 @@ def test_one_test_by_name_installs_nothing(toy):
     solve(toy, "return x + x")
     before = toy.files()
     toy.tito("test", "first", "-k", "test_double and not text")
-    assert {n for n, text in toy.files().items() if before.get(n) != text} == {".tito/log.jsonl"}
+    assert {n for n, text in toy.files().items() if before.get(n) != text} == {
+        ".tito/log.jsonl", ".tito/tested/first/last.py"
+    }  # fmt: skip
 
 
 def test_no_test_matches(toy):

@@ -42,7 +42,7 @@ def command(module, source, verbose):
     update.remember(course)
     begun = workspace.start(course, chosen)
     chapter = chosen.chapter if not begun else course.find(course.root).module(chosen.id).chapter
-    todo = workspace.unsolved(chapter, workspace.reference_chapter(course, chosen))
+    todo = workspace.untouched(chapter, workspace.reference_chapter(course, chosen))
     if begun:
         log.record(course, "start", module=chosen.id)
         what = "exercise is" if len(todo) == 1 else "exercises are"
@@ -87,5 +87,5 @@ def _go_on(course, module, source):
     from tito import lost, workspace
 
     workspace.start(course, module, lost.reference(course, module, source))
-    todo = workspace.unsolved(module.chapter, workspace.reference_chapter(course, module))
+    todo = workspace.untouched(module.chapter, workspace.reference_chapter(course, module))
     click.echo(f"{module.id} is in progress again, {_to_do(todo)}; your file was not changed.")
