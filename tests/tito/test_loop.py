@@ -102,7 +102,7 @@ def test_what_stands_beside_the_blank_s_line_is_tested(toy):
     assert "failing   double" in said and "nothing" in said and "1 untested" not in toy.tito()
     toy.edit(FIRST, "y = x + nothing", "return x + x")
     assert "gave      'aa'" in toy.tito("test", "first", status=1)
-    toy.edit(FIRST, "return x + x", "if str(x) != x:\n        return x + x\n    raise TypeError('str')")
+    toy.edit(FIRST, "return x + x", "if type(x) is not str:\n        return x + x\n    raise TypeError('str')")
     assert "1 of 3 exercises" in toy.tito("test", "first", status=1)
 
 
