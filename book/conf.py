@@ -40,6 +40,7 @@ html_static_path = ["_static"]
 html_css_files = ["book.css"]
 html_js_files = [("steps.js", {"type": "module"})]
 html_copy_source = False
+html_show_copyright = False
 html_show_sourcelink = False
 html_show_sphinx = False
 html_theme_options = {"navigation_with_keys": True}

@@ -196,7 +196,7 @@ def _derived(edition: Edition, course: Course) -> None:
     for page in sorted(course.root.rglob("*.md")):
         write_atomically(page, _for_students(edition, read(page)))
     contents = course.root / "_toc.yml"
-    write_atomically(contents, _pages_for_students(read(contents)))
+    write_atomically(contents, pages_for_students(read(contents)))
     texts = derived.generate(Course(course.root), [], set())
     for module in Course(course.root).every_module:
         readme = module.directory / "README.md"
@@ -215,10 +215,10 @@ def _for_students(edition: Edition, page: str) -> str:
     return re.sub(rf"^(    tito .*){first}$", rf"\g<1>{begin}", page, flags=re.M)
 
 
-def _pages_for_students(contents: str) -> str:
+def pages_for_students(contents: str) -> str:
     """The book's contents without the pages that are not for students."""
     names = "|".join(re.escape(name.rpartition(".")[0]) for name in NOT_FOR_STUDENTS)
-    return re.sub(rf"^ *- file: (?:{names})\n", "", contents, flags=re.M)
+    return re.sub(rf"^( *)- file: (?:{names})\n(?:\1  .*\n)*", "", contents, flags=re.M)
 
 
 def _place(root: Path, target: Path) -> None:

@@ -39,7 +39,7 @@ def test_explain_backward_as_one_would_write_it():
         "",
         "df/df = 1",
         "df/db = df/df * a = 1 * 5 = 5",
-        "df/da = df/df * b = 1 * -1 = -1",
+        "df/da = df/df * b = 1 * (-1) = -1",
         "df/dx = df/db + df/da = 5 - 1 = 4",
         "df/dy = -df/db + df/da = -5 - 1 = -6",
     ]
@@ -51,6 +51,9 @@ EXPLAINED = [
     (lambda x, y: x / y, (6.0, 2.0), ["f = x / y = 3", "df/dx = df/df / y = 1 / 2 = 0.5", "= -1.5"]),
     (lambda x: 3 * x + 1, (2.0,), ["a = 3 * x = 6", "f = a + 1 = 7", "df/dx = df/da * 3 = 1 * 3 = 3"]),
     (lambda x: -x, (2.0,), ["f = -x = -2", "df/dx = -df/df = -1"]),
+    (lambda x: -(-x) * 3, (2.0,), ["df/da = -df/db = -3", "df/dx = -df/da = -(-3) = 3"]),
+    (lambda x, y: x * y - y, (2.0, -4.0), ["f = a - y = -4", "df/dx = df/da * y = 1 * (-4) = -4"]),
+    (lambda x: x**-1, (2.0,), ["df/dx = df/df * (-1) * x ** (-1 - 1)"]),
     (lambda x: np.sqrt(x), (4.0,), ["f = sqrt(x) = 2", "= 0.25"]),
     (lambda x: np.tanh(x), (0.0,), ["f = tanh(x) = 0", "= 1"]),
     (lambda x: x * x, (3.0,), ["f = x * x = 9", "df/dx = df/df * x + df/df * x = 1 * 3 + 1 * 3 = 6"]),

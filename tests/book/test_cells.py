@@ -2,12 +2,15 @@
 
 import json
 
+from tito import release
 from tito.book import contents, links, stage
 from tito.book.cells import Page
 from tito.chapter import Chapter
 from tito.course import Course
+from tito.files import read
 
 COURSE = Course.find()
+CONTENTS = read(COURSE.root / "_toc.yml")
 TEXT = '''# %% [markdown]
 # # Toy
 
@@ -67,6 +70,14 @@ def test_the_students_book_holds_no_solution():
     assert "2 * x" not in json.dumps(page(solutions=False).notebook(None))
 
 
+def test_the_students_book_has_no_page_of_the_instructor():
+    students = contents.pages(release.pages_for_students(CONTENTS))
+    gone = {name.rpartition(".")[0] for name in release.NOT_FOR_STUDENTS}
+    assert gone < set(contents.pages(CONTENTS)) and students == [n for n in contents.pages(CONTENTS) if n not in gone]
+    text = "as [the guide](instructors.md) says, and [the glossary](glossary.md)"
+    assert stage.relinked(COURSE, students, "book/intro", text) == "as the guide says, and [the glossary](glossary.md)"
+
+
 def test_marks_directives_notes_and_held_back_checks_are_not_shown():
     text = json.dumps(page().notebook(None))
     assert not [mark for mark in ("#|", "BEGIN", "misconceptions", "nbgrader", "double(7)") if mark in text]
@@ -84,7 +95,7 @@ def test_tests_are_folded_and_outputs_stand_where_they_were_given():
 def test_links_lead_to_pages():
     module = COURSE.module("autograd")
     readme = f"{module.directory.relative_to(COURSE.root).as_posix()}/README"
-    names = contents.pages(COURSE)
+    names = contents.pages(CONTENTS)
     text = f"[a](../{COURSE.module('training').id}/) [b](../../../LICENSE) [c](#here) [d](https://a.example) `[e](../f)`"
     changed = stage.relinked(COURSE, names, readme, text)
     way = COURSE.module("training").dev_path.removeprefix("modules/source/").replace(".py", ".ipynb")
@@ -93,7 +104,7 @@ def test_links_lead_to_pages():
 
 def test_contents_name_every_page():
     assert contents.missing(COURSE) == []
-    names = contents.pages(COURSE)
+    names = contents.pages(CONTENTS)
     assert [m.dev_path.removesuffix(".py") for m in COURSE.modules] == [n for n in names if n.endswith("_dev")]
 
 

@@ -204,12 +204,24 @@ class Filled(ast.NodeTransformer):
 
     def visit_BinOp(self, node):
         self.generic_visit(node)
+        if not isinstance(node.op, ast.Pow):
+            node.right = bracketed(node.right)
         left, right = node.left, node.right
         if isinstance(node.op, ast.Pow) and getattr(right, "value", None) == 1:
             return left
         if isinstance(left, ast.Constant) and isinstance(right, ast.Constant) and isinstance(node.op, ast.Sub):
             return ast.Constant(left.value - right.value)
         return node
+
+    def visit_UnaryOp(self, node):
+        self.generic_visit(node)
+        node.operand = bracketed(node.operand)
+        return node
+
+
+def bracketed(node):
+    """What begins with a minus, in brackets: it stands behind another sign."""
+    return ast.Name(f"({ast.unparse(node)})") if isinstance(node, ast.UnaryOp) else node
 
 
 def written(body, texts) -> str | None:

@@ -19,9 +19,9 @@ MADE = {
 }
 
 
-def pages(course: Course) -> list[str]:
-    """The pages that `_toc.yml` names, without suffix, in order."""
-    contents = yaml.safe_load(read(course.root / "_toc.yml"))
+def pages(text: str) -> list[str]:
+    """The pages that the text of a `_toc.yml` names, without suffix, in order."""
+    contents = yaml.safe_load(text)
     found = [contents["root"]]
 
     def collect(part):
@@ -37,7 +37,7 @@ def pages(course: Course) -> list[str]:
 
 def missing(course: Course) -> list[str]:
     """What `_toc.yml` and the pages that are there do not agree on."""
-    names = pages(course)
+    names = pages(read(course.root / "_toc.yml"))
     there = [f"book/{file.stem}" for file in sorted((course.root / "book").glob("*.md"))]
     lost = [f"{name} is named and not there" for name in names if name not in MADE and not _files(course, name)]
     return lost + [f"{name}.md is there and not named" for name in there if name not in names]

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from base64 import b64decode
 from pathlib import Path, PurePosixPath
 
@@ -21,8 +20,8 @@ from tito.files import read
 LINK = re.compile(r"(?<!!)\[([^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*)\]\(([^)\s]+)\)")
 OPEN = re.compile(r"^( *)(```+|~~~+).*?^ *\2 *$", re.M | re.S)
 UNSOLVED = (
-    "> This edition leaves the exercises of this chapter to you, so that its cells were not run here.\n"
-    "> Your notebook shows what they print."
+    "> The exercises that this page needs are left to you, so that its cells were not run here.\n"
+    "> In your notebook they show what they print."
 )
 
 
@@ -30,8 +29,10 @@ def write(course: Course, folder: Path, solutions: bool, say) -> None:
     """Write the source of every page that `_toc.yml` names into `folder`."""
     if wrong := contents.missing(course):
         raise CourseError("_toc.yml: " + "; ".join(wrong))
-    names = contents.pages(course)
-    shutil.copy(course.root / "_toc.yml", folder)
+    listed = read(course.root / "_toc.yml")
+    listed = listed if solutions else release.pages_for_students(listed)
+    (folder / "_toc.yml").write_text(listed, encoding="utf-8")
+    names = contents.pages(listed)
     words: dict[str, str] = {}
     for name in names:
         target = folder / f"{name}.md"
@@ -60,9 +61,9 @@ def page_of(course: Course, page: str, chapter: str) -> str:
 def _executed(course, names, name, target, solutions, words, say) -> None:
     file = course.root / f"{name}.py"
     module = next((m for m in course.modules if m.dev == file), None)
-    runs = module is None or workspace.has_solutions(course, module)
+    runs = all(workspace.has_solutions(course, m) for m in ([module] if module else course.modules))
     page = _page(course, module, solutions and runs) if module else Page(file.stem, f"{name}.py", Chapter.read(file))
-    say(f"{page.path}{'' if runs else ': not run, its exercises are not solved'}")
+    say(f"{page.path}{'' if runs else ': not run, exercises that it needs are not solved'}")
     outputs = execute.outputs(course, page) if runs else None
     notebook = page.notebook(outputs, lambda text: relinked(course, names, name, text))
     if not runs:
