@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import bz2
 import gzip
+import html
 import io
 import lzma
 import re
@@ -138,11 +139,13 @@ def unpacked(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def readings(data: bytes) -> Iterator[str]:
-    """Squeezed text of some bytes: as it is, without comments, and with the escapes of JSON and Python undone."""
+    """Squeezed text of some bytes: as it is, without comments, escapes of JSON and Python, or tags."""
     text = data.replace(b"\0", b"").decode("utf-8", "replace")  # without NULs, wide characters read as plain ones
     yield squeezed(text)
     yield squeezed(COMMENT.sub("", text))
     yield squeezed(re.sub(r"\\(.)", lambda m: {"n": "\n", "t": "\t"}.get(m[1], m[1]), text))
+    if "</" in text:
+        yield squeezed(html.unescape(re.sub(r"<[^<>]*>", "", text)))
 
 
 def squeezed(text: str) -> str:

@@ -28,6 +28,7 @@ FILES += (".gitattributes", "tests/conftest.py")
 FOLDERS = ("bin", "etc", "book", "tito")
 # Of no use without the solutions, or about giving the course to others.
 NOT_FOR_STUDENTS = ("book/instructors.md", "book/classroom.md", "book/quick_exploration.md", "book/tour.py")
+NOT_FOR_STUDENTS += ("book/play.md",)
 LEFT_BEHIND = re.compile(r"__pycache__|\.ipynb_checkpoints|_build|\..*\.new|.*\.py[co]|.*\.ipynb")
 OWNERS_PART = re.compile(r"<!-- not for students -->\n.*?<!-- /not for students -->\n\n?", re.S)
 STUDENTS_PART = re.compile(r"<!-- for students\n(.*?)-->\n", re.S)
@@ -115,11 +116,20 @@ def _free(course: Course, target: Path) -> None:
             raise CourseError(f"{target} lies in {derived.relative(course, folder)}, which is a part of the course.")
 
 
+def secrets(course: Course) -> dict[str, str]:
+    """The lines of solutions and of held-back checks that this checkout holds, each with what it belongs to."""
+    chapters = {m: workspace.reference_chapter(course, m) for m in course.every_module}
+    solved = [m for m, chapter in chapters.items() if not workspace.unsolved(chapter)]
+    lines, _ = secret_lines(Edition(course, solved, [], solved))
+    return lines | leaks.held_back(chapters[m] for m in solved)
+
+
 def secret_lines(edition: Edition) -> tuple[dict[str, str], list[str]]:
     """The lines that must not be found, and those that are usage."""
     course = edition.course
-    every = leaks.solutions((m.id, m.chapter) for m in edition.blank)
-    given = [leaks.outside_exercises(m.chapter) for m in edition.blank]
+    blank = [(m.id, workspace.reference_chapter(course, m)) for m in edition.blank]
+    every = leaks.solutions(blank)
+    given = [leaks.outside_exercises(chapter) for _, chapter in blank]
     given += [leaks.squeezed(m.chapter.text) for m in edition.solved]
     tools = [f for folder in (course.root / "tito", course.package) for f in folder.rglob("*.py")]
     code = [leaks.spoken(read(f)) for f in tools if f.parent != course.package / "core"]

@@ -51,7 +51,7 @@ EXPLAINED = [
     (lambda x, y: x / y, (6.0, 2.0), ["f = x / y = 3", "df/dx = df/df / y = 1 / 2 = 0.5", "= -1.5"]),
     (lambda x: 3 * x + 1, (2.0,), ["a = 3 * x = 6", "f = a + 1 = 7", "df/dx = df/da * 3 = 1 * 3 = 3"]),
     (lambda x: -x, (2.0,), ["f = -x = -2", "df/dx = -df/df = -1"]),
-    (lambda x: -(-x) * 3, (2.0,), ["df/da = -df/db = -3", "df/dx = -df/da = -(-3) = 3"]),
+    (lambda x: -(0 - x) * 3, (2.0,), ["df/dx = -df/da = -(-3) = 3"]),
     (lambda x, y: x * y - y, (2.0, -4.0), ["f = a - y = -4", "df/dx = df/da * y = 1 * (-4) = -4"]),
     (lambda x: x**-1, (2.0,), ["df/dx = df/df * (-1) * x ** (-1 - 1)"]),
     (lambda x: np.sqrt(x), (4.0,), ["f = sqrt(x) = 2", "= 0.25"]),

@@ -231,6 +231,8 @@ def test_a_leak_in_prose(toy):
 def test_compiled_code_is_found(tmp_path):
     (tmp_path / "x.pyc").write_bytes(b"")
     assert [leak.path for leak in leaks.find(tmp_path, {})] == ["x.pyc"]
+    (tmp_path / "a.html").write_text("<pre><span>return</span> (x &lt; limit)<b>.sum</b>(axis=0)</pre>")
+    assert [leak.path for leak in leaks.find(tmp_path, {"return(x<limit).sum(axis=0)": "count"})] == ["a.html", "x.pyc"]
 
 
 def test_hints_show_half_of_a_line_that_they_quote(toy):

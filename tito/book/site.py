@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tito import leaks, release
 from tito.book import links, play, stage
 from tito.course import Course
 from tito.errors import CourseError
@@ -16,16 +17,17 @@ from tito.errors import CourseError
 
 def build(course: Course, target: Path, solutions: bool, say=print) -> None:
     """Make the site in `target`; an error leaves the site that was there."""
+    secret = None if solutions else release.secrets(course)
     kept = course.private / "cache" / "book"
     kept.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept, prefix="making-") as scratch:
         source, made = Path(scratch) / "source", Path(scratch) / "site"
         source.mkdir()
-        stage.write(course, source, solutions, say)
+        stage.write(course, source, secret, say)
         _sphinx(course, source, made, Path(scratch) / "doctrees")
-        if why := play.fetch(course, made / "_static" / "pyodide"):
+        if solutions and (why := play.fetch(course, made / "_static" / "pyodide")):
             say(f"book/play.md: without Python for the browser. {why}")
-        if wrong := links.dead(made):
+        if wrong := [*links.dead(made), *map(str, leaks.find(made, secret or {}))]:
             raise CourseError("the book was not replaced, since in the new one\n  " + "\n  ".join(wrong))
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():

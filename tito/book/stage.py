@@ -9,11 +9,11 @@ import re
 from base64 import b64decode
 from pathlib import Path, PurePosixPath
 
-from tito import notes, release, workspace
+from tito import leaks, notes, release, workspace
 from tito.book import api, contents, execute
 from tito.book.cells import Page
 from tito.chapter import Chapter
-from tito.course import Course, Module
+from tito.course import Course
 from tito.errors import CourseError
 from tito.files import read
 
@@ -25,12 +25,15 @@ UNSOLVED = (
 )
 
 
-def write(course: Course, folder: Path, solutions: bool, say) -> None:
-    """Write the source of every page that `_toc.yml` names into `folder`."""
+def write(course: Course, folder: Path, secret: dict[str, str] | None, say) -> None:
+    """Write the source of every page that `_toc.yml` names into `folder`.
+
+    A book without solutions is given the lines that are `secret`; it has no page that is not for students.
+    """
     if wrong := contents.missing(course):
         raise CourseError("_toc.yml: " + "; ".join(wrong))
     listed = read(course.root / "_toc.yml")
-    listed = listed if solutions else release.pages_for_students(listed)
+    listed = listed if secret is None else release.pages_for_students(listed)
     (folder / "_toc.yml").write_text(listed, encoding="utf-8")
     names = contents.pages(listed)
     words: dict[str, str] = {}
@@ -41,10 +44,10 @@ def write(course: Course, folder: Path, solutions: bool, say) -> None:
             text = contents.MADE[name](course, lambda chapter, page=name: page_of(course, page, chapter))
             target.write_text(text, encoding="utf-8")
         elif (file := course.root / f"{name}.md").exists():
-            text = relinked(course, names, name, _edition(read(file), solutions))
+            text = relinked(course, names, name, _edition(read(file), secret is None))
             target.write_text(_overview(text) if file.name == "README.md" else text, encoding="utf-8")
         else:
-            _executed(course, names, name, target.with_suffix(".ipynb"), solutions, words, say)
+            _executed(course, names, name, target.with_suffix(".ipynb"), secret, words, say)
     for module in course.modules:
         target = folder / "book" / "api" / f"{module.name}.md"
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -58,11 +61,17 @@ def page_of(course: Course, page: str, chapter: str) -> str:
     return _way(page, module.dev_path.removesuffix(".py")) + ".ipynb"
 
 
-def _executed(course, names, name, target, solutions, words, say) -> None:
+def _executed(course, names, name, target, secret, words, say) -> None:
     file = course.root / f"{name}.py"
     module = next((m for m in course.modules if m.dev == file), None)
     runs = all(workspace.has_solutions(course, m) for m in ([module] if module else course.modules))
-    page = _page(course, module, solutions and runs) if module else Page(file.stem, f"{name}.py", Chapter.read(file))
+    page = Page(file.stem, f"{name}.py", Chapter.read(file))
+    if module:
+        told = notes.notes(course, module)
+        for note in told.values():
+            note["hints"] = [leaks.shortened(hint, secret or ()) for hint in note["hints"]]
+        shown = secret is None and runs
+        page = Page(module.name, module.dev_path, workspace.reference_chapter(course, module), told, shown)
     say(f"{page.path}{'' if runs else ': not run, exercises that it needs are not solved'}")
     outputs = execute.outputs(course, page) if runs else None
     notebook = page.notebook(outputs, lambda text: relinked(course, names, name, text))
@@ -71,11 +80,6 @@ def _executed(course, names, name, target, solutions, words, say) -> None:
     for output in (output for outs in outputs or [] for output in outs):
         _keep_words(output, words)
     target.write_text(json.dumps(notebook), encoding="utf-8")
-
-
-def _page(course: Course, module: Module, solutions: bool) -> Page:
-    chapter = workspace.reference_chapter(course, module)
-    return Page(module.name, module.dev_path, chapter, notes.notes(course, module), solutions)
 
 
 def _keep_words(output: dict, words: dict[str, str]) -> None:
