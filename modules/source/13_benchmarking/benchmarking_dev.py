@@ -122,8 +122,8 @@ print(f"a call of a function that does nothing, timed alone: {duration(np.median
 
 # %% [markdown]
 # Half of the steps are at most so long: that is about what a reading costs. The largest is the machine's doing: for so
-# long it did something else. A good part of the last line is the clock, not the call. What takes only a few of these steps
-# cannot be timed alone; run it a number of times between two readings, and divide.
+# long it did something else. A good part of the last line is the clock, not the call. What takes only a few of these
+# steps cannot be timed alone; run it a number of times between two readings, and divide.
 #
 # ## A clock that we set ourselves
 #
