@@ -135,7 +135,8 @@ def limited(most: int) -> type:
     One more takes the place of the one that has gone longest without a finished answer: somebody who says nothing, or
     sends a byte a second. So whoever comes is heard, the question for /health too.
 
-    It is the protocol of h11, which ends a head that is longer than 64 kB; httptools, where it is installed, keeps it all.
+    It is the protocol of h11, which ends a head that is longer than 64 kB;
+    httptools, where it is installed, would keep it all.
     """
     from uvicorn.protocols.http.h11_impl import H11Protocol
 

@@ -1020,7 +1020,7 @@ class Registry(Versions):
         Raises
         ------
         PromotionConflict
-            Where another version than `instead_of` is in use, or another promotion came first.
+            Where another version than `instead_of` is in use (the words are yours), or another promotion came first.
 
         Notes
         -----
