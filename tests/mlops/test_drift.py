@@ -258,7 +258,7 @@ def test_a_retraining_that_was_overtaken_is_told(tmp_path, monkeypatch):
             Registry(self.folder).promote("v2")
             return super().register(*arguments, **options)
 
-    with pytest.raises(PromotionConflict, match="v2 is in use"):
+    with pytest.raises(PromotionConflict):
         retrain(Overtaken(tmp_path), data, data, epochs=20, learning_rate=0.02)
     assert registry.promoted() == "v2" and registry.names() == ["v1", "v2", "v3"]
 
