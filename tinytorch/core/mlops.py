@@ -701,7 +701,7 @@ def ks_p_value(d: float, n: int, m: int) -> float:
     series = sum((-1) ** (k - 1) * math.exp(-2 * k * k * z * z) for k in range(1, 21))
     return min(max(2 * series, 0.0), 1.0)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1698
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1697
 def ks_p_values(reference: np.ndarray, window: np.ndarray) -> np.ndarray:
     """A p-value for every feature of flattened inputs (N, D): one Kolmogorov-Smirnov test each."""
     same_features("ks_p_values", reference, window)
@@ -720,7 +720,7 @@ def any_drift(reference: np.ndarray, window: np.ndarray, alpha: float = 0.05) ->
     """Whether any feature's distribution has changed, by Kolmogorov-Smirnov tests with Holm's correction."""
     return bool((holm(ks_p_values(reference, window)) <= alpha).any())
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1740
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1739
 def binomial_tail(successes: int, trials: int) -> float:
     """The probability that a fair coin shows at least so many heads: exact, in whole numbers up to the last division."""
     if not isinstance(successes, (int, np.integer)) or not isinstance(trials, (int, np.integer)) or not 0 <= successes <= trials:
@@ -744,7 +744,7 @@ def domain_classifier_p_value(reference: np.ndarray, window: np.ndarray, seed: i
     right = np.sum(trainer.predict(held_out).data.argmax(axis=1) == which)
     return binomial_tail(int(right), 2 * n)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1868
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1867
 class Alarm:
     """On after several suspicious windows in a row, off after several in a row that are not.
 
@@ -788,7 +788,7 @@ class Alarm:
         return self.on
         ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1996
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1995
 class Monitor:
     """Compares inputs and outputs with a reference, window by window.
 
@@ -839,7 +839,7 @@ class Monitor:
                 del rows[: self.window]
             self.windows += 1
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2092
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2091
 def sign_test(new_right, old_right) -> float:
     """The probability that a model is ahead of another by at least so much if it is no better (McNemar 1947, exact, one-sided).
 
@@ -862,12 +862,12 @@ def sign_test(new_right, old_right) -> float:
             f"sign_test: expected True or False for the same inputs, twice; got {new_right.dtype} {new_right.shape} and {old_right.dtype} {old_right.shape}."
         )
     ### BEGIN SOLUTION sign_test
-    b = int(np.sum(new_right & ~old_right))
-    c = int(np.sum(old_right & ~new_right))
+    b = np.sum(new_right & ~old_right)
+    c = np.sum(old_right & ~new_right)
     return binomial_tail(b, b + c)
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2182
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2181
 def rights(model: Module, data: ArrayDataset) -> np.ndarray:
     """Whether a classifier answers each sample of a data set correctly."""
     if not isinstance(data, ArrayDataset):
@@ -875,7 +875,7 @@ def rights(model: Module, data: ArrayDataset) -> np.ndarray:
     with evaluating(model):
         return class_probabilities(model, data.features).argmax(axis=1) == data.targets
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2227
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2226
 @dataclass(frozen=True)
 class Decision:
     """What became of a candidate, and why."""
@@ -955,7 +955,7 @@ def retrain(registry: Registry, data: ArrayDataset, now: ArrayDataset, before: A
         registry.promote(name, instead_of=champion.name)
     return Decision(name, promote, reason)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2361
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2360
 def routed(key: str, candidate: str, fraction: float) -> bool:
     """Whether a request goes to the candidate: always the same for the same key, and for about `fraction` of all keys.
 
@@ -983,7 +983,7 @@ def routed(key: str, candidate: str, fraction: float) -> bool:
     return int.from_bytes(digest[:8]) / 2**64 < fraction
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2449
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2448
 def fisher_test(new_right: int, new_count: int, old_right: int, old_count: int) -> float:
     """The probability that one of two groups has at least `new_right` of all right answers, if both are equally good (Fisher 1935, one-sided)."""
     if not 0 <= new_right <= new_count or not 0 <= old_right <= old_count:
@@ -992,7 +992,7 @@ def fisher_test(new_right: int, new_count: int, old_right: int, old_count: int) 
     ways = sum(math.comb(new_count, k) * math.comb(old_count, right - k) for k in range(new_right, min(right, new_count) + 1))
     return ways / math.comb(count, right)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2497
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2496
 class Served:
     """All that belongs to a version while it answers. Never changed; a newer version gets a new one."""
 
@@ -1109,7 +1109,7 @@ class Service:
         if self.failures >= 3:
             self.candidate = None
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2684
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2683
 class Refused(Exception):
     """A request that is not answered: a status of HTTP, a reason, and headers."""
 
@@ -1167,7 +1167,7 @@ def read_inputs(inputs, expected: dict, most: int) -> np.ndarray:
         raise Refused(422, f"inputs: entry {list(place)} is {x[place]:g}. {wanted}")
     return x.astype(np.float32)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2778
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2777
 def respond(service: Service, body: bytes, most: int = 100, later=None) -> tuple[int, dict]:
     """What a service says to a request's body: a status of HTTP, and a content for JSON. The whole server, but for the network.
 
@@ -1197,7 +1197,7 @@ def respond(service: Service, body: bytes, most: int = 100, later=None) -> tuple
         later(service.shadow, x, p)
     return 200, {"version": version, "classes": p.argmax(axis=1).tolist(), "probabilities": p.tolist()}
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2858
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2857
 class Metrics:
     """Counters and a histogram of durations, in the text format of Prometheus."""
 
@@ -1315,7 +1315,7 @@ class Bodies:
             if not oldest.expired():
                 oldest.reschedule(0)  # its time is over now
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3031
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3032
 def create_app(registry: Registry, candidate: str | None = None, mode: str = "shadow", fraction: float = 0.1, *, queue_size: int = 32,
                max_bytes: int = 1_000_000, max_inputs: int = 100, body_seconds: float = 10.0, poll_seconds: float = 0.1, window: int = 100):
     """An application that answers with the version in use: for uvicorn, or any other server that speaks ASGI.
@@ -1428,7 +1428,7 @@ PREDICT = {"requestBody": {"required": True, "content": {"application/json": {"s
         "key": {"type": "string", "description": "who is asking: a canary answers equal keys alike"},
         "version": {"type": "string", "description": "refuse unless this version is in use"}}}}}}}  # fmt: skip
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3151
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3152
 @contextlib.contextmanager
 def serving(app, port: int = 0, connections: int = 100):
     """Serve an application on this machine, from a thread, and give the address; the server ends with the `with` block."""
@@ -1449,7 +1449,7 @@ def serving(app, port: int = 0, connections: int = 100):
         server.should_exit = True
         thread.join(10)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3211
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3212
 @dataclass
 class Load:
     """What came of a load test.
@@ -1483,7 +1483,7 @@ class Load:
             told += f"; median {median:.2f} ms, 99% within {late:.2f} ms; versions {self.versions}"
         return told
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3247
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3248
 @contextlib.contextmanager
 def asking(server):
     """A function from a body to status and content: `server` itself, or requests over one connection to its ``/predict``."""
@@ -1556,7 +1556,7 @@ def load_test(server, bodies: list, right, *, requests: int = 1000, clients: int
             ended.result()
     return load
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3407
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3408
 def varint(n: int) -> bytes:
     """A whole number as protocol buffers store it.
 
@@ -1593,7 +1593,7 @@ def varint(n: int) -> bytes:
     return bytes([*out, n])
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3524
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3525
 def field(number: int, value) -> bytes:
     """A field of a message: a whole number, a float, a text, or bytes (another message, say)."""
     if isinstance(value, (int, np.integer)):

@@ -1674,11 +1674,10 @@ test_ks_statistic()
 
 # %%
 for size in (25, 100, 200):
-    p = [ks_p_value(ks_statistic(*pair), 500, size) for pair in resampled(ink, 500, size, times=200)]
-    askew = turned(future.features, 20).mean(axis=1)
-    rng, q = np.random.default_rng(0), []
-    for reference, _ in resampled(ink, 500, size, times=200):
-        q.append(ks_p_value(ks_statistic(reference, rng.choice(askew, size, replace=False)), 500, size))
+    p, q = [], []
+    for reference, window in resampled(future.features, 500, size, times=200):
+        for found, pictures in ((p, window), (q, turned(window))):
+            found.append(ks_p_value(ks_statistic(reference.mean(axis=1), pictures.mean(axis=1)), 500, size))
     print(f"window of {size:3d}   false alarms {np.mean(np.array(p) < 0.05):6.1%}   askew and noticed {np.mean(np.array(q) < 0.05):6.1%}")
 
 # %% [markdown]
@@ -2111,8 +2110,8 @@ def sign_test(new_right, old_right) -> float:
             f"sign_test: expected True or False for the same inputs, twice; got {new_right.dtype} {new_right.shape} and {old_right.dtype} {old_right.shape}."
         )
     ### BEGIN SOLUTION sign_test
-    b = int(np.sum(new_right & ~old_right))
-    c = int(np.sum(old_right & ~new_right))
+    b = np.sum(new_right & ~old_right)
+    c = np.sum(old_right & ~new_right)
     return binomial_tail(b, b + c)
     ### END SOLUTION
 
@@ -2173,8 +2172,8 @@ def test_sign_test():
 test_sign_test()
 
 # %% [markdown]
-# How often would luck be promoted? Twenty networks are trained on the same 700 digits, from another seed each. By
-# design none is better than another. Let each be the candidate and each other one the version in use. Rule one promotes
+# How often would luck be promoted? Twenty networks are trained on the same 700 digits, from another seed each. The recipe
+# is the same, so none is better by more than the luck of its seed. Let each be the candidate and each other one the version in use. Rule one promotes
 # whoever has the higher accuracy on held-out pictures; rule two asks the sign test.
 
 # %%
@@ -2203,8 +2202,8 @@ print(f"promoted of {len(pairs)}: ahead in accuracy {np.mean([new.mean() > old.m
 print(f"sign test below 0.05 {np.mean(p < 0.05):6.1%}   below 0.01 {np.mean(p < 0.01):6.1%}")
 
 # %% [markdown]
-# Whoever follows the higher number promotes nearly every second time, and exchanges one network for another without a
-# reason. The test hardly ever does.
+# Whoever follows the higher number promotes nearly every second time, and exchanges one network for another with hardly
+# a reason. The test hardly ever does.
 #
 # ## Retraining, and a decision
 #
@@ -2932,10 +2931,11 @@ test_metrics()
 # terminal `python -m pip install fastapi uvicorn`. Where they are missing, the cells below say so, and show what can
 # be seen without a network. What is ours is the order of things.
 #
-# uvicorn listens, reads HTTP, and calls an *application* for every request; FastAPI makes one of our functions, one for
-# each address such as `/predict`. They begin with `async def`. At an `await` such a function steps aside until what it
-# waits for is there, and the thread goes on with other requests. So a single thread, the *event loop*, can wait for a
-# thousand slow senders. But whatever computes in it holds up all of them.
+# uvicorn listens at an address (`127.0.0.1` is this machine, seen from itself), reads HTTP, and calls an *application*
+# for every request. FastAPI makes one of our functions, one for each path such as `/predict`. They begin with `async
+# def`. At an `await` such a function steps aside until what it waits for is there, and the thread goes on with other
+# requests. So a single thread, the *event loop*, can wait for a thousand slow senders. But whatever computes in it holds
+# up all of them.
 #
 # First the body. It comes in pieces, when its sender likes. Three limits keep bodies from filling the memory: how long
 # one may be, how long it may take, and how much is kept of all those that are not complete. Where that is too much, the
@@ -3020,11 +3020,12 @@ class Bodies:
 
 
 # %% [markdown]
-# The answers are computed by one worker, a second thread, one after the other. It is one, because two that fill a window
-# of the monitor at once would both find it full and both empty it. In front of the worker is a queue, and it has an end.
-# If requests come faster than they can be answered, an endless queue would grow, and after a minute everybody would wait
-# for a minute, for answers that nobody waits for any more. It is kinder to say at once: 503, and `Retry-After` with a
-# number of seconds. This is *back-pressure*.
+# The answers are computed by one worker, a second thread, one after the other; `run_in_executor` hands it the work, and
+# the loop is free until the answer is there. It is one worker, because two that fill a window of the monitor at once
+# would both find it full and both empty it. In front of it is a queue, and the queue has an end. If requests come faster
+# than they can be answered, an endless one would grow, and after a minute everybody would wait for a minute, for answers
+# that nobody waits for any more. It is kinder to say at once: 503, and `Retry-After` with a number of seconds. This is
+# *back-pressure*.
 
 # %%
 #| export
