@@ -93,12 +93,7 @@ def serve(registry, options: argparse.Namespace) -> int:
     app = create_app(registry, options.candidate, mode, options.canary or 0.0, queue_size=options.queue)
     import uvicorn
 
-    most = most_connections()
-    where = {"host": options.host, "port": options.port}
-    # As many as `backlog` may be accepted before the first of them is counted.
-    server = uvicorn.Server(
-        uvicorn.Config(app, **where, http=limited(most), backlog=max(most // 4, 1), log_level="warning")
-    )
+    server = uvicorn.Server(bounded(app, most_connections(), host=options.host, port=options.port))
     threading.Thread(target=tell, args=(server, registry), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt, SystemExit):  # uvicorn ends the program where it cannot begin
         server.run()
@@ -126,17 +121,28 @@ def most_connections(wanted: int = 1000) -> int:
     return min(wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
 
+def bounded(app, most: int, **where):
+    """uvicorn's settings for an application that keeps at most so many connections."""
+    import uvicorn
+
+    # As many as `backlog` may be accepted before the first of them is counted.
+    return uvicorn.Config(app, http=limited(most), backlog=max(most // 4, 1), log_level="warning", **where)
+
+
 def limited(most: int) -> type:
     """uvicorn's protocol for HTTP with at most so many connections.
 
     One more takes the place of the one that has gone longest without a finished answer: somebody who says nothing, or
     sends a byte a second. So whoever comes is heard, the question for /health too.
+
+    It is the protocol of h11, which ends a head that is longer than 64 kB;
+    httptools, where it is installed, would keep it all.
     """
-    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+    from uvicorn.protocols.http.h11_impl import H11Protocol
 
     waiting = {}  # connections in the order of their last finished answer, or of their beginning
 
-    class Limited(AutoHTTPProtocol):
+    class Limited(H11Protocol):
         def connection_made(self, transport):
             super().connection_made(transport)
             waiting[self] = None

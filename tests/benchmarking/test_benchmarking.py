@@ -649,6 +649,8 @@ class TestReport:
         assert report.measurements[0].plot(pyplot.subplots()[1]).get_xlabel() == "run"
         drawn = report.comparisons[1].plot(pyplot.subplots()[1])
         assert drawn.get_title().startswith("Different: ratio 1.10") and drawn.get_ylim()[0] < 1 < 1.1 < drawn.get_ylim()[1]
+        far = compare_times(np.ones(20), np.r_[np.full(18, 1.01), 50.0, 0.1])
+        assert far.plot(pyplot.subplots()[1]).get_xlabel() == "pair (2 of 20 lie outside)"
         pyplot.close("all")
 
     def test_saved(self, tmp_path):

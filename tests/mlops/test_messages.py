@@ -40,7 +40,6 @@ registry.register(model, x, bounds=3)     register: bounds are 3
 registry.register(model, x, parent="v9")  there is no version 'v9'
 registry.load(None)                       there is no version None
 registry.promote(3)                       there is no version 3 ... There are: v1
-registry.promote("v1", instead_of="v7")   v1 was to take the place of v7, but None is in use
 registry.current()                        nothing is promoted ... registry.promote('v1')
 registry.rollback()                       no intact version to go back to
 psi("a", [1])                             psi: these are not numbers

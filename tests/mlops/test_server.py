@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -211,6 +212,46 @@ def test_a_body_that_trickles_in(tmp_path):
                     said += more
         assert said.startswith(b"HTTP/1.1 408") and b"did not arrive within 0.3 seconds" in said
         assert load_test(url, BODIES, lambda i, answer: True, requests=5).answered == 5
+
+
+def test_bodies_that_are_never_complete_share_a_room(tmp_path):
+    """Three of 90 kB do not fit into 200: the oldest is given up, and whoever comes is answered."""
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+    app = create_app(registry_in(tmp_path), max_bytes=100_000, queue_size=2, body_seconds=60)
+    with serving(app) as url, contextlib.ExitStack() as stack:
+        senders = [stack.enter_context(socket.create_connection(address(url), timeout=20)) for _ in range(3)]
+        for raw in senders:
+            raw.sendall(head + b" " * 90_000)
+        (given_up,), _, _ = select.select(senders, [], [], 20)
+        said = b""
+        while more := given_up.recv(1000):  # until the server closes the connection
+            said += more
+        assert said.startswith(b"HTTP/1.1 503") and b"others needed the room" in said
+        assert load_test(url, BODIES, lambda i, answer: True, requests=50, clients=1).answered == 50
+        for raw in senders:
+            if raw is not given_up:
+                raw.sendall(b" " * 10_000)
+                assert raw.recv(1000).startswith(b"HTTP/1.1 400")
+
+
+def test_connections_that_say_nothing_make_room_in_a_notebook_too(tmp_path):
+    with serving(create_app(registry_in(tmp_path)), connections=20) as url, contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_connection(address(url), timeout=20)) for _ in range(30)]
+        assert load_test(url, BODIES, lambda i, answer: True, requests=50).answered == 50
+        with contextlib.suppress(ConnectionError):
+            assert silent[0].recv(1) == b""
+
+
+def test_a_head_without_end_is_cut_off(steady):
+    with socket.create_connection(address(steady.url), timeout=20) as raw:
+        raw.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\n")
+        sent = 0
+        with contextlib.suppress(OSError):
+            for _ in range(2000):  # 130 MB
+                raw.sendall(b"X-More: " + b"x" * 65526 + b"\r\n")
+                sent += 65536
+    assert sent < 60e6
+    assert steady.ask(BODIES[0])[0] == 200
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limit of open files to be lowered")

@@ -47,7 +47,7 @@ def duration(seconds: float) -> str:
             return f"{seconds * factor:.3g} {unit}"
     return f"{seconds:.3g} s" if size < 999.5 else f"{seconds:.0f} s"
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L124
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L136
 class SimulatedClock:
     """A clock that moves only when it is told to. Reading it is calling it.
 
@@ -83,7 +83,7 @@ class SimulatedClock:
         turns = cycle(seconds)
         return lambda: self.advance(next(turns))
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L176
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L188
 def timings(call: Callable[[], object], runs: int, number: int = 1, clock: Callable[[], float] = time.perf_counter) -> np.ndarray:
     """Time a call again and again.
 
@@ -112,7 +112,7 @@ def timings(call: Callable[[], object], runs: int, number: int = 1, clock: Calla
     ### END SOLUTION
     return times
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L323
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L335
 def checked_values(function: str, what: str, values, least: int = 1) -> np.ndarray:
     """Numbers as a new float64 array of one axis, once they are seen to be finite and at least so many."""
     values = getattr(values, "times", values)  # a Measurement stands for its times
@@ -182,7 +182,7 @@ def called(call) -> str:
     """The name of a function, for reports."""
     return getattr(call, "__name__", type(call).__name__)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L395
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L407
 @contextmanager
 def measuring(function: str, name: str, collector: bool):
     """Without the garbage collector, if it was on and is not wanted; and what is raised inside names the call."""
@@ -344,7 +344,7 @@ class Timer:
     def __exit__(self, *exception):
         self.seconds = self.clock() - self.start
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L636
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L648
 def percentile(values, q: float) -> float:
     """The smallest of the values such that at least q percent of them are not above it (nearest rank).
 
@@ -370,7 +370,7 @@ def percentile(values, q: float) -> float:
     ### END SOLUTION
     return float(value)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L740
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L752
 def binomial_cumulative(n: int, p: float) -> np.ndarray:
     """P(K <= k) for k = 0, ..., n, where K counts the successes among n tries that succeed with probability p."""
     k = np.arange(n + 1)
@@ -414,7 +414,7 @@ def percentile_interval(values, q: float, confidence: float = 0.95) -> tuple[flo
     ### END SOLUTION
     return float(low), float(high)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L889
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L903
 def bootstrap_interval(values, statistic: Callable = np.median, confidence: float = 0.95, resamples: int = 2000,
                        rng: "np.random.Generator | int" = 0) -> tuple[float, float]:
     """An interval for a number that is computed from samples, by drawing from the samples (Efron 1979).
@@ -451,7 +451,7 @@ def bootstrap_interval(values, statistic: Callable = np.median, confidence: floa
     ### END SOLUTION
     return float(low), float(high)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1001
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1037
 def groupings(n_a: int, n_b: int, resamples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Ways to part n_a + n_b entries into two groups, as two arrays of indices, a row for each way.
 
@@ -466,7 +466,7 @@ def groupings(n_a: int, n_b: int, resamples: int, rng: np.random.Generator) -> t
     order[0] = np.arange(n)
     return order[:, :n_a], order[:, n_a:]
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1018
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1054
 def permutation_test(a, b, statistic: Callable = np.median, resamples: int = 2000, rng: "np.random.Generator | int" = 0) -> float:
     """The p-value of a difference between two lists of independent samples, by exchanging labels (Fisher 1935; Pitman 1937).
 
@@ -506,7 +506,7 @@ def at_least(x: np.ndarray, y: float) -> np.ndarray:
     """Where x >= y, or would be but for rounding."""
     return x >= y - 1e-12 * abs(y)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1135
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1180
 def effect_size(a, b) -> float:
     """Cliff's delta: P(b > a) - P(b < a) over all pairs of a sample of `a` and one of `b` (Cliff 1993).
 
@@ -531,7 +531,7 @@ def effect_in_words(delta: float) -> str:
     size = abs(delta)
     return "negligible" if size < 0.147 else "small" if size < 0.33 else "medium" if size < 0.474 else "large"
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1226
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1272
 def holm(p_values) -> np.ndarray:
     """P-values adjusted for their number (Holm 1979).
 
@@ -560,7 +560,7 @@ def holm(p_values) -> np.ndarray:
     ### END SOLUTION
     return adjusted
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1314
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1361
 class NoisyMachine(SimulatedClock):
     """A simulated clock on which work takes longer or shorter than it should: a test bed with a known truth.
 
@@ -570,7 +570,7 @@ class NoisyMachine(SimulatedClock):
     noise : float
         Standard deviation of the logarithm of each duration.
     drift, period : float
-        The speed swings like a sine, up and down by the part `drift`, once in `period` seconds.
+        Durations swing like a sine, up and down by the part `drift`, once in `period` seconds.
     outliers : float
         The part of all durations that are made longer, by a factor between 1 and 10 or so.
     """
@@ -586,7 +586,7 @@ class NoisyMachine(SimulatedClock):
             factor *= 1 + 2 * self.rng.exponential()
         self.now += seconds * factor
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1362
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1409
 def paired_timings(a: Callable[[], object], b: Callable[[], object], pairs: int, number: int = 1,
                    clock: Callable[[], float] = time.perf_counter, rng: "np.random.Generator | int" = 0) -> np.ndarray:
     """Time two calls in pairs, one right after the other, in an order that a coin decides for each pair.
@@ -619,7 +619,7 @@ def paired_timings(a: Callable[[], object], b: Callable[[], object], pairs: int,
     ### END SOLUTION
     return times
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1485
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1542
 def ranks(values: np.ndarray) -> np.ndarray:
     """The rank of each value, from 1; equal values share the mean of their ranks."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
@@ -643,7 +643,7 @@ def sign_patterns(n: int, resamples: int, rng: np.random.Generator) -> np.ndarra
     signs[0] = 1.0
     return signs
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1516
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1573
 def sign_flip_test(differences, resamples: int = 2000, rng: "np.random.Generator | int" = 0) -> float:
     """The p-value of paired differences, by turning the signs of their signed ranks (Fisher 1935; Wilcoxon 1945).
 
@@ -675,13 +675,13 @@ def sign_flip_test(differences, resamples: int = 2000, rng: "np.random.Generator
     ### END SOLUTION
     return float(p)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1611
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1668
 def pairwise_means(d: np.ndarray) -> np.ndarray:
     """The means of all two entries, and of each with itself, in ascending order."""
     i, j = np.triu_indices(len(d))
     return np.sort((d[i] + d[j]) / 2)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1633
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1690
 def shift_interval(differences, alpha: float = 0.01, resamples: int = 2000, rng: "np.random.Generator | int" = 0) -> tuple[float, float, float]:
     """The middle of paired differences, and between which values `sign_flip_test` would not rule it out (Hodges & Lehmann 1963).
 
@@ -703,7 +703,7 @@ def shift_interval(differences, alpha: float = 0.01, resamples: int = 2000, rng:
     c = int((len(means) - ruled_out[0]) / 2)  # so many means on one side, or fewer, are too few
     return float(np.median(means)), float(means[c]), float(means[-1 - c])
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1675
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1732
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """How two calls compare, measured in pairs.
@@ -758,10 +758,12 @@ class Comparison:
         """Draw the ratio of every pair, in the order in which they were measured; returns the axes."""
         ax = pyplot("Comparison.plot").subplots(figsize=(6, 3))[1] if ax is None else ax
         ratios = self.times[:, 1] / np.maximum(self.times[:, 0], 1e-300)
+        low, high = min(0.8, self.interval[0] - 0.1), max(1.25, self.interval[1] + 0.1)
+        outside = np.sum((ratios < low) | (ratios > high))
         ax.plot(ratios, ".", color="#0072b2", markersize=3)
         ax.axhspan(*self.interval, color="#d55e00", alpha=0.3, linewidth=0)
         ax.axhline(1, color="0.6", linewidth=0.8)
-        ax.set(xlabel="pair", ylabel=f"{self.names[1]} / {self.names[0]}", ylim=(min(0.8, self.interval[0] - 0.1), max(1.25, self.interval[1] + 0.1)))
+        ax.set(xlabel=f"pair ({outside} of {len(ratios)} lie outside)", ylabel=f"{self.names[1]} / {self.names[0]}", ylim=(low, high))
         ax.set_title(f"{'Different' if self.different else 'No difference found'}: ratio {self.ratio:.3f}, {self.interval[0]:.3f} to {self.interval[1]:.3f}")
         return ax
 
@@ -834,7 +836,7 @@ def compare(a: Callable[[], object], b: Callable[[], object], pairs: int = 100, 
         times = paired_timings(a, b, pairs, number, clock, rng)
     return compare_times(*times.T, alpha, names, rng)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1868
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L1927
 def power(noise, difference: float, pairs: int, alpha: float = 0.01, trials: int = 200, rng: "np.random.Generator | int" = 0) -> float:
     """In what part of all experiments `sign_flip_test` would find a difference of a given size.
 
@@ -895,7 +897,7 @@ def pairs_needed(noise, difference: float, wanted: float = 0.9, alpha: float = 0
             )
         pairs += (pairs + 1) // 2
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2042
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2101
 @dataclass(frozen=True)
 class SelfTest:
     """How often `compare` was wrong and right, in comparisons whose truth is known."""
@@ -929,7 +931,7 @@ def self_test(a: Callable[[], object], b: Callable[[], object], comparisons: int
     ratios = [c.ratio for c in found[1]]
     return SelfTest(comparisons, alarms, others, hits, pairs, (min(ratios), max(ratios)))
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2131
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2190
 @dataclass(frozen=True, eq=False, repr=False)
 class ScenarioResult:
     """What a scenario reports.
@@ -1025,7 +1027,7 @@ def offline(model, samples, count: int = 24_576, batch_size: int = 1024, runs: i
     rates = [batches * batch_size / t if t > 0 else math.inf for t in (found.median, high, max(low, 0.0))]
     return ScenarioResult("offline", found.name, "throughput", rates[0], "samples/s", (rates[1], rates[2]), found.times)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2260
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2319
 def poisson_arrivals(rate: float, queries: int, rng: "np.random.Generator | int" = 0) -> np.ndarray:
     """Moments, in seconds from the start, at which queries come: on average `rate` in a second, independently of each other."""
     rate = checked_number("poisson_arrivals", "rate", rate, " It is queries a second; at a rate of 0 none would ever come.")
@@ -1039,7 +1041,7 @@ def wait_until(moment: float, clock: Callable[[], float] = time.perf_counter) ->
         if left > 0.003:
             time.sleep(left - 0.002)
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2276
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2335
 def serve(call: Callable[[], object], arrivals, clock: Callable[[], float] = time.perf_counter,
           wait: Callable[[float], None] = wait_until) -> tuple[np.ndarray, np.ndarray]:
     """Answer queries that come at given moments, one after the other.
@@ -1082,7 +1084,7 @@ def serve(call: Callable[[], object], arrivals, clock: Callable[[], float] = tim
     ### END SOLUTION
     return latency, service
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2420
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2479
 @dataclass(frozen=True, eq=False, repr=False)
 class ServerRun:
     """A server at one rate of arrivals.
@@ -1125,7 +1127,7 @@ def server_run(call: Callable[[], object], rate: float, queries: int = 2000, clo
     with measuring("server_run", called(call), collector=True):
         return ServerRun(float(rate), arrivals, *serve(call, arrivals, clock, wait))
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2540
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2600
 def server(model, samples, bound: float, q: float = 99, queries: int = 2000, steps: int = 6, clock: Callable[[], float] = time.perf_counter,
            wait: Callable[[float], None] = wait_until, rng: "np.random.Generator | int" = 0, name: str = "") -> ScenarioResult:
     """The largest rate of Poisson arrivals at which a percentile of the latency stays within a bound (Reddi et al. 2020).
@@ -1173,7 +1175,7 @@ def server(model, samples, bound: float, q: float = 99, queries: int = 2000, ste
         doubts.append(f"{queries} queries do not prove that p{q:g} stays within the bound at this rate; they do not speak against it.")
     return ScenarioResult("server", name, f"rate with p{q:g} within {duration(bound)}", low, "queries/s", (low, high), best, tuple(doubts))
 
-# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2621
+# %% ../../modules/source/13_benchmarking/benchmarking_dev.py #L2681
 class Report:
     """Results on a page: a table in text, and a picture.
 

@@ -9,7 +9,7 @@ __all__ = ['LAYERS', 'WHATEVER', 'QUOTED', 'PREDICT', 'ONNX_RULES', 'fingerprint
            'ks_p_value', 'ks_p_values', 'same_features', 'any_drift', 'binomial_tail', 'domain_classifier_p_value',
            'Alarm', 'Monitor', 'sign_test', 'rights', 'Decision', 'check_registry', 'decide', 'retrain', 'routed',
            'fisher_test', 'Served', 'Service', 'Refused', 'read_request', 'read_inputs', 'respond', 'Metrics',
-           'labelled', 'create_app', 'fastapi_names', 'read_body', 'serving', 'Load', 'asking', 'load_test', 'varint',
+           'labelled', 'fastapi_names', 'Bodies', 'create_app', 'serving', 'Load', 'asking', 'load_test', 'varint',
            'field', 'onnx_attribute', 'onnx_value', 'Graph', 'onnx_dense', 'onnx_conv', 'onnx_pool', 'onnx_nodes',
            'export_onnx']
 
@@ -33,6 +33,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..checked import checked_part
 from .activations import GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh, softmax
 from .benchmarking import holm
 from .cnn import AvgPool2D, BatchNorm, Conv2D, Dropout2D, Flatten, MaxPool2D
@@ -43,7 +44,7 @@ from .optimizers import Adam
 from .tensor import Tensor, from_numpy
 from .training import Accuracy, CrossEntropyLoss, Trainer, evaluating
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L128
+# %% ../../modules/source/14_mlops/mlops_dev.py #L132
 def fingerprint(arrays: dict[str, np.ndarray]) -> str:
     """A hash of named arrays: equal where names, dtypes, shapes and all entries are.
 
@@ -74,7 +75,7 @@ def fingerprint(arrays: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L233
+# %% ../../modules/source/14_mlops/mlops_dev.py #L237
 LAYERS = {
     kind.__name__: kind
     for kind in (
@@ -138,7 +139,7 @@ def rebuild(described: dict) -> Module:
     except TypeError as error:
         raise ValueError(f"rebuild: {described!r:.100} does not fit: {error}.") from error
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L338
+# %% ../../modules/source/14_mlops/mlops_dev.py #L342
 def publish(files: dict[str, bytes], place: str | os.PathLike) -> None:
     """Make a directory with some files in it, whole or not at all, and never over another one.
 
@@ -211,7 +212,7 @@ def sync_directory(folder: Path) -> None:
     finally:
         os.close(opened)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L565
+# %% ../../modules/source/14_mlops/mlops_dev.py #L585
 class RegistryError(Exception):
     """Something that the owner of a registry has to know."""
 
@@ -467,7 +468,7 @@ class Versions:
             return str(error)
         return ""
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L924
+# %% ../../modules/source/14_mlops/mlops_dev.py #L944
 WHATEVER = "whatever is promoted"
 
 
@@ -547,7 +548,7 @@ class Registry(Versions):
         Raises
         ------
         PromotionConflict
-            Where another version than `instead_of` is in use, or another promotion came first.
+            Where another version than `instead_of` is in use (the words are yours), or another promotion came first.
 
         Notes
         -----
@@ -616,7 +617,7 @@ class Registry(Versions):
                 lines.append(f"{number}  damaged")
         return lines
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1364
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1428
 def psi(reference_counts, window_counts) -> float:
     """The population stability index of two histograms over the same bins.
 
@@ -642,7 +643,7 @@ def psi(reference_counts, window_counts) -> float:
     return float(((q - p) * np.log(q / p)).sum())
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1446
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1510
 def resampled(features: np.ndarray, reference_size: int, window_size: int, times: int, seed: int = 0):
     """Pairs of a reference and a window that are drawn from the same inputs, without overlap, `times` times."""
     if reference_size + window_size > len(features):
@@ -658,7 +659,7 @@ def binned(reference: np.ndarray, window: np.ndarray, bins: int = 10) -> tuple[n
     edges = np.unique(np.quantile(reference, np.linspace(0, 1, bins + 1)[1:-1]))
     return tuple(np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1) for values in (reference, window))
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1499
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1564
 def ks_statistic(x, y) -> float:
     """The largest distance between the empirical distribution functions of two samples (Kolmogorov; Smirnov 1939).
 
@@ -700,7 +701,7 @@ def ks_p_value(d: float, n: int, m: int) -> float:
     series = sum((-1) ** (k - 1) * math.exp(-2 * k * k * z * z) for k in range(1, 21))
     return min(max(2 * series, 0.0), 1.0)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1623
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1697
 def ks_p_values(reference: np.ndarray, window: np.ndarray) -> np.ndarray:
     """A p-value for every feature of flattened inputs (N, D): one Kolmogorov-Smirnov test each."""
     same_features("ks_p_values", reference, window)
@@ -719,11 +720,12 @@ def any_drift(reference: np.ndarray, window: np.ndarray, alpha: float = 0.05) ->
     """Whether any feature's distribution has changed, by Kolmogorov-Smirnov tests with Holm's correction."""
     return bool((holm(ks_p_values(reference, window)) <= alpha).any())
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1665
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1739
 def binomial_tail(successes: int, trials: int) -> float:
     """The probability that a fair coin shows at least so many heads: exact, in whole numbers up to the last division."""
     if not isinstance(successes, (int, np.integer)) or not isinstance(trials, (int, np.integer)) or not 0 <= successes <= trials:
         raise ValueError(f"binomial_tail: {successes!r:.40} successes in {trials!r:.40} trials cannot be. Expected whole numbers, the first at most the second.")
+    successes, trials = int(successes), int(trials)  # NumPy's own have 64 bits, and 2**64 is 0 there
     return sum(math.comb(trials, k) for k in range(successes, trials + 1)) / 2**trials
 
 
@@ -742,7 +744,7 @@ def domain_classifier_p_value(reference: np.ndarray, window: np.ndarray, seed: i
     right = np.sum(trainer.predict(held_out).data.argmax(axis=1) == which)
     return binomial_tail(int(right), 2 * n)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1792
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1867
 class Alarm:
     """On after several suspicious windows in a row, off after several in a row that are not.
 
@@ -786,7 +788,7 @@ class Alarm:
         return self.on
         ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L1920
+# %% ../../modules/source/14_mlops/mlops_dev.py #L1995
 class Monitor:
     """Compares inputs and outputs with a reference, window by window.
 
@@ -815,7 +817,7 @@ class Monitor:
     def __init__(self, reference, outputs, window: int = 100, alpha: float = 0.01, patience: int = 2, calm: int = 3):
         reference, outputs = checked_array(reference, "Monitor: reference"), checked_array(outputs, "Monitor: outputs")
         self.references = {"inputs": reference.reshape(len(reference), -1), "outputs": outputs.reshape(len(outputs), -1)}
-        self.window, self.alpha, self.windows = checked_count(window, "window", 2, "Monitor"), alpha, 0
+        self.window, self.alpha, self.windows = checked_count(window, "window", 2, "Monitor"), checked_part("Monitor", "alpha", alpha), 0
         self.waiting = {name: [] for name in self.references}
         self.p_values = dict.fromkeys(self.references, 1.0)
         self.alarms = {name: Alarm(patience, calm) for name in self.references}
@@ -837,7 +839,7 @@ class Monitor:
                 del rows[: self.window]
             self.windows += 1
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2013
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2091
 def sign_test(new_right, old_right) -> float:
     """The probability that a model is ahead of another by at least so much if it is no better (McNemar 1947, exact, one-sided).
 
@@ -860,12 +862,12 @@ def sign_test(new_right, old_right) -> float:
             f"sign_test: expected True or False for the same inputs, twice; got {new_right.dtype} {new_right.shape} and {old_right.dtype} {old_right.shape}."
         )
     ### BEGIN SOLUTION sign_test
-    b = int(np.sum(new_right & ~old_right))
-    c = int(np.sum(old_right & ~new_right))
+    b = np.sum(new_right & ~old_right)
+    c = np.sum(old_right & ~new_right)
     return binomial_tail(b, b + c)
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2103
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2181
 def rights(model: Module, data: ArrayDataset) -> np.ndarray:
     """Whether a classifier answers each sample of a data set correctly."""
     if not isinstance(data, ArrayDataset):
@@ -873,7 +875,7 @@ def rights(model: Module, data: ArrayDataset) -> np.ndarray:
     with evaluating(model):
         return class_probabilities(model, data.features).argmax(axis=1) == data.targets
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2145
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2226
 @dataclass(frozen=True)
 class Decision:
     """What became of a candidate, and why."""
@@ -953,7 +955,7 @@ def retrain(registry: Registry, data: ArrayDataset, now: ArrayDataset, before: A
         registry.promote(name, instead_of=champion.name)
     return Decision(name, promote, reason)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2279
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2360
 def routed(key: str, candidate: str, fraction: float) -> bool:
     """Whether a request goes to the candidate: always the same for the same key, and for about `fraction` of all keys.
 
@@ -981,7 +983,7 @@ def routed(key: str, candidate: str, fraction: float) -> bool:
     return int.from_bytes(digest[:8]) / 2**64 < fraction
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2360
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2448
 def fisher_test(new_right: int, new_count: int, old_right: int, old_count: int) -> float:
     """The probability that one of two groups has at least `new_right` of all right answers, if both are equally good (Fisher 1935, one-sided)."""
     if not 0 <= new_right <= new_count or not 0 <= old_right <= old_count:
@@ -990,7 +992,7 @@ def fisher_test(new_right: int, new_count: int, old_right: int, old_count: int) 
     ways = sum(math.comb(new_count, k) * math.comb(old_count, right - k) for k in range(new_right, min(right, new_count) + 1))
     return ways / math.comb(count, right)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2403
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2496
 class Served:
     """All that belongs to a version while it answers. Never changed; a newer version gets a new one."""
 
@@ -1107,7 +1109,7 @@ class Service:
         if self.failures >= 3:
             self.candidate = None
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2585
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2683
 class Refused(Exception):
     """A request that is not answered: a status of HTTP, a reason, and headers."""
 
@@ -1165,7 +1167,7 @@ def read_inputs(inputs, expected: dict, most: int) -> np.ndarray:
         raise Refused(422, f"inputs: entry {list(place)} is {x[place]:g}. {wanted}")
     return x.astype(np.float32)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2679
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2777
 def respond(service: Service, body: bytes, most: int = 100, later=None) -> tuple[int, dict]:
     """What a service says to a request's body: a status of HTTP, and a content for JSON. The whole server, but for the network.
 
@@ -1195,7 +1197,7 @@ def respond(service: Service, body: bytes, most: int = 100, later=None) -> tuple
         later(service.shadow, x, p)
     return 200, {"version": version, "classes": p.argmax(axis=1).tolist(), "probabilities": p.tolist()}
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2759
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2857
 class Metrics:
     """Counters and a histogram of durations, in the text format of Prometheus."""
 
@@ -1237,7 +1239,83 @@ def labelled(labels) -> str:
 
 QUOTED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L2844
+# %% ../../modules/source/14_mlops/mlops_dev.py #L2946
+def fastapi_names():
+    """What is needed of FastAPI, with a clear word where it is missing."""
+    try:
+        import uvicorn  # noqa: F401 (FastAPI alone does not listen)
+        from fastapi import FastAPI, Request
+        from fastapi.responses import JSONResponse, PlainTextResponse
+    except ImportError as error:
+        raise ImportError(
+            f"create_app: serving needs FastAPI and uvicorn, and they cannot be imported ({error}).\n"
+            "  Install them: python -m pip install fastapi uvicorn, or the extra, tinytorch[serve]."
+        ) from error
+    return FastAPI, Request, JSONResponse, PlainTextResponse
+
+
+class Bodies:
+    """Reads the bodies of requests.
+
+    What is too long is not kept, but up to ten times as much is still read: a client that is cut off while it sends gets a broken
+    connection in place of the reason.
+
+    Parameters
+    ----------
+    most : int
+        Bytes of a body.
+    seconds : float
+        In which all of it has to be there.
+    room : int
+        Bytes of all bodies together that are not complete.
+    """
+
+    def __init__(self, most: int, seconds: float, room: int):
+        self.most, self.seconds, self.room = most, seconds, room
+        self.coming = {}  # the timeouts of the bodies on their way, the oldest first, and how much of each is kept
+
+    async def read(self, request) -> bytes:
+        """The body of a request. Raises Refused."""
+        import asyncio
+
+        from starlette.requests import ClientDisconnect
+
+        told, parts, size = request.headers.get("content-length", ""), [], 0
+        declared, timeout = int(told) if told.isdigit() else 0, asyncio.timeout(self.seconds)
+        try:
+            async with timeout:
+                self.coming[timeout] = 0
+                if declared <= 10 * self.most:
+                    async for part in request.stream():
+                        size += len(part)
+                        if size <= self.most:
+                            parts.append(part)
+                            self.keep(timeout, len(part))
+                        elif size > 10 * self.most:
+                            break
+        except TimeoutError:
+            if timeout not in self.coming:
+                raise Refused(503, "the body was not complete, and others needed the room. Come again.", Connection="close") from None
+            raise Refused(408, f"the body did not arrive within {self.seconds:g} seconds.", Connection="close") from None
+        except ClientDisconnect:
+            raise Refused(400, "the connection was closed before the whole body was there.") from None
+        finally:
+            self.coming.pop(timeout, None)
+        if max(size, declared) > self.most:
+            unread = {"Connection": "close"} if max(size, declared) > 10 * self.most else {}
+            raise Refused(413, f"the body is longer than {self.most} bytes. Send fewer inputs at once.", **unread)
+        return b"".join(parts)
+
+    def keep(self, timeout, size: int) -> None:
+        """Note that so much more of a body is kept, and give up the oldest bodies until there is room."""
+        self.coming[timeout] = self.coming.get(timeout, 0) + size
+        while sum(self.coming.values()) > self.room:
+            oldest = next(iter(self.coming))
+            del self.coming[oldest]
+            if not oldest.expired():
+                oldest.reschedule(0)  # its time is over now
+
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3032
 def create_app(registry: Registry, candidate: str | None = None, mode: str = "shadow", fraction: float = 0.1, *, queue_size: int = 32,
                max_bytes: int = 1_000_000, max_inputs: int = 100, body_seconds: float = 10.0, poll_seconds: float = 0.1, window: int = 100):
     """An application that answers with the version in use: for uvicorn, or any other server that speaks ASGI.
@@ -1272,6 +1350,7 @@ def create_app(registry: Registry, candidate: str | None = None, mode: str = "sh
 
     FastAPI, Request, JSONResponse, PlainTextResponse = fastapi_names()
     service, metrics = Service(registry, candidate, mode, fraction, window), Metrics()
+    bodies = Bodies(max_bytes, body_seconds, room=queue_size * max_bytes)
     worker = ThreadPoolExecutor(1, thread_name_prefix="answers")
     waiting = 0
 
@@ -1295,7 +1374,7 @@ def create_app(registry: Registry, candidate: str | None = None, mode: str = "sh
         nonlocal waiting
         begun, status, content, headers = time.perf_counter(), 500, {}, {}
         try:
-            body = await read_body(request, max_bytes, body_seconds)
+            body = await bodies.read(request)
             if waiting >= queue_size:
                 raise Refused(503, f"as many requests as may wait, {waiting}, are waiting already. Come again.", **{"Retry-After": "1"})
             waiting += 1
@@ -1349,57 +1428,15 @@ PREDICT = {"requestBody": {"required": True, "content": {"application/json": {"s
         "key": {"type": "string", "description": "who is asking: a canary answers equal keys alike"},
         "version": {"type": "string", "description": "refuse unless this version is in use"}}}}}}}  # fmt: skip
 
-
-def fastapi_names():
-    """What is needed of FastAPI, with a clear word where it is missing."""
-    try:
-        import uvicorn  # noqa: F401 (FastAPI alone does not listen)
-        from fastapi import FastAPI, Request
-        from fastapi.responses import JSONResponse, PlainTextResponse
-    except ImportError as error:
-        raise ImportError(
-            f"create_app: serving needs FastAPI and uvicorn, and they cannot be imported ({error}).\n"
-            "  Install them: python -m pip install fastapi uvicorn, or the extra, tinytorch[serve]."
-        ) from error
-    return FastAPI, Request, JSONResponse, PlainTextResponse
-
-
-async def read_body(request, most: int, seconds: float) -> bytes:
-    """The body of a request, given up where it takes too long. Raises Refused.
-
-    What is too long is not kept, but up to ten times as much is still read: a client that is cut off while it sends gets a broken
-    connection in place of the reason.
-    """
-    import asyncio
-
-    from starlette.requests import ClientDisconnect
-
-    told, parts, size = request.headers.get("content-length", ""), [], 0
-    try:
-        async with asyncio.timeout(seconds):
-            if not told.isdigit() or int(told) <= 10 * most:
-                async for part in request.stream():
-                    size += len(part)
-                    if size <= most:
-                        parts.append(part)
-                    elif size > 10 * most:
-                        break
-    except TimeoutError:
-        raise Refused(408, f"the body did not arrive within {seconds:g} seconds.", Connection="close") from None
-    except ClientDisconnect:
-        raise Refused(400, "the connection was closed before the whole body was there.") from None
-    if size > most or (told.isdigit() and int(told) > most):
-        unread = size > 10 * most or (told.isdigit() and int(told) > 10 * most)
-        raise Refused(413, f"the body is longer than {most} bytes. Send fewer inputs at once.", **({"Connection": "close"} if unread else {}))
-    return b"".join(parts)
-
-
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3152
 @contextlib.contextmanager
-def serving(app, port: int = 0):
+def serving(app, port: int = 0, connections: int = 100):
     """Serve an application on this machine, from a thread, and give the address; the server ends with the `with` block."""
     import uvicorn
 
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+    from tinytorch.serve import bounded
+
+    server = uvicorn.Server(bounded(app, connections, host="127.0.0.1", port=port))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
@@ -1412,7 +1449,7 @@ def serving(app, port: int = 0):
         server.should_exit = True
         thread.join(10)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3054
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3212
 @dataclass
 class Load:
     """What came of a load test.
@@ -1446,7 +1483,7 @@ class Load:
             told += f"; median {median:.2f} ms, 99% within {late:.2f} ms; versions {self.versions}"
         return told
 
-
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3248
 @contextlib.contextmanager
 def asking(server):
     """A function from a body to status and content: `server` itself, or requests over one connection to its ``/predict``."""
@@ -1519,7 +1556,7 @@ def load_test(server, bodies: list, right, *, requests: int = 1000, clients: int
             ended.result()
     return load
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3259
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3408
 def varint(n: int) -> bytes:
     """A whole number as protocol buffers store it.
 
@@ -1556,7 +1593,7 @@ def varint(n: int) -> bytes:
     return bytes([*out, n])
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3365
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3525
 def field(number: int, value) -> bytes:
     """A field of a message: a whole number, a float, a text, or bytes (another message, say)."""
     if isinstance(value, (int, np.integer)):
