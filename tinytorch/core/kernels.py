@@ -134,10 +134,10 @@ def measured_peak(size: int = 512, dtype=np.float32, repeat: int = 30, clock=tim
     with blas_threads(1):
         return matmul_cost(size, size, size).flops / seconds(lambda: a @ a, repeat, clock=clock)
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L325
+# %% ../../modules/source/12_kernels/kernels_dev.py #L333
 CHUNK = 2**16  # entries; 256 KB of float32, which the second cache of most processors holds
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L330
+# %% ../../modules/source/12_kernels/kernels_dev.py #L338
 def triad(a: np.ndarray, b: np.ndarray, c: np.ndarray, scale: float, chunk: int = CHUNK) -> np.ndarray:
     """Write b + scale * c into a, chunk by chunk, without a new array.
 
@@ -189,7 +189,7 @@ def check_floats(name: str, *arrays) -> None:
         if x.dtype.kind != "f":
             raise TypeError(f"{name}: an array holds {x.dtype}. Expected floats.\n  Convert it: x.astype(np.float32).")
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L465
+# %% ../../modules/source/12_kernels/kernels_dev.py #L474
 def bandwidth(n: int, repeat: int = 5, number: int = 1, clock=time.perf_counter) -> float:
     """Bytes a second that a triad on three float32 arrays of n entries moves.
 
@@ -213,7 +213,7 @@ def bandwidth(n: int, repeat: int = 5, number: int = 1, clock=time.perf_counter)
     return moved / seconds(lambda: triad(a, b, c, 0.5), repeat, number, clock)
     ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L558
+# %% ../../modules/source/12_kernels/kernels_dev.py #L583
 def attainable(intensity, peak: float, bandwidth: float):
     """The most flops a second that a kernel can reach, by the roofline model.
 
@@ -243,7 +243,7 @@ def attainable(intensity, peak: float, bandwidth: float):
     return np.minimum(peak, bandwidth * np.asarray(intensity))
     ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L625
+# %% ../../modules/source/12_kernels/kernels_dev.py #L650
 def plot_roofline(points: dict, peak: float, bandwidth: float, ax=None):
     """Draw the roof of a machine, and kernels below it.
 
@@ -264,19 +264,19 @@ def plot_roofline(points: dict, peak: float, bandwidth: float, ax=None):
     x = np.geomspace(min([ridge / 10, *intensities]) / 2, max([ridge * 10, *intensities]) * 6, 200)
     ax.plot(x, attainable(x, peak, bandwidth), color="#0072b2")
     ax.axvline(ridge, color="#666666", linestyle=":")
-    roofs = ((x[0], f"{bandwidth / 1e9:.0f} GB a second", "left", 30), (x[-1], f"{peak / 1e9:.0f} Gflops a second", "right", 5))
-    for place, text, side, up in roofs:
-        ax.annotate(text, (place, attainable(place, peak, bandwidth)), xytext=(0, up), textcoords="offset points", ha=side, color="#0072b2", fontsize=9)
+    for place, text in ((np.sqrt(x[0] * ridge), f"{bandwidth / 1e9:.0f} GB a second"), (x[-1], f"{peak / 1e9:.0f} Gflops a second")):
+        ax.annotate(text, (place, attainable(place, peak, bandwidth)), xytext=(-4, 5), textcoords="offset points", ha="right", color="#0072b2", fontsize=9)
     for name, (intensity, rate) in points.items():
-        crowded = any(1.1 < other / intensity < 30 and 0.6 < height / rate < 1.6 for other, height in points.values())
+        crowded = any(1.1 < other / intensity < 5 and 0.4 < height / rate < 2.5 for other, height in points.values())
         place = (-6 if crowded else 6, -12 if rate > 0.6 * attainable(intensity, peak, bandwidth) else -3)
         ax.plot(intensity, rate, "o", color="#d55e00", markersize=5)
-        ax.annotate(name, (intensity, rate), xytext=place, textcoords="offset points", ha="right" if crowded else "left", fontsize=9)
+        ax.annotate(name, (intensity, rate), xytext=place, textcoords="offset points", ha="right" if crowded else "left", fontsize=9,
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel="flops for each byte", ylabel="flops a second")
     ax.margins(y=0.1)
     return ax
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L694
+# %% ../../modules/source/12_kernels/kernels_dev.py #L719
 def checked_matrices(name: str, a, b) -> tuple[np.ndarray, np.ndarray]:
     """Two matrices of floats that can be multiplied, in one dtype."""
     a, b = np.asarray(a), np.asarray(b)
@@ -286,7 +286,7 @@ def checked_matrices(name: str, a, b) -> tuple[np.ndarray, np.ndarray]:
     dtype = np.result_type(a, b)
     return a.astype(dtype, copy=False), b.astype(dtype, copy=False)
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L706
+# %% ../../modules/source/12_kernels/kernels_dev.py #L731
 def matmul_rows(a, b, dots=np.vecdot) -> np.ndarray:
     """The matrix product, one row of the result a call.
 
@@ -323,7 +323,7 @@ def matmul_rows(a, b, dots=np.vecdot) -> np.ndarray:
     ### END SOLUTION
     return out
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L964
+# %% ../../modules/source/12_kernels/kernels_dev.py #L988
 def matmul_blocked(a, b, block: int = 128, product=matmul_rows) -> np.ndarray:
     """The matrix product, block by block.
 
@@ -364,7 +364,7 @@ def matmul_blocked(a, b, block: int = 128, product=matmul_rows) -> np.ndarray:
     ### END SOLUTION
     return out
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1198
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1235
 CUBE = 0.044715  # k in the formulas
 
 
@@ -429,18 +429,18 @@ def gelu_with_slope(x, chunk: int = CHUNK) -> tuple:
     ### END SOLUTION
     return unboxed(value.reshape(x.shape)), unboxed(slope.reshape(x.shape))
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1344
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1381
 @operation(keeps=True)
 def fused_gelu(x, /):
     """GELU whose slope is computed along with its value, and kept for backward."""
     return gelu_with_slope(floating(x))
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1352
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1389
 ### BEGIN SOLUTION fused_gelu_row
 gradient(fused_gelu, composition=gelu_composed, x=lambda g, kept: g * kept)
 ### END SOLUTION
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1404
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1441
 class FusedGELU(GELU):
     """`fused_gelu` as an object. A GELU, so that `create_mlp` draws the same starting values for both."""
 
@@ -448,7 +448,7 @@ class FusedGELU(GELU):
         """GELU of x, entry by entry."""
         return fused_gelu(x)
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1520
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1557
 def matmul_parallel(a, b, threads: int = 2, product=np.matmul) -> np.ndarray:
     """The matrix product, a block of rows for each thread.
 
@@ -457,7 +457,7 @@ def matmul_parallel(a, b, threads: int = 2, product=np.matmul) -> np.ndarray:
     a : array of floats, shape (N, D)
     b : array of floats, shape (D, K)
     threads : int, at least 1
-        May be more than there are rows.
+        As many blocks, of which none has more than a row more than another. May be more than there are rows.
     product : callable ``(a, b) -> array``
         Multiplies a block of rows by b.
 
@@ -491,7 +491,7 @@ def matmul_parallel(a, b, threads: int = 2, product=np.matmul) -> np.ndarray:
         ### END SOLUTION
     return out
 
-# %% ../../modules/source/12_kernels/kernels_dev.py #L1669
+# %% ../../modules/source/12_kernels/kernels_dev.py #L1722
 def compiled(function):
     """`function` as machine code, made by numba at its first call for each combination of types.
 
