@@ -82,9 +82,9 @@ shuffled = np.random.default_rng(0).permutation(64)
 mlp = train(create_mlp(64, [128], 10, rng=0), training)
 blind = train(create_mlp(64, [128], 10, rng=0), training.like(training.features[:, shuffled], training.targets))
 right = np.roll(validation.images, 1, axis=2)  # what comes in on the left is the last column, all but empty here
-print("validation digits                       ", accuracy(mlp, validation.features, validation.targets))
-print("the same, all pixels shuffled throughout", accuracy(blind, validation.features[:, shuffled], validation.targets))
-print("moved one pixel to the right            ", accuracy(mlp, right.reshape(-1, 64), validation.targets))
+print(f"validation digits                        {accuracy(mlp, validation.features, validation.targets):.3f}")
+print(f"the same, all pixels shuffled throughout {accuracy(blind, validation.features[:, shuffled], validation.targets):.3f}")
+print(f"moved one pixel to the right             {accuracy(mlp, right.reshape(-1, 64), validation.targets):.3f}")
 
 # %% [markdown]
 # Shuffling does not trouble the network, which says how little it makes of what we call a picture. Moving everything
@@ -648,8 +648,8 @@ def conv2d_composed(x, w, b, stride=1, padding=0, dilation=1, groups=1):
 
 
 # %% [markdown]
-# The composed version is made of operations with rows of their own but one, and so it is the definition that
-# everything else is held to. The fused one adds the bias in place, and keeps the columns, which the gradient of the
+# The composed version is made of operations that have their rows already, all but `unfold`, whose row comes below. So it
+# is the definition that everything else is held to. The fused one adds the bias in place, and keeps the columns, which the gradient of the
 # kernels will want.
 
 # %% nbgrader={"grade": false, "grade_id": "conv2d", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -1543,7 +1543,7 @@ def positive(shape, rng):
 
 stacks = {
     "two kernels of 3": [Conv2D(1, 1, 3, weight_init=positive), Conv2D(1, 1, 3, weight_init=positive)],
-    "LeNet's convolutions": [Conv2D(1, 1, 5, weight_init=positive), AvgPool2D(2), Conv2D(1, 1, 5, weight_init=positive), AvgPool2D(2)],
+    "two kernels of 5, each pooled": [Conv2D(1, 1, 5, weight_init=positive), AvgPool2D(2), Conv2D(1, 1, 5, weight_init=positive), AvgPool2D(2)],
 }
 fig, axes = plt.subplots(1, 2, figsize=(6.5, 3.2), layout="constrained")
 for ax, (name, layers) in zip(axes, stacks.items()):
@@ -1553,7 +1553,7 @@ for ax, (name, layers) in zip(axes, stacks.items()):
     reached = x.grad.numpy()[0, 0]
     formula = receptive_field([(layer.kernel_size[0], layer.stride[0]) for layer in layers])
     rows = int((reached != 0).any(axis=1).sum())
-    print(f"{name:22s} by the formula {formula:2d} pixels, by the gradient {rows:2d}")
+    print(f"{name:30s} by the formula {formula:2d} pixels, by the gradient {rows:2d}")
     ax.imshow(reached, cmap="cividis")
     ax.set_title(f"{name}: {rows} x {rows}", fontsize=10)
     ax.set(xlabel="pixel", ylabel="pixel")
