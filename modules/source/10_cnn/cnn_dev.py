@@ -1092,7 +1092,7 @@ print("... of the gradients of their gradients    ", check_gradients(squared_slo
 x, w = rng.standard_normal((2, 3, 7, 7)), rng.standard_normal((4, 3, 3, 3))
 g = rng.standard_normal((2, 4, 5, 5))
 turned = w[:, :, ::-1, ::-1].swapaxes(0, 1)
-_, columns = conv2d.__wrapped__(x, w, np.zeros(4))
+_, columns = conv2d.__wrapped__(x, w, np.zeros(4))  # the function as it was written, which gives the columns too
 print("pictures", abs(conv2d(g, turned, np.zeros(3), padding=2) - input_slope(g, w, x.shape)).max())
 seen = conv2d(x.swapaxes(0, 1), g.swapaxes(0, 1), np.zeros(4)).swapaxes(0, 1)
 print("kernels ", abs(seen - kernel_slope(g, columns, w.shape)).max())

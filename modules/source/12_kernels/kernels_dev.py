@@ -669,15 +669,32 @@ def plot_roofline(points: dict, peak: float, bandwidth: float, ax=None):
     ax.axvline(ridge, color="#666666", linestyle=":")
     for place, text in ((np.sqrt(x[0] * ridge), f"{bandwidth / 1e9:.0f} GB a second"), (x[-1], f"{peak / 1e9:.0f} Gflops a second")):
         ax.annotate(text, (place, attainable(place, peak, bandwidth)), xytext=(-4, 5), textcoords="offset points", ha="right", color="#0072b2", fontsize=9)
-    for name, (intensity, rate) in points.items():
-        crowded = any(1.1 < other / intensity < 5 and 0.4 < height / rate < 2.5 for other, height in points.values())
-        place = (-6 if crowded else 6, -12 if rate > 0.6 * attainable(intensity, peak, bandwidth) else -3)
+    for intensity, rate in points.values():
         ax.plot(intensity, rate, "o", color="#d55e00", markersize=5)
-        ax.annotate(name, (intensity, rate), xytext=place, textcoords="offset points", ha="right" if crowded else "left", fontsize=9,
-                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel="flops for each byte", ylabel="flops a second")
     ax.margins(y=0.1)
+    name_points(ax, points, [*zip(x, attainable(x, peak, bandwidth)), *points.values()])
     return ax
+
+
+PLACES = ((6, -3), (6, -12), (-6, -3), (-6, -12), (6, 5), (-6, 5), (6, -22), (-6, -22), (6, -32))  # right and up, in points
+
+
+def name_points(ax, points: dict, marks: list) -> None:
+    """Write the name of each point beside it, in the first of PLACES where it covers no mark and no other text."""
+    ax.figure.canvas.figure.draw_without_rendering()  # settles where everything lies
+    marks, taken = ax.transData.transform(marks), [text.get_window_extent() for text in ax.texts]
+    for name, point in sorted(points.items(), key=lambda item: -item[1][1]):
+        for right, up in PLACES:
+            label = ax.annotate(name, point, xytext=(right, up), textcoords="offset points", ha="left" if right > 0 else "right", fontsize=9)
+            box = label.get_window_extent()
+            if not box.count_contains(marks) and not box.count_overlaps(taken):
+                break
+            label.remove()
+        else:
+            ax.add_artist(label)  # the last place, since none is free
+        label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})
+        taken.append(box)
 
 
 # %%
