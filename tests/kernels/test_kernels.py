@@ -390,6 +390,28 @@ def test_the_roof_is_drawn_with_the_points_below_it():
     assert plot_roofline({}, 100.0, 10.0, figure.Figure().subplots()).lines
 
 
+@pytest.mark.parametrize("ridge", [4, 12, 40])
+@pytest.mark.parametrize("blocks, loops", [(0.45, 0.3), (0.9, 0.17), (1.0, 0.12)])
+def test_labels_of_the_roofline_stand_clear_of_each_other_and_of_the_slope(ridge, blocks, loops):
+    figure = pytest.importorskip("matplotlib.figure")
+    peak, slope = 1e11, 1e11 / ridge
+    points = {
+        "triad": (1 / 6, slope / 6), "three loops": (8, 3e-5 * peak), "rows": (85, 0.2 * peak), "@": (85, 0.93 * peak),
+        "blocks of rows": (30, 0.1 * peak), "blocks by BLAS": (30, blocks * peak),
+        "columns innermost": (85, loops * peak), "sum innermost": (85, 0.005 * peak),
+        "GELU, formula": (1, 0.05 * slope), "GELU, chunks": (1, 0.3 * slope),
+    }  # fmt: skip
+    points = {name: (i, min(rate, attainable(i, peak, slope))) for name, (i, rate) in points.items()}
+    picture = figure.Figure(figsize=(7.5, 4.6), layout="constrained")
+    ax = plot_roofline(points, peak, slope, picture.subplots())
+    picture.draw_without_rendering()
+    boxes = {text.get_text(): text.get_window_extent() for text in ax.texts}
+    roof = ax.transData.transform(np.c_[ax.lines[0].get_xdata(), ax.lines[0].get_ydata()])
+    for name, box in boxes.items():
+        assert not box.count_contains(roof), name
+        assert not [other for other in boxes if other != name and box.overlaps(boxes[other])], name
+
+
 def test_without_numba_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     with pytest.raises(ImportError, match=r"numba is not installed.*\.\[numba\]"):

@@ -136,7 +136,7 @@ def sparsity_of(model) -> float:
     weights = prunable(model)
     return 1 - sum(np.count_nonzero(p.data) for p in weights) / sum(p.size for p in weights)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L304
+# %% ../../modules/source/11_compression/compression_dev.py #L309
 class MaskedOptimizer:
     """An optimizer after whose every step the pruned weights are zero again.
 
@@ -191,7 +191,7 @@ def checked_mask(optimizer, pair) -> tuple:
         raise ValueError(f"MaskedOptimizer: a parameter of shape {p.shape} has a mask of shape {mask.shape} {mask.dtype}. Expected bools of one shape.")
     return p, mask
 
-# %% ../../modules/source/11_compression/compression_dev.py #L495
+# %% ../../modules/source/11_compression/compression_dev.py #L509
 def keep_units(before: Dense, after: Dense, units) -> tuple[Dense, Dense]:
     """Two neighbouring layers with some of the units between them.
 
@@ -238,7 +238,7 @@ def checked_units(units, count: int) -> np.ndarray:
         raise ValueError(f"keep_units: units are numbered 0 to {count - 1} here, each at most once; got {units.tolist()!r:.60}.")
     return units
 
-# %% ../../modules/source/11_compression/compression_dev.py #L611
+# %% ../../modules/source/11_compression/compression_dev.py #L625
 WEIGHTED = (Dense, Conv2D)
 KNOWN = (*WEIGHTED, BatchNorm, ReLU, LeakyReLU, Sigmoid, Tanh, GELU, Dropout, MaxPool2D, Flatten)
 
@@ -338,7 +338,7 @@ def shrink(model: Sequential, keep: float) -> Sequential:
         layers[i], layers[j] = keeping(layers[i], layers[j], units)
     return Sequential(layers)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L759
+# %% ../../modules/source/11_compression/compression_dev.py #L773
 def integer_range(bits: int) -> tuple[int, int]:
     """The smallest and the largest integer of so many bits, 2 to 8, with a sign: (-128, 127) for 8."""
     if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)) or not 2 <= bits <= 8:
@@ -391,7 +391,7 @@ def checked_range(low, high) -> tuple[float, float]:
         )
     return low, high
 
-# %% ../../modules/source/11_compression/compression_dev.py #L879
+# %% ../../modules/source/11_compression/compression_dev.py #L901
 def quantize(x: np.ndarray, scale, zero_point: int = 0, bits: int = 8) -> np.ndarray:
     """Real numbers as int8: round(x / scale) + zero_point, and at the ends of the range what lies outside.
 
@@ -420,7 +420,7 @@ def dequantize(q: np.ndarray, scale, zero_point: int = 0) -> np.ndarray:
     """The real numbers that integers stand for, as float32: scale * (q - zero_point), the difference in int32."""
     return (q.astype(np.int32) - zero_point).astype(np.float32) * np.float32(scale)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L968
+# %% ../../modules/source/11_compression/compression_dev.py #L990
 def weight_scales(weights: np.ndarray, bits: int = 8, per_channel: bool = True) -> np.ndarray:
     """Scales for weights of shape (..., K), with zero point 0: shape (K,), or () for a single one.
 
@@ -434,7 +434,7 @@ def weight_scales(weights: np.ndarray, bits: int = 8, per_channel: bool = True) 
     largest = abs(weights).max(axis=axes)
     return np.where(largest > 0, largest / integer_range(bits)[1], 1).astype(np.float32)[()]
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1002
+# %% ../../modules/source/11_compression/compression_dev.py #L1024
 def minmax_range(values: np.ndarray, bits: int = 8) -> tuple[float, float]:
     """From the smallest value to the largest."""
     values = checked_array(values, "minmax_range")
@@ -485,7 +485,7 @@ def mse_range(values: np.ndarray, bits: int = 8, factors=FACTORS) -> tuple[float
     return best
     ### END SOLUTION
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1143
+# %% ../../modules/source/11_compression/compression_dev.py #L1178
 CALIBRATIONS = {"minmax": minmax_range, "percentile": percentile_range, "mse": mse_range}
 
 
@@ -510,7 +510,7 @@ def calibrate(model: Sequential, x, method: str = "minmax") -> list[tuple[float,
             x = layer(x)
     return ranges
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1206
+# %% ../../modules/source/11_compression/compression_dev.py #L1241
 def integer_product(q: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The product of bytes (N, D) with bytes (K, D), along D, as int32 (N, K). No float takes part.
 
@@ -556,7 +556,7 @@ def integer_dense(q: np.ndarray, weights: np.ndarray, bias: np.ndarray, zero_poi
     return integer_product(q, weights) + (bias - zero_point * weights.sum(axis=1, dtype=np.int32))
     ### END SOLUTION
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1325
+# %% ../../modules/source/11_compression/compression_dev.py #L1360
 def fixed_point(real) -> tuple[np.ndarray, np.ndarray]:
     """Whole numbers m (int32, 30 to 31 bits) and n (int8) with m / 2**n close to each of the positive numbers `real`."""
     fraction, exponent = np.frexp(np.asarray(real, np.float64))  # real = fraction * 2**exponent, fraction from 1/2 to 1
@@ -577,7 +577,7 @@ def requantize(total: np.ndarray, m: np.ndarray, n: np.ndarray, zero_point: int,
     q += zero_point
     return np.clip(q, floor, 127, out=q).astype(np.int8)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1372
+# %% ../../modules/source/11_compression/compression_dev.py #L1407
 SUMS = 8192  # at a time
 
 
@@ -625,7 +625,7 @@ def integer_layer(layer, edges: list, bits: int, per_channel: bool, relu: bool) 
     scale_out, zero_out = following[0]
     return IntegerDense(weights, bias, zero_point, unit / scale_out, zero_out, max(-128, zero_out) if relu else -128)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1447
+# %% ../../modules/source/11_compression/compression_dev.py #L1482
 class IntegerNetwork:
     """A network that computes in integers, from the first layer to the last.
 
@@ -759,7 +759,7 @@ def relu_follows(steps) -> bool:
             return isinstance(layer, ReLU)
     return False
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1662
+# %% ../../modules/source/11_compression/compression_dev.py #L1697
 @operation
 def fake_quantize(x, /, scale, zero_point=0, bits=8):
     """What is left of x once it has been quantised: floats, but only those that `bits` bits can stand for.
@@ -800,7 +800,7 @@ def straight_through(g, x, scale, zero_point=0, bits=8):
 
 gradient(fake_quantize, x=straight_through)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1764
+# %% ../../modules/source/11_compression/compression_dev.py #L1799
 class QuantizationAware(Module):
     """A Dense or Conv2D that computes with what its weights and inputs will be once they are quantised.
 
@@ -850,7 +850,7 @@ def quantization_aware(model: Sequential, ranges: list, bits: int = 8, per_chann
     following = iter(checked_ranges(model, ranges))
     return Sequential([QuantizationAware(layer, *next(following), bits, per_channel) if isinstance(layer, WEIGHTED) else layer for layer in model])
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1853
+# %% ../../modules/source/11_compression/compression_dev.py #L1888
 def distillation_loss(logits, teacher_logits, targets, temperature: float = 4.0, alpha: float = 0.9) -> Tensor:
     """How far a student is from its teacher and from the labels (Hinton et al. 2015).
 
@@ -889,7 +889,7 @@ def distillation_loss(logits, teacher_logits, targets, temperature: float = 4.0,
     return alpha * temperature**2 * soft + (1 - alpha) * hard
     ### END SOLUTION
 
-# %% ../../modules/source/11_compression/compression_dev.py #L1960
+# %% ../../modules/source/11_compression/compression_dev.py #L1997
 def distil(student, teacher, dataset, epochs: int, learning_rate: float = 0.003, temperature: float = 4.0, alpha: float = 0.9,
            seed: int = 0, batch_size: int = 32) -> float:  # fmt: skip
     """Train a student on what a teacher says; returns the mean loss of the last epoch.
@@ -917,7 +917,7 @@ def distil(student, teacher, dataset, epochs: int, learning_rate: float = 0.003,
         schedule.step()
     return float(np.mean(losses))
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2031
+# %% ../../modules/source/11_compression/compression_dev.py #L2068
 def low_rank(layer: Dense, rank: int) -> list[Dense]:
     """A layer as two thin ones whose product is the closest of that rank.
 
@@ -954,7 +954,7 @@ def rank_for_energy(singular_values: np.ndarray, energy: float) -> int:
     kept = np.cumsum(np.square(singular_values, dtype=np.float64))
     return min(int(np.searchsorted(kept, energy * kept[-1] * (1 - 1e-12))) + 1, len(kept))
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2136
+# %% ../../modules/source/11_compression/compression_dev.py #L2173
 def factorize(model: Sequential, energy: float) -> Sequential:
     """A copy of a network in which thin pairs of layers stand for those where that saves numbers."""
     layers = []
@@ -967,7 +967,7 @@ def factorize(model: Sequential, energy: float) -> Sequential:
             layers.append(layer)
     return Sequential(layers)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2166
+# %% ../../modules/source/11_compression/compression_dev.py #L2203
 def pack_sparse(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """An array as a bit for each entry and the entries that are not zero.
 
@@ -1000,7 +1000,7 @@ def unpack_sparse(bits: np.ndarray, values: np.ndarray, shape: tuple[int, ...]) 
     array.reshape(-1)[mask] = values
     return array
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2263
+# %% ../../modules/source/11_compression/compression_dev.py #L2300
 FORMAT = "TinyTorch compressed network, version 1"
 KINDS = {kind.__name__: kind for kind in (
     Sequential, MLP, Dense, Conv2D, BatchNorm, LayerNorm, Dropout, Dropout2D, MaxPool2D, AvgPool2D, Flatten,
@@ -1144,7 +1144,7 @@ def checked_file(function: str, path) -> Path:
         raise IsADirectoryError(f'{function}: {path} is a directory. Name a file in it, such as "{path / "small.npz"}".')
     return path
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2481
+# %% ../../modules/source/11_compression/compression_dev.py #L2518
 def assess(model, dataset) -> dict:
     """Bytes of a network's file, its accuracy, and the time of an answer.
 
@@ -1220,7 +1220,7 @@ def compressed(teacher: Sequential, dataset, epochs: int = 10, seed: int = 0):
     fit(small, dataset, masks=masks, **tuning)
     yield "half the units, 60% zeros, int8", quantize_model(small, some)
 
-# %% ../../modules/source/11_compression/compression_dev.py #L2583
+# %% ../../modules/source/11_compression/compression_dev.py #L2620
 def plot_sizes(rows: dict, ax=None):
     """Draw what share is misread against the bytes of the file; returns the axes.
 

@@ -82,9 +82,9 @@ shuffled = np.random.default_rng(0).permutation(64)
 mlp = train(create_mlp(64, [128], 10, rng=0), training)
 blind = train(create_mlp(64, [128], 10, rng=0), training.like(training.features[:, shuffled], training.targets))
 right = np.roll(validation.images, 1, axis=2)  # what comes in on the left is the last column, all but empty here
-print("validation digits                       ", accuracy(mlp, validation.features, validation.targets))
-print("the same, all pixels shuffled throughout", accuracy(blind, validation.features[:, shuffled], validation.targets))
-print("moved one pixel to the right            ", accuracy(mlp, right.reshape(-1, 64), validation.targets))
+print(f"validation digits                        {accuracy(mlp, validation.features, validation.targets):.3f}")
+print(f"the same, all pixels shuffled throughout {accuracy(blind, validation.features[:, shuffled], validation.targets):.3f}")
+print(f"moved one pixel to the right             {accuracy(mlp, right.reshape(-1, 64), validation.targets):.3f}")
 
 # %% [markdown]
 # Shuffling does not trouble the network, which says how little it makes of what we call a picture. Moving everything
@@ -305,6 +305,12 @@ def output_length(size: int, kernel: int, stride: int = 1, padding: int = 0, dil
 #         A kernel of 3 with dilation 2 spans 5 pixels, not 6: only the two gaps between its entries are stretched.
 #       code: |
 #         places = (size + 2 * padding - dilation * kernel) // stride + 1
+#     - name: rounds towards zero
+#       says: >-
+#         A kernel that is a pixel too long found a place. int(-0.5) is 0, while -1 // 2 is -1: count the strides with //, which rounds down.
+#       code: |
+#         span = dilation * (kernel - 1) + 1
+#         places = int((size + 2 * padding - span) / stride) + 1
 
 # %% nbgrader={"grade": true, "grade_id": "test_output_length", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 def test_output_length():
@@ -317,6 +323,7 @@ def test_output_length():
     check(output_length(28, 5, stride=2, padding=2, dilation=3), 10)
     check_raises(ValueError, lambda: output_length(4, 5), "a kernel of 5")
     check_raises(ValueError, lambda: output_length(4, 3, dilation=2), "does not fit on 4 pixels")
+    check_raises(ValueError, lambda: output_length(4, 5, stride=2), "a kernel of 5")
     check(output_length(4, 3, padding=1, dilation=2), 2)
 
 test_output_length()
@@ -641,8 +648,8 @@ def conv2d_composed(x, w, b, stride=1, padding=0, dilation=1, groups=1):
 
 
 # %% [markdown]
-# The composed version is made of operations with rows of their own but one, and so it is the definition that
-# everything else is held to. The fused one adds the bias in place, and keeps the columns, which the gradient of the
+# The composed version is made of operations that have their rows already, all but `unfold`, whose row comes below. So it
+# is the definition that everything else is held to. The fused one adds the bias in place, and keeps the columns, which the gradient of the
 # kernels will want.
 
 # %% nbgrader={"grade": false, "grade_id": "conv2d", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -904,6 +911,9 @@ def test_fold():
     spread = [[0.0, 1.0, 4.0, 5.0], [2.0, 3.0, 6.0, 7.0], [8.0, 9.0, 12.0, 13.0], [10.0, 11.0, 14.0, 15.0]]
     check(fold(np.arange(16.0).reshape(1, 4, 4), (1, 1, 4, 4), 2, dilation=2)[0, 0], spread)
     check(fold(np.ones((2, 12, 2)), (2, 3, 2, 3), 2)[1, 2], [[1.0, 2.0, 1.0], [1.0, 2.0, 1.0]])
+    four = np.arange(1.0, 5.0).reshape(1, 2, 2)  # the first entry of the kernel at two places, then the second
+    check(fold(four, (1, 1, 1, 8), (1, 2), (2, 3), 0, (3, 4))[0, 0], [[1.0, 0.0, 0.0, 2.0, 3.0, 0.0, 0.0, 4.0]])
+    check(fold(four, (1, 1, 8, 1), (2, 1), (3, 2), 0, (4, 3))[0, 0, :, 0], [1.0, 0.0, 0.0, 2.0, 3.0, 0.0, 0.0, 4.0])
 
 test_fold()
 
@@ -1024,10 +1034,10 @@ def test_kernel_slope():
     check(kernel_slope(np.ones((1, 1, 2, 2)), columns, (1, 1, 2, 2)), [[[[12.0, 16.0], [24.0, 29.0]]]])
     check(kernel_slope(np.array([[[[1.0, 10.0], [100.0, 0.0]]]]), columns, (1, 1, 2, 2)), [[[[421.0, 532.0], [754.0, 865.0]]]])
     two = np.array([[[[1.0, 2.0]]], [[[10.0, 20.0]]]])
-    g = np.array([[[[1.0]], [[3.0]]], [[[1.0]], [[0.0]]]])
-    check(kernel_slope(g, unfold(two, (1, 2)).reshape(2, 1, 2, 1), (2, 1, 1, 2)), [[[[11.0, 22.0]]], [[[3.0, 6.0]]]])
+    g = np.array([[[[1.0]], [[-3.0]]], [[[1.0]], [[0.0]]]])
+    check(kernel_slope(g, unfold(two, (1, 2)).reshape(2, 1, 2, 1), (2, 1, 1, 2)), [[[[11.0, 22.0]]], [[[-3.0, -6.0]]]])
     parts = np.array([[[[2.0]], [[5.0]]]])
-    check(kernel_slope(g[:1], parts.reshape(1, 2, 1, 1), (2, 1, 1, 1)), [[[[2.0]]], [[[15.0]]]])
+    check(kernel_slope(g[:1], parts.reshape(1, 2, 1, 1), (2, 1, 1, 1)), [[[[2.0]]], [[[-15.0]]]])
 
 test_kernel_slope()
 
@@ -1075,13 +1085,14 @@ print("... of the gradients of their gradients    ", check_gradients(squared_slo
 # picture was met by entry (i, j) of the kernel when the kernel lay i rows above it. Seen from the pixel, the kernel
 # is turned round. So the gradient of the pictures is the incoming gradient, framed by zeros, seen through the turned
 # kernels, with kernels and channels exchanged. And the gradient of the kernels is the pictures seen through the
-# incoming gradient, as if that were a kernel, a large one. Both claims checked:
+# incoming gradient, as if that were a kernel, a large one. (So it is for a stride of 1. A larger one leaves gaps between
+# the entries of the incoming gradient: zeros for the first claim, a dilation for the second.) Both claims checked:
 
 # %%
 x, w = rng.standard_normal((2, 3, 7, 7)), rng.standard_normal((4, 3, 3, 3))
 g = rng.standard_normal((2, 4, 5, 5))
 turned = w[:, :, ::-1, ::-1].swapaxes(0, 1)
-_, columns = conv2d.__wrapped__(x, w, np.zeros(4))
+_, columns = conv2d.__wrapped__(x, w, np.zeros(4))  # the function as it was written, which gives the columns too
 print("pictures", abs(conv2d(g, turned, np.zeros(3), padding=2) - input_slope(g, w, x.shape)).max())
 seen = conv2d(x.swapaxes(0, 1), g.swapaxes(0, 1), np.zeros(4)).swapaxes(0, 1)
 print("kernels ", abs(seen - kernel_slope(g, columns, w.shape)).max())
@@ -1273,7 +1284,8 @@ def max_pool2d(x, /, kernel_size, stride=None, padding=0):
 #         np.maximum(out, entry, out=out)
 #     - name: looks after it has updated
 #       says: >-
-#         out was updated before it was compared, and then no entry is larger than out. Compare first.
+#         Every gradient went to entry 0 of its window: which was never written. Was out updated before it was compared? Then no entry is larger than
+#         out. Compare first, and write k where the entry is larger.
 #       code: |
 #         np.maximum(out, entry, out=out)
 #         np.maximum(which, (entry > out) * number, out=which)
@@ -1531,7 +1543,7 @@ def positive(shape, rng):
 
 stacks = {
     "two kernels of 3": [Conv2D(1, 1, 3, weight_init=positive), Conv2D(1, 1, 3, weight_init=positive)],
-    "LeNet's convolutions": [Conv2D(1, 1, 5, weight_init=positive), AvgPool2D(2), Conv2D(1, 1, 5, weight_init=positive), AvgPool2D(2)],
+    "two kernels of 5, each pooled": [Conv2D(1, 1, 5, weight_init=positive), AvgPool2D(2), Conv2D(1, 1, 5, weight_init=positive), AvgPool2D(2)],
 }
 fig, axes = plt.subplots(1, 2, figsize=(6.5, 3.2), layout="constrained")
 for ax, (name, layers) in zip(axes, stacks.items()):
@@ -1541,11 +1553,11 @@ for ax, (name, layers) in zip(axes, stacks.items()):
     reached = x.grad.numpy()[0, 0]
     formula = receptive_field([(layer.kernel_size[0], layer.stride[0]) for layer in layers])
     rows = int((reached != 0).any(axis=1).sum())
-    print(f"{name:22s} by the formula {formula:2d} pixels, by the gradient {rows:2d}")
+    print(f"{name:30s} by the formula {formula:2d} pixels, by the gradient {rows:2d}")
     ax.imshow(reached, cmap="cividis")
     ax.set_title(f"{name}: {rows} x {rows}", fontsize=10)
     ax.set(xlabel="pixel", ylabel="pixel")
-fig.suptitle("A unit behind two convolutions and two poolings sees more than half of the width")
+fig.suptitle("Two poolings let a unit see more than half of the width")
 plt.show()
 
 # %% [markdown]
@@ -1930,7 +1942,8 @@ test_dropout2d()
 # ### The switch that is forgotten
 #
 # Two modes mean a switch, and a switch can be forgotten. Here is what that looks like, on a small network with batch
-# normalisation: trained, and then asked about validation digits without `eval()`, in batches of various sizes. The last column sorts the digits by class first, so that each batch holds little else than one class, and its mean is no
+# normalisation: trained, and then asked about validation digits without `eval()`, in batches of various sizes. The
+# last column sorts the digits by class first, so that each batch holds little else than one class, and its mean is no
 # longer that of all digits.
 
 # %%
@@ -1947,7 +1960,7 @@ small = train(small_network(0), training, epochs=6)
 in_order = validation.subset(np.argsort(validation.targets, kind="stable"))
 print("with eval():", accuracy(small, validation.features, validation.targets))
 print("without:   batch   accuracy   sorted by class")
-for batch_size in (64, 16, 4):
+for batch_size in (64, 16, 4, 1):
     found = []
     for data in (validation, in_order):
         copied = small_network(0)
@@ -2116,6 +2129,24 @@ for name, trainer, shape in (("dense", mlp, (-1, 64)), ("convolutions", plain_cn
 # A single run on so few digits leaves a wide margin of chance. `tito demo cnn` trains longer, with several seeds,
 # beside the dense network of `tito demo digits`, and is the only one to look at the test digits.
 #
+# ### Which digits are mistaken
+#
+# A fraction does not say what goes wrong. So look at the validation digits that the last network misreads, and read
+# them yourself, before you look at the two numbers above each: what was meant, and what it was read as.
+
+# %%
+guesses = augmented_cnn.predict(validation.features).argmax(axis=1).numpy()
+wrong = np.flatnonzero(guesses != validation.targets)
+fig, axes = plt.subplots(1, 8, figsize=(8, 1.7), layout="constrained")
+for ax in axes:
+    ax.axis("off")
+for ax, i in zip(axes, wrong):
+    ax.imshow(validation.features[i, 0], cmap="gray_r")
+    ax.set_title(f"{validation.targets[i]}, read as {guesses[i]}", fontsize=9)
+fig.suptitle(f"{len(wrong)} of {len(validation)} validation digits are mistaken" + (", eight of them here" if len(wrong) > 8 else ""))
+plt.show()
+
+# %% [markdown]
 # ### What the kernels have learned
 #
 # The first layer's weights can be looked at, since they weigh pixels. So can the feature maps they make.

@@ -290,11 +290,19 @@ def measured_peak(size: int = 512, dtype=np.float32, repeat: int = 30, clock=tim
         return matmul_cost(size, size, size).flops / seconds(lambda: a @ a, repeat, clock=clock)
 
 
+# %% [markdown]
+# How many times as fast will a product of 32-bit floats be as one of 64-bit floats? Write your guess down: replace the two
+# `None`, here and in each cell like it.
+
+# %%
+precision_guess = prediction("float32 against float64, a large product", None, None)
+
 # %%
 with blas_threads(1) as held:
     print("BLAS is held to one thread" if held else "This BLAS cannot be told. Start Python with VECLIB_MAXIMUM_THREADS=1.")
-peak = measured_peak()
-print(f"float32 {peak / 1e9:6.1f} Gflops a second   float64 {measured_peak(dtype=np.float64) / 1e9:6.1f}")
+peak, peak_64 = measured_peak(), measured_peak(dtype=np.float64)
+print(f"float32 {peak / 1e9:6.1f} Gflops a second   float64 {peak_64 / 1e9:6.1f}")
+print(precision_guess.against(peak / peak_64))
 
 # %% [markdown]
 # The other number is the *bandwidth*: bytes a second between memory and the processor. Its classical measure is a loop
@@ -442,6 +450,7 @@ def test_triad():
     check(triad(a, b, c, 0.5, chunk=2), [6.0, 12.0, 18.0, 24.0, 30.0])
     check(a, [6.0, 12.0, 18.0, 24.0, 30.0])
     check(triad(a, b, c, 2.0) is a, True)
+    check(a, [21.0, 42.0, 63.0, 84.0, 105.0])  # and nothing of what was in a before
     check(c, [10.0, 20.0, 30.0, 40.0, 50.0])
     large = np.ones((3, 100_000), np.float32)
     check(peak_bytes(lambda: triad(*large, 3.0, chunk=20_000)) < 400_000, True)  # no new array of 100,000 entries
@@ -511,6 +520,13 @@ def bandwidth(n: int, repeat: int = 5, number: int = 1, clock=time.perf_counter)
 #       code: |
 #         triad(a, b, c, 0.5)
 #         return (a.nbytes + b.nbytes + c.nbytes) / seconds(lambda: a, repeat, number, clock)
+#     - name: another line than the triad
+#       says: >-
+#         The measured call made an array of its own, as b + 0.5 * c does. Then more bytes move than are counted, and the time is partly that of
+#         asking for memory. Measure triad(a, b, c, 0.5).
+#       code: |
+#         moved = a.nbytes + b.nbytes + c.nbytes
+#         return moved / seconds(lambda: b + 0.5 * c, repeat, number, clock)
 #     - name: leaves the number out
 #       says: >-
 #         number was not handed on, so each timing covered a single call. For small arrays that is mostly the clock itself.
@@ -524,9 +540,17 @@ def test_bandwidth():
     check(bandwidth(1000, repeat=3, number=4, clock=count(0, 2).__next__), 24000.0)
     check(bandwidth(500, repeat=3, clock=iter([0, 8, 10, 12, 20, 29]).__next__), 3000.0)
     check(bandwidth(2**20) < 1e13, True)  # no processor moves ten terabytes a second: is the triad inside the measured call?
+    check(peak_bytes(lambda: bandwidth(100_000)) < 1_400_000, True)  # three arrays of 400,000 bytes, and no fourth
     check_raises(ValueError, lambda: bandwidth(0), "n is 0")
 
 test_bandwidth()
+
+# %% [markdown]
+# The curve to come shows this number for arrays from kilobytes to hundreds of megabytes. How many times as fast do bytes
+# move at its highest point as at its last one?
+
+# %%
+cache_guess = prediction("bytes from a cache against bytes from memory", None, None)
 
 # %%
 entries = [2**k for k in range(12, 25)]
@@ -534,6 +558,7 @@ reached = [bandwidth(n, repeat=5, number=max(1, 2**20 // n)) for n in entries]
 memory_bandwidth = reached[-1]
 for n, rate in zip(entries[::2], reached[::2]):
     print(f"three arrays, {12 * n / 2**20:8.2f} MB together   {rate / 1e9:6.1f} GB a second")
+print(cache_guess.against(max(reached) / memory_bandwidth))
 
 fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
 ax.plot([12 * n / 2**20 for n in entries], [rate / 1e9 for rate in reached], "o-", color="#0072b2")
@@ -642,17 +667,34 @@ def plot_roofline(points: dict, peak: float, bandwidth: float, ax=None):
     x = np.geomspace(min([ridge / 10, *intensities]) / 2, max([ridge * 10, *intensities]) * 6, 200)
     ax.plot(x, attainable(x, peak, bandwidth), color="#0072b2")
     ax.axvline(ridge, color="#666666", linestyle=":")
-    roofs = ((x[0], f"{bandwidth / 1e9:.0f} GB a second", "left", 30), (x[-1], f"{peak / 1e9:.0f} Gflops a second", "right", 5))
-    for place, text, side, up in roofs:
-        ax.annotate(text, (place, attainable(place, peak, bandwidth)), xytext=(0, up), textcoords="offset points", ha=side, color="#0072b2", fontsize=9)
-    for name, (intensity, rate) in points.items():
-        crowded = any(1.1 < other / intensity < 30 and 0.6 < height / rate < 1.6 for other, height in points.values())
-        place = (-6 if crowded else 6, -12 if rate > 0.6 * attainable(intensity, peak, bandwidth) else -3)
+    for place, text in ((np.sqrt(x[0] * ridge), f"{bandwidth / 1e9:.0f} GB a second"), (x[-1], f"{peak / 1e9:.0f} Gflops a second")):
+        ax.annotate(text, (place, attainable(place, peak, bandwidth)), xytext=(-4, 5), textcoords="offset points", ha="right", color="#0072b2", fontsize=9)
+    for intensity, rate in points.values():
         ax.plot(intensity, rate, "o", color="#d55e00", markersize=5)
-        ax.annotate(name, (intensity, rate), xytext=place, textcoords="offset points", ha="right" if crowded else "left", fontsize=9)
     ax.set(xscale="log", yscale="log", xlabel="flops for each byte", ylabel="flops a second")
     ax.margins(y=0.1)
+    name_points(ax, points, [*zip(x, attainable(x, peak, bandwidth)), *points.values()])
     return ax
+
+
+PLACES = ((6, -3), (6, -12), (-6, -3), (-6, -12), (6, 5), (-6, 5), (6, -22), (-6, -22), (6, -32))  # right and up, in points
+
+
+def name_points(ax, points: dict, marks: list) -> None:
+    """Write the name of each point beside it, in the first of PLACES where it covers no mark and no other text."""
+    ax.figure.canvas.figure.draw_without_rendering()  # settles where everything lies
+    marks, taken = ax.transData.transform(marks), [text.get_window_extent() for text in ax.texts]
+    for name, point in sorted(points.items(), key=lambda item: -item[1][1]):
+        for right, up in PLACES:
+            label = ax.annotate(name, point, xytext=(right, up), textcoords="offset points", ha="left" if right > 0 else "right", fontsize=9)
+            box = label.get_window_extent()
+            if not box.count_contains(marks) and not box.count_overlaps(taken):
+                break
+            label.remove()
+        else:
+            ax.add_artist(label)  # the last place, since none is free
+        label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})
+        taken.append(box)
 
 
 # %%
@@ -828,8 +870,7 @@ test_matmul_rows()
 
 # %% [markdown]
 # Now what packing is worth. One row of the result is computed twice: along packed rows, and down the columns of `b`
-# where they lie. Write your guess into the cell: how many times as long will the columns take? (Replace the two `None`.
-# And again in each cell like it.)
+# where they lie. How many times as long will the columns take?
 
 # %%
 columns_guess = prediction("columns against packed rows", None, None)
@@ -1034,6 +1075,13 @@ def matmul_blocked(a, b, block: int = 128, product=matmul_rows) -> np.ndarray:
 #         for n in range(0, a.shape[0], block):
 #             for k in range(0, b.shape[1], block):
 #                 out[n : n + block, k : k + block] = product(a[n : n + block], b[:, k : k + block])
+#     - name: whole columns of a
+#       says: >-
+#         The rows of the result were not cut: a block of a reached from its first row to its last. Three loops in steps of block, over n, k and d.
+#       code: |
+#         for k in range(0, b.shape[1], block):
+#             for d in range(0, a.shape[1], block):
+#                 out[:, k : k + block] += product(a[:, d : d + block], b[d : d + block, k : k + block])
 #     - name: multiplies blocks entry by entry
 #       says: >-
 #         Blocks were multiplied entry by entry. Two blocks meet in a matrix product, the same as the whole matrices: product(x, y).
@@ -1056,6 +1104,11 @@ def test_matmul_blocked():
         return matmul_naive(x, y)
     check(matmul_blocked(a, b, 2, counted), [[321.0, 2.0], [654.0, 5.0]])
     check(sorted(seen), [((2, 1), (1, 2)), ((2, 2), (2, 2))])
+    seen.clear()
+    check(matmul_blocked(a, b, 1, counted), [[321.0, 2.0], [654.0, 5.0]])
+    check(seen, [((1, 1), (1, 1))] * 12)  # 2 rows, 2 columns, 3 products for each
+    check(matmul_blocked(a[:1, :1], a[:1], block=1), [[1.0, 2.0, 3.0]])
+    check(matmul_blocked(b[:, :1], np.ones((1, 1)), block=1), [[1.0], [10.0], [100.0]])
     check(matmul_blocked(np.ones((5, 7)), np.ones((7, 4)), 3), np.full((5, 4), 7.0))
     check(matmul_blocked(np.ones((2, 0)), np.ones((0, 1)), 3), [[0.0], [0.0]])
     check(str(matmul_blocked(a.astype(np.float32), b.astype(np.float32)).dtype), "float32")
@@ -1102,7 +1155,8 @@ print(pieces_guess.against(100 * took["whole", np.matmul] / blocks_by_blas, "per
 # ## Why BLAS wins
 #
 # Follow one multiplication of `matmul_rows`. A dot product reads two numbers, from the nearest cache at best, and does
-# two flops with them. A processor can multiply and add far more numbers in a tick than it can read. BLAS does not
+# two flops with them. In a tick, a processor can multiply and add about as many numbers as it can read from that cache,
+# where a dot product would need twice as many; and the other caches, and memory, hand over fewer still. BLAS does not
 # multiply a row with a column. Its innermost kernel holds a small *tile* of the result, a few rows by a few columns, in
 # the processor's registers. It reads a column of `a`'s tile and a row of `b`'s, and multiplies each number of one by
 # each of the other. The intensity is counted as before, only that bytes now move between cache and registers:
@@ -1450,9 +1504,9 @@ print(step_guess.against(times[0] / times[1]))
 #
 # ## What a new array costs
 #
-# One column of the GELU table is still unexplained: writing into memory that is there already is faster than making a
-# new array, by more than a pass. Memory from the system comes in *pages*, and comes as a promise: a page is only looked
-# for when it is first touched. Each first touch is a *page fault*; the system stops the program, finds a page, fills it
+# One column of the GELU table is still unexplained: for large arrays, writing into memory that is there already is
+# faster than making a new array, by more than a pass. Memory from the system comes in *pages*, and comes as a promise: a
+# page is only looked for when it is first touched. Each first touch is a *page fault*; the system stops the program, finds a page, fills it
 # with zeros, and lets it go on. The C library gives large blocks back to the system as soon as they are freed. So a
 # program that makes and drops large arrays pays for the same pages again and again.
 #
@@ -1525,7 +1579,7 @@ def matmul_parallel(a, b, threads: int = 2, product=np.matmul) -> np.ndarray:
     a : array of floats, shape (N, D)
     b : array of floats, shape (D, K)
     threads : int, at least 1
-        May be more than there are rows.
+        As many blocks, of which none has more than a row more than another. May be more than there are rows.
     product : callable ``(a, b) -> array``
         Multiplies a block of rows by b.
 
@@ -1588,10 +1642,20 @@ def matmul_parallel(a, b, threads: int = 2, product=np.matmul) -> np.ndarray:
 #             pool.submit(fill, start, stop).result()
 #     - name: everything in each thread
 #       says: >-
-#         Each thread multiplied all rows, so the work was done several times over. A thread gets its own rows alone.
+#         Each thread was given all rows: the whole product was computed several times over, or it was cut by the columns of b. A thread gets its own
+#         rows alone.
 #       code: |
 #         def fill(i):
 #             out[:] = product(a, b)
+#         list(pool.map(fill, range(threads)))
+#     - name: the last one takes the rest
+#       says: >-
+#         The blocks differ by more than a row. The longest one decides when all is done: spread the rest over the threads, as np.linspace does.
+#       code: |
+#         rows = len(a) // threads
+#         def fill(i):
+#             stop = (i + 1) * rows if i < threads - 1 else len(a)
+#             out[i * rows : stop] = product(a[i * rows : stop], b)
 #         list(pool.map(fill, range(threads)))
 #     - name: errors get lost
 #       says: >-
@@ -1616,6 +1680,12 @@ def test_matmul_parallel():
         return x @ y
     check(matmul_parallel(np.ones((4, 3)), np.ones((3, 1)), 2, together), [[3.0], [3.0], [3.0], [3.0]])
     check(sum(rows), 4)
+    sizes = []
+    def measured(x, y):
+        sizes.append(len(x))
+        return x @ y
+    check(matmul_parallel(np.ones((8, 2)), np.ones((2, 1)), 3, measured), np.full((8, 1), 2.0))
+    check(sorted(sizes), [2, 3, 3])  # eight rows for three threads
     def failing(x, y):
         raise RuntimeError("the block failed")
     check_raises(RuntimeError, lambda: matmul_parallel(a, b, 2, failing), "the block failed")
