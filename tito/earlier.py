@@ -27,6 +27,8 @@ def blame(course: Course, report: Report, again: Again) -> None:
     """
     own_fault = [o for o in report.everything if o.state == "failing" and not o.needs]
     failing = {o.name: set(o.tests) for o in own_fault if o.failure["kind"] != "time"}  # those would take it all
+    if report.further:
+        failing = {"": set(report.further)}  # tests/name as a whole
     own = written(course, report.module) if failing and not report.broken else []
     over = time.monotonic() + SECONDS
 
@@ -44,6 +46,8 @@ def blame(course: Course, report: Report, again: Again) -> None:
     for outcome in report.everything:
         if outcome.name in found:
             outcome.fault_in = found[outcome.name] or several
+    if "" in found:
+        report.further_fault_in = found[""] or several
 
 
 def written(course: Course, module: Module) -> list[Module]:

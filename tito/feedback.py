@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import textwrap
+from collections.abc import Collection
 from pathlib import Path
 
 from tito import notes
@@ -121,10 +122,16 @@ def located(module: Module, place: dict) -> str:
     return f"{path.as_posix()}:{place['line']}" if place["line"] else path.as_posix()
 
 
-def raised_in(module: Module, failure: dict) -> str:
-    """Where the student's own code raised: the innermost line of theirs that the traceback passes."""
+def raised_in(module: Module, failure: dict, given: Collection[str]) -> str:
+    """Where the student's own code raised: the innermost line of theirs that the traceback passes.
+
+    Theirs is what stands in an exercise, and what is not among the lines that were `given`.
+    """
     if failure["kind"] == "check":
         return ""
     own = [f for f in failure["frames"] if Path(f["path"]) == module.dev]
-    place = own[-1] if own else failure["where"]
+    regions = module.chapter.exercises.values()
+    inside = [f for f in own if any(region.begin <= f["line"] <= region.end for region in regions)]
+    written = [f for f in own if f in inside or f["source"] not in given]
+    place = next((found[-1] for found in (written, own) if found), failure["where"])
     return f"{located(module, place)}: {place['source']}" if place else ""

@@ -36,9 +36,10 @@ class Plugin(inside.Events):
         return nodeid
 
     def pytest_collection_modifyitems(self, config, items):
-        done = [item for item in items if item.nodeid in self.job["done"]]
-        items[:] = [item for item in items if item.nodeid not in self.job["done"]]
-        config.hook.pytest_deselected(items=done)
+        only = self.job.get("only")
+        left = [i for i in items if i.nodeid not in self.job["done"] and (only is None or i.nodeid in only)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in left])
+        items[:] = left
 
     def pytest_collection_finish(self, session):
         self.write(event="imported")
@@ -75,12 +76,12 @@ class Plugin(inside.Events):
         frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
         named = [f for f in frames if f.name == getattr(item, "originalname", item.name)] or frames
         asked = statement(path, named[-1].lineno) if named else {}
-        own = inside.chapter_frames(error, self.job)
+        own = inside.all_frames(error, self.job)
         text = inside.whole_text(error, self.job, path)
         failure = untold(inside.kind(error), inside.told(error, self.job), text)
         failure |= {"type": type(error).__name__, "message": inside.cut(str(error))} | inside.blank_met(error, self.job)
         failure |= {"test": {"path": path, "line": named[-1].lineno, "name": item.name} if named else None}
-        failure |= {"where": own[-1] if own else None, "frames": own[-8:]} | asked
+        failure |= {"where": own[-1] if own else None, "frames": own[-inside.MOST_FRAMES :]} | asked
         failure["reason"] = "; ".join(getattr(error, "__notes__", ()))
         if hasattr(error, "call"):
             failure |= {key: getattr(error, key) for key in ("call", "actual", "expected", "reason")}

@@ -27,6 +27,7 @@ UNSOLVED = re.compile(r"exercise (\w+)$")
 SECONDS_AFTER_ONE_RAN_OUT = 2
 FILE_MB = 128  # what is printed goes through a file, too
 MOST_TEXT = 4000
+MOST_FRAMES, MOST_CAUSES = 40, 8
 
 
 class OutOfTime(BaseException):
@@ -203,7 +204,7 @@ def time_limit(seconds):
 
 def describe(error, cell, job, cells=()):
     """What a student wants to know of an exception that a test cell raised. `cells` are files of a notebook's."""
-    frames = chapter_frames(error, job, cells)
+    frames = all_frames(error, job, cells)
     in_test = [f for f in frames if f["path"] == cell["path"] and cell["line"] <= f["line"] <= cell["last"]]
     checked = asked.tried(error, cell, in_test)
     own = [f for f in frames if f not in in_test]
@@ -219,7 +220,7 @@ def describe(error, cell, job, cells=()):
         **blank_met(error, job),
         "test": in_test[-1] if in_test else None,
         "where": own[-1] if own else None,
-        "frames": own[-8:],
+        "frames": own[-MOST_FRAMES:],
         "text": whole_text(error, job),
     }
     if isinstance(error, SyntaxError) and error.filename:
@@ -277,6 +278,16 @@ def blank_met(error, job):
         return {"needs": "", "needs_in": ""}
     frames = chapter_frames(blank, job)
     return {"needs": UNSOLVED.match(str(blank))[1], "needs_in": Path(frames[-1]["path"]).parent.name if frames else ""}
+
+
+def all_frames(error, job, cells=()):
+    """The chapters' frames of an exception, and after them those of what it was raised from: where it began."""
+    frames, seen = [], set()
+    while error is not None and id(error) not in seen and len(seen) < MOST_CAUSES:
+        seen.add(id(error))
+        frames = [*frames, *chapter_frames(error, job, cells)]
+        error = error.__cause__
+    return frames
 
 
 def chapter_frames(error, job, cells=()):

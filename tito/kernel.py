@@ -76,9 +76,10 @@ def _lines(shell, course: Course, module: Module, test: Test, name: str, source:
 
 def _raised_in(shell, module: Module, failure: dict) -> str:
     """The student's line that raised: in a cell, or in a chapter."""
-    place = failure["where"] if failure["kind"] != "check" else None
-    if place is None:
+    if failure["kind"] == "check" or failure["where"] is None:
         return ""
+    here = [frame for frame in failure["frames"] if _cell(shell, frame["path"])]
+    place = here[-1] if here else failure["where"]
     label = _cell(shell, place["path"])
     where = f"cell {label}, line {place['line']}" if label else feedback.located(module, place)
     return f"{where}: {place['source']}"

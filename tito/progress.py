@@ -38,9 +38,10 @@ class Progress:
 
     @property
     def next(self) -> str:
-        """The exercise that needs work first: the earliest that does not pass and needs no other."""
-        open_ones = [name for name, state in self.exercises.items() if state != "passing"]
-        return min(open_ones, key=lambda name: name in self.needs, default="")
+        """The exercise that needs work first: one that fails, then one to test, then one to do."""
+        open_ones = [(name, state) for name, state in self.exercises.items() if state != "passing"]
+        turns = ("failing", "untested", "to do")
+        return min(open_ones, key=lambda one: (one[0] in self.needs, turns.index(one[1])), default=("",))[0]
 
     @property
     def beside(self) -> list[str]:

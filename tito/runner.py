@@ -44,6 +44,7 @@ class Outcome:
     title: str = ""
     failure: dict | None = None  # with `mistake` and `says` where it is a known one
     needs: str = ""  # another exercise that has to be solved first
+    perhaps: str = ""  # another that fails, and that this one rests on: its fault may be all there is
     fault_in: str = ""  # the earlier chapter without whose fault it would pass
 
 
@@ -64,9 +65,11 @@ class Report:
     changed_tests: list[str] = field(default_factory=list)
     lost_marks: list[marks.Lost] = field(default_factory=list)  # exercises whose marks are gone or doubled
     outside: str = ""  # what was changed of the course's own code
+    given: frozenset[str] = frozenset()  # the lines of the chapter as it was handed out
     go_on: str = ""  # the command that finds the reference, where it is lost: the file's own tests were run
     put_back: list[str] = field(default_factory=list)  # files of the course that the code removed
     further: dict[str, dict] = field(default_factory=dict)  # failures in tests/name
+    further_fault_in: str = ""  # the earlier chapter without whose fault these would pass
     installed: bool = False
 
     @property
@@ -88,8 +91,16 @@ class Report:
 
     @property
     def waiting(self) -> list[Outcome]:
-        """What does not pass, as it should be gone about: in the chapter's order, but what needs another at the end."""
-        return sorted((o for o in self.everything if o.state != "passing"), key=lambda o: bool(o.needs))
+        """What does not pass, as it should be gone about.
+
+        What fails by itself comes first, what may fail by another's fault after it, then what is to do. Last comes what
+        nobody can mend as it is: a test of the chapter, and what needs another exercise.
+        """
+        return sorted((o for o in self.everything if o.state != "passing"), key=self._turn)
+
+    def _turn(self, outcome: Outcome) -> tuple:
+        its_own = not outcome.needs and outcome in self.outcomes
+        return bool(outcome.needs), not its_own, outcome.state == "to do", bool(outcome.perhaps)
 
 
 def run(course: Course, module: Module, select: str = "", extra: bool = True, listener: Listener = NOBODY) -> Report:
@@ -104,15 +115,16 @@ def run(course: Course, module: Module, select: str = "", extra: bool = True, li
     report.go_on = lost.way_back(course, module)
     report.export = workspace.cached_export(course, module, module.chapter)
     reference = workspace.reference_chapter(course, module)
+    report.given = frozenset(map(str.strip, reference.text.splitlines()))
     report.lost_marks = marks.lost(module.chapter, reference)
     report.outside = outside.told(module.chapter, reference) if report.started else ""
     with _scratch(course, {module: report.export}) as scratch:
         _run_cells(course, report, reference, scratch, select, listener)
         if extra and not select and report.passed:
-            _run_further(course, report, scratch, listener)
+            further = _run_further(course, report, scratch, listener)
+            report.further = {name: e["failure"] for name, e in further.items() if e["outcome"] == "failed"}
     if extra:
-        again = functools.partial(_passing, course, report, reference, listener)
-        earlier.blame(course, report, again)
+        earlier.blame(course, report, functools.partial(_passing, course, report, reference, listener))
     _explain(course, report)
     report.put_back = _put_back(course, {module.dev_path: module.chapter.text, reference.path: reference.text})
     return report
@@ -136,6 +148,9 @@ def _passing(
     """Which of some tests pass with the course's own version of some earlier chapters."""
     exports = {m: earlier.reference_export(course, m) for m in chapters} | {report.module: report.export}
     with _scratch(course, exports) as scratch:
+        if report.further:
+            ended = _run_further(course, report, scratch, listener, list(tests), seconds)
+            return {name for name, event in ended.items() if event["outcome"] == "passed"}
         job = _job(course, report, reference, scratch, "")
         job["tests"] = [cell for cell in job["tests"] if cell["name"] in tests]
         job["chapter_seconds"] = min(job["chapter_seconds"], int(seconds))
@@ -155,7 +170,7 @@ def _explain(course: Course, report: Report) -> None:
     for outcome in failing:
         outcome.title = known.get(outcome.name, {}).get("title", "")
         mistake = feedback.diagnose(course, report.module, outcome.name, outcome.failure)
-        if mistake and not outcome.fault_in:
+        if mistake and not outcome.fault_in and not outcome.perhaps:
             outcome.failure |= {"mistake": mistake["name"], "says": mistake["says"]}
 
 
@@ -204,16 +219,22 @@ def _run_cells(
         report.broken.append(f"{reference.path}: the chapter has no test cells, so nothing shows that it works.")
 
 
-def _run_further(course: Course, report: Report, scratch: Path, listener: Listener) -> None:
-    """Run tests/name against the scratch package."""
+def _run_further(
+    course: Course, report: Report, scratch: Path, listener: Listener, only: list[str] | None = None, seconds: float = 0
+) -> dict[str, dict]:
+    """Run tests/name, or `only` some of them, against the scratch package; what came of each."""
     directory = course.tests / report.module.name
     if not directory.is_dir() or not any(directory.rglob("test_*.py")):
-        return
-    job = _limits(course, scratch) | {"directory": str(directory)}
+        return {}
+    job = _limits(course, scratch) | {"directory": str(directory), "only": only}
+    if seconds:
+        job["chapter_seconds"] = min(job["chapter_seconds"], int(seconds))
     run = _run(course, "tito.further", "further", job, scratch, {}, listener)
-    report.further = {name: e["failure"] for name, e in run.ended.items() if e["outcome"] == "failed"}
-    if not report.further and run.status not in (0, NOTHING_COLLECTED):
-        report.further = {directory.name: untold("error", f"pytest ended with status {run.status}", run.output)}
+    failed = any(event["outcome"] == "failed" for event in run.ended.values())
+    if not failed and run.status not in (0, NOTHING_COLLECTED):
+        failure = untold("error", f"pytest ended with status {run.status}", run.output)
+        return run.ended | {directory.name: {"outcome": "failed", "failure": failure}}
+    return run.ended
 
 
 def _run(
@@ -348,22 +369,30 @@ def _first_failure(tests: list[str], ended: dict[str, dict], partial: bool) -> d
 def _blame(report: Report, reference: Chapter) -> None:
     """Failures that come from inside another failing exercise, or that are another's to the letter, wait for it.
 
-    So does what fails elsewhere than in its own lines and rests on another that fails or is to do.
+    So does what fails elsewhere than in its own lines and rests on another that is to do, and what rests on one whose
+    blank raises nothing. Of what rests on another that fails, it cannot be said whether that is all.
     """
     failing = {o.name: o for o in report.everything if o.state == "failing" and not o.needs}
-    unsolved = {o.name for o in report.outcomes if o.state == "to do"} | set(failing)
-    regions = {name: r for name, r in report.module.chapter.exercises.items() if name in failing}
+    to_do = {o.name for o in report.outcomes if o.state == "to do"}
+    chapter = report.module.chapter
+    silent = {name for name in to_do if not workspace.raises(chapter, name)}
     told: dict[tuple, str] = {}
-    rests = needed.by_each(report.module.chapter, reference) if failing and len(unsolved) > 1 else {}
+    rests = needed.by_each(chapter, reference) if failing and len(to_do) + len(failing) > 1 else {}
     for name, outcome in failing.items():
-        failure = outcome.failure
-        cause = _region_at(report.module, regions, failure["where"]) if failure["kind"] != "check" else ""
-        if not cause and failure["type"] and failure["kind"] == "error":
+        failure, rests_on = outcome.failure, rests.get(name, ())
+        frames = failure["frames"] if failure["kind"] != "check" else []
+        cause, its_own = _region_of(report.module, failing, frames), _region_of(report.module, [name], frames[-1:])
+        cause = "" if cause == name else cause
+        if not (cause or its_own) and failure["type"] and failure["kind"] == "error":
             first = told.setdefault((failure["type"], failure["message"], str(failure["where"])), name)
-            cause = first if first != name else ""
-        cause = cause or next((other for other in rests.get(name, ()) if other in unsolved), name)
-        if cause != name and not _waits_for(failing, cause, name):
+            cause = first if first in chapter.exercises and first != name else ""
+        fails = [other for other in rests_on if other in failing and other != name and not its_own]
+        missing = silent if its_own else to_do if name in chapter.exercises else to_do | set(fails)
+        cause = cause or next((other for other in rests_on if other in missing), "")
+        if cause and not _waits_for(failing, cause, name):
             outcome.needs = cause
+        elif fails and not _waits_for(failing, fails[0], name):
+            outcome.perhaps = fails[0]
     for outcome in failing.values():
         while (other := failing.get(outcome.needs)) and other.needs:
             outcome.needs = other.needs
@@ -376,11 +405,14 @@ def _waits_for(failing: dict[str, Outcome], name: str, other: str) -> bool:
     return name == other
 
 
-def _region_at(module: Module, regions: dict, place: dict | None) -> str:
-    """The exercise in whose marks a place lies."""
-    if place is None or Path(place["path"]) != module.dev:
-        return ""
-    return next((name for name, r in regions.items() if r.begin <= place["line"] <= r.end), "")
+def _region_of(module: Module, names: Collection[str], frames: list[dict]) -> str:
+    """Of these exercises the one in whose marks an exception began: the innermost frame that lies in any."""
+    regions = {name: r for name, r in module.chapter.exercises.items() if name in names}
+    for place in reversed(frames):
+        for name, region in regions.items():
+            if Path(place["path"]) == module.dev and region.begin <= place["line"] <= region.end:
+                return name
+    return ""
 
 
 def _import_failures(report: Report) -> list[str]:

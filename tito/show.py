@@ -91,21 +91,25 @@ def _numbers(report: Report) -> str:
 
 def _failures(report: Report, verbose: bool) -> None:
     """The first failure in full, the others in a line each: one thing at a time."""
-    failing = [o for o in report.everything if _fails(o)]
+    failing = [o for o in report.waiting if _fails(o)]
     for outcome in failing if verbose else failing[:1]:
         exercise(report, outcome, verbose)
     for i, outcome in enumerate([] if verbose else failing[1:]):
         also = colour("also", "red") if i == 0 else "    "
-        blamed = f"   (the fault is in {outcome.fault_in})" if outcome.fault_in else ""
+        blamed = f"   (may come from {outcome.perhaps})" if outcome.perhaps else ""
+        blamed = f"   (the fault is in {outcome.fault_in})" if outcome.fault_in else blamed
         brief = feedback.brief(outcome.name, outcome.failure, feedback.WIDTH - 12 - len(blamed))
         click.echo(f"  {also}      {brief}{blamed}")
 
 
 def exercise(report: Report, outcome: Outcome, verbose: bool = False) -> None:
     """A failing exercise, in full."""
-    _failure(report, heading(outcome), outcome.failure, feedback.raised_in(report.module, outcome.failure), verbose)
+    place = feedback.raised_in(report.module, outcome.failure, report.given)
+    _failure(report, heading(outcome), outcome.failure, place, verbose)
     if outcome.fault_in:
         click.echo(f"    the fault is in {outcome.fault_in}, not here: with the course's own version this passes")
+    elif outcome.perhaps:
+        click.echo(f"    it rests on {outcome.perhaps}, which fails, too: the fault may be there")
 
 
 def heading(outcome: Outcome) -> str:
@@ -132,11 +136,13 @@ def further(report: Report, verbose: bool = False) -> None:
         click.echo(f"  the exercises pass; {len(failed)} further test{s}, in tests/{report.module.name}, did not:")
     for name, failure in failed if verbose else failed[:FURTHER_SHOWN]:
         test = failure["test"]
-        place = feedback.raised_in(report.module, failure) if failure["where"] else ""
+        place = feedback.raised_in(report.module, failure, report.given) if failure["where"] else ""
         where = f" ({located(report.module, test)})" if test else ""
         _failure(report, f"{name.rpartition('::')[2]}{where}", failure, place, verbose)
     if len(failed) > FURTHER_SHOWN and not verbose:
         click.echo(f"\n  and {len(failed) - FURTHER_SHOWN} more: tito test {report.module.id} --traceback")
+    if report.further_fault_in:
+        click.echo(f"\n  the fault is in {report.further_fault_in}: with the course's own version of it these pass")
 
 
 def _waiting(report: Report) -> None:
@@ -176,6 +182,8 @@ def _package(course: Course, report: Report) -> None:
 def next_step(course: Course, report: Report) -> str:
     """What to type next."""
     test = f"tito test {report.module.id}"
+    if report.further_fault_in:
+        return f"find it in {report.further_fault_in}, whose tests miss it; then {test}"
     if report.broken or report.further:
         return f"mend that, then {test}"
     if report.partial and not report.selected:
@@ -232,6 +240,7 @@ def as_data(report: Report) -> dict:
         "changed_tests": report.changed_tests,
         "changed_outside": report.outside,
         "lost_marks": [mark.exercise for mark in report.lost_marks],
+        "tests_directory_fault_in": report.further_fault_in,
         "tests_directory": [{"name": name} | _failure_data(report, f) for name, f in report.further.items()],
     }
 
@@ -239,7 +248,7 @@ def as_data(report: Report) -> dict:
 def _outcome_data(report: Report, outcome: Outcome) -> dict:
     data = {"name": outcome.name, "state": outcome.state, "points": outcome.points, "line": outcome.line}
     data |= {"title": outcome.title, "tests": outcome.tests, "needs": outcome.needs}
-    data["fault_in"] = outcome.fault_in
+    data |= {"perhaps": outcome.perhaps, "fault_in": outcome.fault_in}
     if outcome.failure and outcome.state == "failing":
         data["failure"] = _failure_data(report, outcome.failure)
     return data

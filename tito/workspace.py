@@ -380,6 +380,12 @@ def line_that_raises(chapter: Chapter, exercise: str) -> int:
     return region.begin + 1 + lines.index(_raises(region))
 
 
+def raises(chapter: Chapter, exercise: str) -> bool:
+    """Whether an exercise that is to do says so itself, by an exception, when it is called."""
+    region = chapter.exercises.get(exercise)
+    return region is not None and "unsolved(" in region.text or _raises(region) in _code(region)
+
+
 def _code(region: Region) -> list[str]:
     return [line.strip() for line in region.text.split("\n") if line.strip() and not line.lstrip().startswith("#")]
 
@@ -389,11 +395,11 @@ def _raises(region: Region) -> str:
 
 
 def _is_blank(region: Region, handed_out: Chapter) -> bool:
+    if not _code(region):
+        return True  # comments alone; told without reading the notes, which takes longer than all else here
     raises = _raises(region) in region.text
     if region.indent or raises:
         return raises
-    if all(line.lstrip().startswith("#") for line in region.text.split("\n") if line.strip()):
-        return True  # comments alone; told without reading the notes, which takes longer than all else here
     solved = handed_out.exercises.get(region.name)
     if solved is region and not handed_out.has_notes:
         calls = rf"""\bunsolved\(\s*["']{region.name}["']"""  # no other text says what its blank is

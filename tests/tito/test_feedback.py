@@ -1,6 +1,7 @@
 """What `tito test` says of a failing exercise: short, in the student's words, the first one first."""
 
 import json
+import re
 
 from tito import asked, feedback
 from tito.process import untold
@@ -87,6 +88,40 @@ def test_one_error_of_a_helper_is_told_once(toy):
     solved(toy, ("#| export\ndef double(x):", helper), *edits)
     output = toy.tito("test", "first", status=1)
     assert output.count("no_such_name") == 2 and "Box_text, test_first: needs double first" in output
+
+
+def test_a_fault_that_may_be_another_s_is_shown_all_the_same(toy):
+    """Of two that fail, one of which rests on the other, nobody can say whether the second has a fault of its own."""
+    solved(toy, ("return x + x", "return x * x"), ("return double(self.value)", "return double(self.value) + 1"))
+    output = toy.tito("test", "first", status=1)
+    line = next(line for line in output.splitlines() if "Box_doubled" in line)
+    assert line.startswith("  also      Box_doubled: box.doubled() gave 5, expected 4")
+    assert line.endswith("(may come from double)")
+    output = toy.tito("test", "first", "--traceback", status=1)
+    assert "it rests on double, which fails, too: the fault may be there" in output
+
+
+def test_a_blank_that_raises_nothing_is_to_do_and_waited_for(toy):
+    """Somebody took the line that raises away, and wrote nothing yet; who calls it fails in lines of their own."""
+    blank = '    # YOUR CODE HERE\n    raise NotImplementedError("exercise double")\n'
+    toy.tito("start", "first")
+    toy.tito("solution", "first", "Box_doubled")
+    toy.edit(FIRST, blank, "    # my idea: add\n")
+    toy.edit(FIRST, "return double(self.value)", "return double(self.value) + 0")
+    output = toy.tito("test", "first", status=1)
+    assert "waiting   Box_doubled, test_first: needs double first" in output and "failing" not in output
+
+
+def test_the_line_named_is_the_student_s(toy):
+    """Not the course's, where an error of theirs comes out of it, and not one that was raised from theirs."""
+    helper = '#| export\ndef lifted(f, x):\n    try:\n        return f(x)\n    except TypeError as error:\n'
+    helper += '        raise ValueError("lifted: no") from error\n\ndef double(x):'
+    toy.edit(FIRST, "#| export\ndef double(x):", helper)
+    toy.tito("export", "first")
+    solved(toy, ("    return x + x", '    add = lambda y: y + "a"\n    return lifted(add, x)'))
+    output = toy.tito("test", "first", status=1)
+    assert "gave      ValueError: lifted: no" in output
+    assert re.search(rf'in        {FIRST}:\d+: add = lambda y: y \+ "a"', output), output
 
 
 def test_the_first_failure_in_full_and_the_others_in_a_line(toy):

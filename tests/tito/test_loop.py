@@ -469,3 +469,18 @@ def test_a_fault_of_an_earlier_chapter_is_told_from_one_s_own(toy):
     toy.edit(SECOND, "double(double(x))", "double(x)")
     said = toy.tito("test", "second", status=1)
     assert "gave      4" in said and "the fault is in" not in said
+
+
+def test_a_fault_of_an_earlier_chapter_that_tests_of_a_directory_meet(toy):
+    code = "from tinytorch.core.second import RULES\n\n\n"
+    toy.write("tests/second/test_more.py", code + "def test_eight():\n    assert RULES['four'](8) == 32\n")
+    with_own_first(toy, "    return 9 if str(x) == '16' else x + x")
+    said = toy.tito("test", "second", status=1)
+    assert "the exercises pass; 1 further test" in said
+    assert "the fault is in 01_first: with the course's own version of it these pass" in said
+    assert "next: find it in 01_first, whose tests miss it" in said
+    data = json.loads(toy.tito("test", "second", "--json", status=1))
+    assert data["tests_directory_fault_in"] == "01_first"
+    toy.write("tests/second/test_more.py", code + "def test_eight():\n    assert RULES['four'](8) == 33\n")
+    said = toy.tito("test", "second", status=1)
+    assert "the fault is in" not in said and "next: mend that" in said
