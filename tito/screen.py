@@ -68,6 +68,9 @@ def _body(watch: Watch, report: Report) -> None:
         click.echo(show.indent(line, "  "))
     if not report.broken and watch.at_hand:
         _exercise(watch, report, watch.at_hand)
+        others = [o.name for o in report.outcomes if show.fails(o) and o is not watch.at_hand]
+        if others:
+            click.echo(f"    also failing {', '.join(others)}")
     show.further(report)
     show.remarks(report)
     if watch.hints:

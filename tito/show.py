@@ -69,12 +69,13 @@ def headline(report: Report) -> str:
     word, hue = "failed", "red"
     if report.passed:
         word, hue = "passed", "green"
-    elif not (report.broken or report.further or report.partial) and not any(_fails(o) for o in report.everything):
+    elif not (report.broken or report.further or report.partial) and not any(fails(o) for o in report.everything):
         word, hue = "to do", "yellow"
     return f"{report.module.id:<16} {colour(f'{word:<6}', hue)}  {_numbers(report)}"
 
 
-def _fails(outcome: Outcome) -> bool:
+def fails(outcome: Outcome) -> bool:
+    """Whether it fails, and needs no other first."""
     return outcome.state == "failing" and not outcome.needs
 
 
@@ -91,7 +92,7 @@ def _numbers(report: Report) -> str:
 
 def _failures(report: Report, verbose: bool) -> None:
     """The first failure in full, the others in a line each: one thing at a time."""
-    failing = [o for o in report.waiting if _fails(o)]
+    failing = [o for o in report.waiting if fails(o)]
     for outcome in failing if verbose else failing[:1]:
         exercise(report, outcome, verbose)
     for i, outcome in enumerate([] if verbose else failing[1:]):

@@ -20,6 +20,7 @@ from tito.process import Abandoned, Listener
 from tito.runner import Outcome, Report, run
 
 POLL = 300  # milliseconds between two looks at the file where the system tells nothing
+GONE = 4  # looks at a file that is not there, after which it is said
 TURN = 0.5  # seconds after which the main thread looks up, so that ctrl-c reaches it on every system
 
 
@@ -48,6 +49,7 @@ class Watch:
         self.running = self.listing = False
         self.leaving = self.left = False  # after the run that is going; at once
         self.text = self.stamp = None  # what the current run tests
+        self.turns_without = 0  # looks at the chapter's file that found none, one after the other
         self.report: Report | None = None
         self.error = self.remark = ""
         self.chosen = ""  # the exercise that was asked for
@@ -91,7 +93,11 @@ class Watch:
             try:
                 return self.events.get(timeout=TURN)
             except queue.Empty:
-                if not self.running and _stamp(self.module) != self.stamp:
+                stamp = _stamp(self.module)
+                self.turns_without = 0 if stamp else self.turns_without + 1
+                if self.turns_without == GONE:
+                    return Event("error", gone(self.module), self.current)
+                if stamp and not self.running and stamp != self.stamp:
                     return Event("save")  # before the watcher began, or in the same moment as the save before
 
     def _take(self, event: Event) -> None:
@@ -254,6 +260,13 @@ def _cannot_watch(module: Module, error: Exception) -> str:
     return (
         f"{module.dev_path} cannot be watched: {error}.\n"
         f"  tito test {module.id} --watch --poll looks at the file again and again instead."
+    )
+
+
+def gone(module: Module) -> str:
+    return (
+        f"{module.dev_path} is not there any more: save it again from your editor, or\n"
+        f"  tito undo {module.id} --list   what is kept of it"
     )
 
 

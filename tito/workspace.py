@@ -383,7 +383,7 @@ def line_that_raises(chapter: Chapter, exercise: str) -> int:
 def raises(chapter: Chapter, exercise: str) -> bool:
     """Whether an exercise that is to do says so itself, by an exception, when it is called."""
     region = chapter.exercises.get(exercise)
-    return region is not None and "unsolved(" in region.text or _raises(region) in _code(region)
+    return region is not None and ("unsolved(" in region.text or _raises(region) in _code(region))
 
 
 def _code(region: Region) -> list[str]:

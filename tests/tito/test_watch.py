@@ -215,6 +215,23 @@ def test_a_broken_file_and_back(begun, terminal):
     terminal.expect("gave      3")
 
 
+def test_what_else_fails_is_named_beside_the_exercise_at_hand(begun, terminal):
+    terminal.expect("q quit")
+    terminal.press("n")
+    terminal.expect("Box_doubled (2 points)")
+    solve(begun, "Box_text", "return 'wrong'")
+    terminal.expect("also failing Box_text")
+
+
+def test_the_file_is_gone(begun, terminal):
+    terminal.expect("q quit")
+    text = begun.read(FIRST)
+    begun.file(FIRST).unlink()
+    terminal.expect("is not there any more")
+    begun.write(FIRST, text)
+    terminal.expect("testing ...")
+
+
 def test_interrupted(begun, terminal):
     terminal.expect("q quit")
     terminal.press("\x03")
