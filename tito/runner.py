@@ -10,6 +10,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -211,12 +212,19 @@ def _run_cells(
     report.broken += _import_failures(report)
     if run.status == WRONG_USE and select:
         raise UsageError(f"-k takes names joined by and, or, not, as in pytest; this is none: {select}")
-    if run.finished and run.status in INTERNAL_ERRORS:
-        report.broken.append(f"the tests could not be run: pytest ended with status {run.status}.\n{report.output}")
-    if not run.ended and report.selected:
-        report.broken.append(f"the tests could not be run.\n{report.output}")
+    crashed = run.finished and run.status in INTERNAL_ERRORS
+    if crashed or not run.ended and report.selected:
+        report.outcomes, report.chapter_tests = [], []  # of none it is known what it would have done
+        report.broken.append(f"the tests could not be run{_last_words(report.output)}\ntito doctor finds out why")
     if not reference.tests:
         report.broken.append(f"{reference.path}: the chapter has no test cells, so nothing shows that it works.")
+
+
+def _last_words(output: str) -> str:
+    """What a crash of pytest came to, of all that it wrote: the last line that names an error."""
+    lines = [line.removeprefix("INTERNALERROR>").strip() for line in output.splitlines()]
+    named = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt|Exit)\b", line)]
+    return f": {(named or [line for line in lines if line] or ['nothing was said'])[-1]}"
 
 
 def _run_further(

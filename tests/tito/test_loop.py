@@ -484,3 +484,15 @@ def test_a_fault_of_an_earlier_chapter_that_tests_of_a_directory_meet(toy):
     toy.write("tests/second/test_more.py", code + "def test_eight():\n    assert RULES['four'](8) == 33\n")
     said = toy.tito("test", "second", status=1)
     assert "the fault is in" not in said and "next: mend that" in said
+
+
+def test_what_keeps_all_tests_from_running_is_said_in_a_line(toy):
+    """Whatever pytest wrote of it; and nothing is made out of tests that did not run."""
+    toy.tito("start", "first")
+    toy.tito("solution", "first", "double")
+    toy.tito("test", "first", status=1)
+    toy.write("tinytorch/_lines.py", "import no_such_package\n")
+    said = toy.tito("test", "first", status=1)
+    assert "ModuleNotFoundError: No module named 'no_such_package'" in said and "tito doctor" in said
+    assert len(said.splitlines()) < 12 and "INTERNALERROR" not in said
+    assert "1 of 3 exercises pass" in toy.tito()
