@@ -1562,6 +1562,12 @@ def var(x, axis=None, ddof=0, keepdims=False):
 #     - Sum with the same axis and keepdims, and divide by the number of entries that each sum joins.
 #     - "return reduce_sum(...) / count(...), the second of x.shape and the axis"
 #   misconceptions:
+#     - name: NumPy's mean of the bare array
+#       says: >-
+#         The numbers are right, but NumPy computed them from the bare array (.data). Only operations on Tensors can be recorded; the derivatives
+#         of a later chapter need that record. Compose it of reduce_sum and a division.
+#       code: |
+#         return wrap(np.mean(x.data, axis=axis, keepdims=keepdims))
 #     - name: divides by all entries
 #       says: >-
 #         The sum was divided by the number of all entries. A mean over one axis divides by the length of that axis only.
@@ -1584,6 +1590,12 @@ def var(x, axis=None, ddof=0, keepdims=False):
 #     - Subtract the mean (keepdims=True), square, sum over the axis, and divide by the count less ddof.
 #     - "distance = x - mean(...), with the axis kept, so that each mean stands over the entries that it belongs to"
 #   misconceptions:
+#     - name: NumPy's variance of the bare array
+#       says: >-
+#         The numbers are right, but NumPy computed them from the bare array (.data). Only operations on Tensors can be recorded; the derivatives
+#         of a later chapter need that record. Compose it of mean, reduce_sum and arithmetic.
+#       code: |
+#         return wrap(np.var(x.data, axis=axis, ddof=ddof, keepdims=keepdims))
 #     - name: divides by n - 1
 #       says: >-
 #         The squares were divided by n - 1 although ddof is 0. NumPy's default, and ours, divides by n; PyTorch's divides
@@ -1959,6 +1971,14 @@ def stack(xs, axis: int = 0):
 #     - Refuse differing shapes, then expand_dims each Tensor at `axis`, then concatenate along it.
 #     - "return concatenate([... for x in xs], axis), with each x given its new axis first"
 #   misconceptions:
+#     - name: NumPy's stack of the bare arrays
+#       says: >-
+#         The numbers are right, but NumPy computed them from the bare arrays (.data). Only operations on Tensors can be recorded; the derivatives
+#         of a later chapter need that record. Compose it of expand_dims and concatenate.
+#       code: |
+#         if len({np.shape(x) for x in xs}) > 1:
+#             raise ValueError("stack: all Tensors need the same shape")
+#         return wrap(np.stack([x.data for x in xs], axis))
 #     - name: joins along an existing axis
 #       says: >-
 #         The Tensors were joined end to end, without a new axis. Give each an axis of length 1 first.

@@ -42,7 +42,7 @@ import copy
 import matplotlib.pyplot as plt
 
 from tinytorch.core.activations import ReLU, Tanh
-from tinytorch.core.tensor import randn
+from tinytorch.core.tensor import randn, set_recorder
 from tinytorch.testing import check, check_raises
 from tinytorch.timing import seconds
 
@@ -1128,6 +1128,12 @@ def checked_features(x, size: int, layer: str):
 #         trace, and no gradient would ever reach the weights. Hand the parameters themselves to the operation.
 #       code: |
 #         return dense(np.asarray(x), self.weights.data, self.bias.data)
+#     - name: wraps what bare arrays gave
+#       says: >-
+#         The numbers are right, but they were computed from bare arrays (.data) and wrapped afterwards. Such a Tensor does not know how it came
+#         to be, and no gradient will ever reach the weights. Hand the parameters themselves to the operation.
+#       code: |
+#         return wrap(dense(np.asarray(x), self.weights.data, self.bias.data))
 
 # %% nbgrader={"grade": true, "grade_id": "test_dense_init", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 def test_dense_init():
@@ -1153,6 +1159,15 @@ def test_dense_forward():
     check(isinstance(layer(np.array([[1.0, 1.0]])), Tensor), True)
     check(layer(Tensor([0.0, 0.0])), [0.5, 0.5, -0.5])
     check(layer(Tensor(np.zeros((4, 5, 2)))).shape, (4, 5, 3))
+
+    def recorded(call):  # what is computed with operations is recorded; what reaches into .data is not
+        previous = set_recorder(lambda lifted, out, *_: Parameter(out))
+        try:
+            return type(call()).__name__
+        finally:
+            set_recorder(previous)
+
+    check(recorded(lambda: layer(Tensor([[1.0, 1.0]]))), "Parameter")
     check(repr(Dense(2, 3, use_bias=False)), "Dense(2, 3, use_bias=False)")
     check_raises(ValueError, lambda: layer(Tensor([[1.0, 2.0, 3.0]])), "Dense(2, 3) got 3 features")
     check_raises(ValueError, lambda: Dense(2, 3, use_bias=False)(Tensor([[1.0]])), "got 1 features")
@@ -1302,6 +1317,13 @@ class Dropout(Module):
 #       code: |
 #         keep = self.rng.random(x.shape, dtype=np.float32) >= self.rate
 #         return x * (keep * x.dtype.type(1 / self.rate))
+#     - name: drops on the bare array
+#       says: >-
+#         The numbers are right, but they were computed from the bare array (.data). The product with the mask was not recorded, and no gradient
+#         will ever reach the layers before this one. Multiply x itself.
+#       code: |
+#         keep = self.rng.random(x.shape, dtype=np.float32) >= self.rate
+#         return wrap(x.data * (keep * x.dtype.type(1 / (1 - self.rate))))
 
 # %% nbgrader={"grade": true, "grade_id": "test_dropout", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 def test_dropout():
@@ -1315,6 +1337,15 @@ def test_dropout():
     check(Dropout(0.2, rng=3)(ones), Dropout(0.2, rng=3)(ones).numpy())
     check(Dropout(0.9).eval()(ones) is ones, True)
     check(Dropout(0.0)(ones) is ones, True)
+
+    def recorded(call):  # what is computed with operations is recorded; what reaches into .data is not
+        previous = set_recorder(lambda lifted, out, *_: Parameter(out))
+        try:
+            return type(call()).__name__
+        finally:
+            set_recorder(previous)
+
+    check(recorded(lambda: Dropout(0.5)(Parameter(np.ones((2, 3))))), "Parameter")
     check_raises(ValueError, lambda: Dropout(1.0), "rate is 1.0")
     check_raises(ValueError, lambda: Dropout(-0.1), "rate is -0.1")
 
