@@ -37,8 +37,10 @@ def is_work(attempt: Path) -> bool:
     return NAME.fullmatch(attempt.stem)[2] != BEFORE_START
 
 
-def save(course: Course, module: Module, reason: str, text: bytes | None = None) -> Path:
-    """Keep what stands in the chapter's file, or another text of it.
+def save(
+    course: Course, module: Module, reason: str, text: bytes | None = None, moment: datetime | None = None
+) -> Path:
+    """Keep what stands in the chapter's file, or another text of it, from an earlier moment.
 
     A text that is kept already becomes the newest one; only as work and as the course's own is one kept twice.
     Of a file that is missing or empty nothing is kept.
@@ -48,8 +50,8 @@ def save(course: Course, module: Module, reason: str, text: bytes | None = None)
     if not text:
         return NOTHING
     earlier = kept(course, module)
-    now = datetime.now()
-    if earlier:
+    now = moment or datetime.now()
+    if earlier and not moment:
         now = max(now, when(earlier[0]) + timedelta(microseconds=1))  # whatever a clock does in autumn
     file = course.private / "attempts" / module.name / f"{now.strftime(STAMP)}-{reason}.py"
     alike = [f for f in earlier if is_work(f) == is_work(file)]

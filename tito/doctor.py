@@ -82,7 +82,9 @@ def _numpy(course: Course) -> Iterator[Finding]:
     except metadata.PackageNotFoundError:
         yield Finding("wrong", "NumPy", "is not installed", _reinstall(course))
         return
-    if tuple(map(int, found.split(".")[:2])) < OLDEST_NUMPY:
+    if not _whole("numpy"):
+        yield Finding("wrong", "NumPy", f"{found} is incomplete: files of it are missing", _reinstall(course, "numpy"))
+    elif tuple(map(int, found.split(".")[:2])) < OLDEST_NUMPY:
         yield Finding("wrong", "NumPy", f"{found}, but 2.0 or newer is needed", _reinstall(course))
     else:
         yield Finding("well", "NumPy", found)
@@ -92,8 +94,11 @@ def _tools(course: Course) -> Iterator[Finding]:
     """The packages of the extra `course`."""
     names = [_name(r) for r in requirements(course.root, ("course",))]
     missing = [name for name in names if not _installed(name)]
-    if missing:
-        yield Finding("wrong", "tools", f"missing: {', '.join(missing)}", _reinstall(course))
+    broken = [name for name in names if name not in missing and not _whole(name)]
+    if missing or broken:
+        said = [f"missing: {', '.join(missing)}"] if missing else []
+        said += [f"files are missing of {', '.join(broken)}"] if broken else []
+        yield Finding("wrong", "tools", "; ".join(said), _reinstall(course, *broken))
     else:
         yield Finding("well", "tools", ", ".join(f"{n} {metadata.version(n)}" for n in names if n != "numpy"))
 
@@ -140,7 +145,13 @@ def _chapters(course: Course) -> Iterator[Finding]:
         try:
             problems += checks.export_problems(course, module, module.name in begun)
         except CourseError as error:  # a file that is no text
-            problems.append(str(error).partition("\n")[0] + f" What was kept: tito undo {module.id}")
+            if workspace.recoded(module):
+                recode = functools.partial(workspace.recode, course, module)
+                said = f"{module.dev_path} was saved in another encoding than UTF-8"
+                yield Finding("wrong", "chapters", said, recode)
+                continue
+            what = f" Save it as UTF-8 in your editor; what is kept of it: tito undo {module.id} --list"
+            problems.append(str(error).partition("\n")[0] + what)
     for problem in problems:
         yield Finding("wrong", "chapters", str(problem))
     if not problems:
@@ -275,16 +286,22 @@ def _remove(paths: list[Path]) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _reinstall(course: Course) -> Callable[[], object] | None:
-    """Bring our own environment up to date; nothing is done to anyone else's."""
+def _reinstall(course: Course, *broken: str) -> Callable[[], object] | None:
+    """Bring our own environment up to date, and packages that are broken anew; nothing is done to anyone else's."""
     own = Environment(course.root)
-    return own.renew if own.entered else None
+    return functools.partial(own.renew, *broken) if own.entered else None
 
 
 def _name(requirement: str) -> str:
     import re
 
     return re.match(r"[\w.-]+", requirement)[0]
+
+
+def _whole(name: str) -> bool:
+    """Whether what an installed package is imported by is there."""
+    begin = [file for file in metadata.files(name) or () if len(file.parts) == 2 and file.name == "__init__.py"]
+    return all(file.locate().exists() for file in begin)
 
 
 def _installed(name: str) -> bool:

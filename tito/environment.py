@@ -73,8 +73,10 @@ class Environment:
             self.extras.write_text(" ".join(extras), encoding="utf-8")
             shutil.copyfile(self.root / "pyproject.toml", self.done)
 
-    def renew(self) -> None:
-        """Install again, over what is there."""
+    def renew(self, *broken: str) -> None:
+        """Install again, over what is there; packages that are broken as if they were not there."""
+        if broken:
+            self._install([*broken, "--force-reinstall", "--no-deps"])
         self.done.write_text("", encoding="utf-8")
         self.prepare()
 

@@ -6,6 +6,8 @@ new one beside it, and puts it in place in one step.
 
 from __future__ import annotations
 
+import ast
+import codecs
 import functools
 import hashlib
 import json
@@ -18,6 +20,12 @@ from tito.chapter import Chapter, Region
 from tito.course import Course, Module
 from tito.errors import CourseError, UsageError
 from tito.files import locked, read, replace_all, write_atomically
+
+# The longer ones first: that of UTF-32 begins as that of UTF-16 does.
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
 
 
 def alone(course: Course):
@@ -61,6 +69,32 @@ def is_begun(course: Course, module: Module) -> bool:
     return bool(unreadable(course, module) or read(file) != module.chapter.text or result(course, module))
 
 
+def recoded(module: Module) -> str:
+    """What a chapter's file holds that was saved in another encoding than UTF-8; "" where that is not certain."""
+    data = attempts.stands_there(module)
+    marked = [name for mark, name in BYTE_ORDER_MARKS if data.startswith(mark)]
+    try:
+        text = data.decode((marked or ["cp1252"])[0])
+        if not marked:
+            ast.parse(text)
+    except (UnicodeError, SyntaxError, ValueError):
+        return ""
+    text = text.replace("\r\n", "\n")
+    return text if Chapter("", text).exercises else ""
+
+
+@_alone
+def recode(course: Course, module: Module) -> str:
+    """Write a chapter's file again in UTF-8, and say so; the bytes that stood there are kept."""
+    _replace(course, module, recoded(module), "in-another-encoding")
+    return f"{module.dev_path} is in UTF-8 now; as it was saved, it is kept: tito undo {module.id} --list"
+
+
+def is_gone(module: Module) -> bool:
+    """Whether nothing stands in the chapter's file."""
+    return not attempts.stands_there(module).strip()
+
+
 def unreadable(course: Course, module: Module) -> str:
     """Why nothing can be read in the chapter's file, and what brings it back; "" where something can."""
     what, begun = "is empty" if module.dev.exists() else "is missing", is_started(course, module)
@@ -72,6 +106,9 @@ def unreadable(course: Course, module: Module) -> str:
     except CourseError:
         what = "is not text in UTF-8"
     back = "take it again from your release of the course."
+    if what == "is not text in UTF-8" and begun:
+        back = f"save it as UTF-8 in your editor, or let tito doctor --fix try it. tito undo {module.id} --list shows"
+        return f"{module.dev_path} {what}: {back}\n  what is kept of it."
     if any(map(attempts.is_work, attempts.kept(course, module))):
         back = f"tito undo {module.id} brings back an earlier version."
     elif begun:
@@ -253,6 +290,7 @@ def restore(course: Course, module: Module) -> str:
     """
     last = result(course, module)
     passed = last.get("source") if last.get("passed") is True else None
+    tested.adopt(course, module)
     replaced = [f for f in attempts.kept(course, module) if attempts.is_work(f)]
     found = [(attempts.when(f), _text(f), attempts.why(f)) for f in replaced] + tested.versions(course, module)
     found = sorted((version for version in found if version[1].strip()), reverse=True)
@@ -263,9 +301,6 @@ def restore(course: Course, module: Module) -> str:
     if best[2] not in tested.KEPT.values():
         best = next((version for version in found if fingerprint(version[1]) == passed), best)
     when, text, why = best
-    for _, other, reason in tested.versions(course, module):
-        if other != text:
-            attempts.save(course, module, reason.replace(" ", "-"), other.encode())
     write_atomically(module.dev, text)
     which = ", the version that passed last," if fingerprint(text) == passed else ""
     return (
@@ -281,6 +316,8 @@ def _newer_in_package(course: Course, module: Module) -> str:
     target = export.target(course, module)
     packaged = derived.current(target)
     if not packaged or fingerprint(packaged) != result(course, module).get("installed"):
+        return ""
+    if packaged == cached_export(course, module, reference_chapter(course, module)):
         return ""
     own = Module(module.root, module.directory).chapter.exercises
     held = {r.name: textwrap.dedent(r.text) for r in Chapter("", packaged).regions}

@@ -87,6 +87,38 @@ def test_the_newest_version_is_brought_back(well):
     well.tito("test", "first")
 
 
+def test_undo_of_an_empty_file_brings_back_what_was_tested(well):
+    well.tito("start", "first")
+    well.tito("solution", "first")
+    well.edit(FIRST, "return x + x", "return 2 * x  # mine")
+    well.tito("test", "first")
+    mine = well.read(FIRST)
+    well.write(FIRST, "")
+    assert "when it passed last" in well.tito("undo", "first", "--list")
+    assert "the version that passed last" in well.tito("undo", "first")
+    assert well.read(FIRST) == mine and "You are in 01_first" in well.tito()
+
+
+def test_a_reference_that_was_tested_before_start_is_nobody_s_version(well):
+    well.tito("test", "first")
+    well.tito("start", "first")
+    well.file(FIRST).unlink()
+    assert "your version" not in well.tito("doctor", "--fix", status=None)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "cp1252"])
+def test_a_chapter_in_another_encoding_is_written_again(well, encoding):
+    well.tito("start", "first")
+    text = well.read(FIRST) + "# \u00e4hnlich\n"
+    well.file(FIRST).write_bytes(text.encode(encoding))
+    said = "save it as UTF-8 in your editor, or let tito doctor --fix try it"
+    assert said in " ".join(well.tito("test", "first", status=1).split())
+    assert any("another encoding" in finding for finding in findings(well, "chapters"))
+    well.tito("doctor", "--fix", status=None)
+    assert well.read(FIRST) == text
+    assert "in another encoding" in well.tito("undo", "first", "--list")
+
+
 def test_solutions_that_are_in_the_package_alone_are_named(well):
     """As in a course that was begun before tested versions were kept."""
     well.tito("start", "first")
@@ -121,7 +153,7 @@ def test_one_chapter_that_is_no_text_stops_no_other(well):
     well.tito("reset", "second")
     well.tito("solution", "first")
     well.file(FIRST).write_bytes(b"\xff\xfe\x00")
-    said = f"{FIRST} is not text in UTF-8: tito undo 01_first brings back an earlier version."
+    said = f"{FIRST} is not text in UTF-8: save it as UTF-8 in your editor, or let tito doctor --fix try it."
     assert "02_second" in well.tito("status") and said in well.tito("status")
     assert said in well.tito()
     output = well.run("test", "--all").stdout

@@ -35,6 +35,9 @@ def command(module, what, listed, verbose):
         return
     version, exercise = _parse(course, chosen, what)
     begun = workspace.is_started(course, chosen)
+    if begun and not what and workspace.is_gone(chosen):
+        click.echo(workspace.restore(course, chosen))
+        return
     undone, kept = workspace.undo(course, chosen, version, exercise)
     if kept is None:
         click.echo(f"{chosen.id}: that is what stands there; nothing was changed.")
@@ -63,8 +66,10 @@ def _parse(course, module, what):
 
 
 def _list(course, module):
-    from tito import attempts
+    from tito import attempts, tested, workspace
 
+    if workspace.is_gone(module):
+        tested.adopt(course, module)
     found = attempts.kept(course, module)
     if not found:
         click.echo(f"{module.id}: nothing is kept, since no command has replaced it yet.")
