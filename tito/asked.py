@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 
+from tito import leading
+
 
 def parse(cell):
     """A cell's syntax tree, its lines those of the chapter."""
@@ -36,31 +38,7 @@ def before(cell, line):
     bodies = [node.body for node in inner if node.lineno <= line <= node.end_lineno]
     if not bodies or checked is None:
         return []
-    earlier = list(_leading(bodies[0], line))
-    call = _asked(checked) or checked
-    bare = not any(isinstance(node, ast.Call) for node in ast.walk(call))  # then what was done before is what counts
-    local = {name for node in earlier for name in _names(node, ast.Store)}
-    needed = _names(call, ast.Load) & local
-    found = []
-    for node in reversed(earlier):
-        bound, used, asked = _names(node, ast.Store), _names(node, ast.Load), _asked(node)
-        if not needed:
-            break
-        if asked is not None and not (bare and isinstance(asked, ast.Call) and used & needed):
-            continue
-        if bound & needed or not bound and (used & needed or bare and isinstance(node, ast.Expr)):
-            found.append(ast.unparse(asked or node))
-            needed = (needed - bound) | (used & local)
-    return found[::-1]
-
-
-def _leading(body, line):
-    """The simple statements before a line, also those in the blocks that the line stands in."""
-    for node in body:
-        if hasattr(node, "body"):
-            yield from _leading(node.body, line) if node.lineno <= line <= node.end_lineno else ()
-        elif node.end_lineno < line:
-            yield node
+    return leading.leading_to(leading.asked(checked) or checked, bodies[0], line)
 
 
 def _statement(cell, line):
@@ -70,24 +48,10 @@ def _statement(cell, line):
     return None
 
 
-def _asked(statement):
-    """The call that a check makes; None of a statement that is no check."""
-    call = getattr(statement, "value", None)
-    name = getattr(getattr(call, "func", None), "id", "")
-    if name not in ("check", "check_raises") or len(call.args) < 2:
-        return None
-    tried = call.args[0 if name == "check" else 1]
-    return tried.body if isinstance(tried, ast.Lambda) else tried
-
-
 def _parts(statement):
-    asked = _asked(statement)
+    asked = leading.asked(statement)
     if asked is None:
         return {"call": ast.unparse(statement)}
     call = statement.value
     expected = call.args[1 if call.func.id == "check" else 0]
     return {"call": ast.unparse(asked), "expected": ast.unparse(expected)}
-
-
-def _names(node, context):
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, context)}

@@ -53,8 +53,6 @@ def lines(heading: str, failure: dict, place: str = "", width: int = WIDTH) -> l
     """A failure in at most six lines. `place` is the line of the student's that raised."""
     room = width - 4 - LABEL
     rows = [(label, short(failure[key], room)) for label, key in ROWS if failure[key]]
-    if failure["call"]:
-        rows[0] = ("tried", led_to(failure["setup"], rows[0][1], room))
     says = textwrap.wrap(failure.get("says", ""), room)
     reason = failure["reason"]
     if reason and rows and len(rows[-1][1]) + len(reason) + 4 <= room:
@@ -65,6 +63,10 @@ def lines(heading: str, failure: dict, place: str = "", width: int = WIDTH) -> l
         rows.append(("in", short(place, room)))
     if len(rows) + len(says) > LINES - 1:
         rows = _joined(rows, room)
+    spare = LINES - 1 - len(rows) - len(says)
+    if failure["call"]:
+        tried = led_to(failure["setup"], one_line(failure["call"]), room, 2 if spare > 0 else 1)
+        rows[:1] = [("" if i else "tried", line) for i, line in enumerate(tried)]
     says = says[: LINES - 1 - len(rows)]
     rows += [("likely" if i == 0 else "", line) for i, line in enumerate(says)]
     return [short(heading, width - 2), *(f"  {label:<{LABEL}} {text}".rstrip() for label, text in rows)]
@@ -73,12 +75,20 @@ def lines(heading: str, failure: dict, place: str = "", width: int = WIDTH) -> l
 ROWS = (("tried", "call"), ("gave", "actual"), ("expected", "expected"))
 
 
-def led_to(setup: list[str], call: str, room: int) -> str:
-    """A call after as many of the statements before it as there is room for, the nearest first."""
-    text, left = call, list(setup)
-    while left and "\n" not in left[-1] and len(left[-1]) + len(text) + 2 <= room:
-        text = f"{left.pop()}; {text}"
-    return text
+def led_to(setup: list[str], call: str, room: int, most: int = 1) -> list[str]:
+    """A call after as many of the statements before it as there is room for, the nearest first, in lines."""
+    best = textwrap.wrap(call, room, break_on_hyphens=False, max_lines=most, placeholder=" ...")
+    for count in range(len(setup) + 1):
+        shown = setup[len(setup) - count :]
+        text = "; ".join([*([MORE] if count < len(setup) else []), *shown, call])
+        lines = textwrap.wrap(text, room, break_on_hyphens=False)
+        if len(lines) > most or "\n" in "".join(shown):
+            break
+        best = lines
+    return best
+
+
+MORE = "..."  # statements for which there was no room
 
 
 def _joined(rows: list[tuple[str, str]], room: int) -> list[tuple[str, str]]:
