@@ -30,7 +30,7 @@ def export_problems(course: Course, module: Module, in_progress: bool = False) -
     problems = [*_before_first_cell(chapter), *_exports(module), *_low_directives(chapter)]
     problems += () if in_progress else _pairs(chapter)
     for cell in cells:
-        problems += _syntax(chapter, cell) or _imports(course, module, cell)
+        problems += syntax_problems(chapter, cell) or _imports(course, module, cell)
     return sorted(problems)
 
 
@@ -83,7 +83,8 @@ def _low_directives(chapter: Chapter) -> Iterator[Problem]:
                 yield Problem(chapter.path, cell.first + offset, "a `#|` line counts only at the top of its cell.")
 
 
-def _syntax(chapter: Chapter, cell: Cell) -> list[Problem]:
+def syntax_problems(chapter: Chapter, cell: Cell) -> list[Problem]:
+    """Where a cell is no Python."""
     try:
         ast.parse(cell.source)
     except SyntaxError as error:

@@ -21,6 +21,32 @@ GROUPS = {
 }
 COMMANDS = {name: f"tito.commands.{name}" for names in GROUPS.values() for name in names}
 
+# What people type who have used other tools.
+MEANT = {
+    "answer": "solution",
+    "begin": "start",
+    "check": "test",
+    "clean": "reset",
+    "continue": "`tito` alone",
+    "fix": "doctor --fix",
+    "install": "doctor --fix",
+    "lab": "jupyter",
+    "list": "status",
+    "next": "`tito` alone",
+    "open": "jupyter",
+    "progress": "status",
+    "pull": "update",
+    "redo": "undo",
+    "restore": "undo",
+    "revert": "undo",
+    "run": "test",
+    "solve": "solution",
+    "upgrade": "update",
+    "verify": "test",
+    "watch": "test --watch",
+}
+HAND_IN = "What you hand in is a chapter's file, and `tito` sends it nowhere: `tito status` says how far it is."
+
 
 class Lazy(click.Group):
     """A group that imports a command when it is asked for."""
@@ -39,9 +65,11 @@ class Lazy(click.Group):
         except click.UsageError as error:
             import difflib
 
-            close = difflib.get_close_matches(arguments[0], COMMANDS, n=2)
-            hint = f" Did you mean {' or '.join(close)}?" if close else " `tito --help` lists the commands."
-            raise click.UsageError(f"there is no command {arguments[0]!r}.{hint}", context) from error
+            asked = arguments[0].lower()
+            close = [MEANT[asked]] if asked in MEANT else difflib.get_close_matches(asked, COMMANDS, n=2)
+            hint = f"Did you mean {' or '.join(close)}?" if close else "`tito --help` lists the commands."
+            hint = HAND_IN if asked in ("submit", "turnin") else hint
+            raise click.UsageError(f"there is no command {arguments[0]!r}. {hint}", context) from error
 
     def format_commands(self, context, formatter):
         for title, names in GROUPS.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import difflib
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -171,16 +172,25 @@ class Course:
         return [m for m in modules if m in chosen]
 
     def _among(self, modules: list[Module], name: str) -> Module:
-        wanted = name.strip().rstrip("/\\").replace("\\", "/").rpartition("/")[2].removesuffix("_dev.py")
+        wanted = name.strip().lower().rstrip("/\\").replace("\\", "/").rpartition("/")[2].removesuffix("_dev.py")
         for module in modules:
             if wanted in (module.id, module.name) or wanted.isdigit() and int(wanted) == module.number:
                 return module
         raise UsageError(_unknown(name, modules))
 
 
+def _exercises(module: Module) -> Collection[str]:
+    try:
+        return module.chapter.exercises
+    except CourseError:  # its file is no text
+        return ()
+
+
 def _unknown(name: str, modules: list[Module]) -> str:
     """There is no such chapter: say what there is, the nearest names first."""
     names = {n: m for m in modules for n in (m.id, m.name)}
+    if holds := [m.id for m in modules if name in _exercises(m)]:
+        return f"{name} is an exercise of {' and of '.join(holds)}: name the module before it, {holds[0]} {name}."
     close = {names[n].id for n in difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)}
     if close:
         return f"no module is called {name!r}. Did you mean {' or '.join(sorted(close))}?"

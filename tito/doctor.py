@@ -155,7 +155,7 @@ def _chapters(course: Course) -> Iterator[Finding]:
     for problem in problems:
         yield Finding("wrong", "chapters", str(problem))
     if not problems:
-        yield Finding("well", "chapters", f"{len(course.modules)}, of which {len(begun)} in progress")
+        yield Finding("well", "chapters", f"{len(course.modules)}, of which {len(begun)} begun")
 
 
 def _work(course: Course) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ import click
 
 from tito import log, lost, notes, workspace
 from tito.course import Course, Module
-from tito.errors import CourseError, UsageError
+from tito.errors import CourseError
 
 STEPS = ("the idea", "the plan", "the key line")
 WIDTH = 100
@@ -34,13 +34,7 @@ class Ladder:
 
 def ladder(course: Course, module: Module, exercise: str) -> Ladder:
     """The hints of an exercise, as far as they were asked for."""
-    known = workspace.reference_chapter(course, module).exercises
-    if exercise not in known:
-        import difflib
-
-        close = difflib.get_close_matches(exercise, known, n=2, cutoff=0.5)
-        said = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(known)}."
-        raise UsageError(f"{module.id} has no exercise {exercise!r}. {said}")
+    workspace.reference_exercise(course, module, exercise)
     note = notes.notes(course, module).get(exercise, {})
     hints = list(map(str, note.get("hints", ())))
     if not hints:

@@ -8,6 +8,7 @@ cell is appended to a file, line by line, so that a process that dies half-way s
 from __future__ import annotations
 
 import ast
+import bdb
 import contextlib
 import importlib
 import json
@@ -255,6 +256,8 @@ def told(error, job):
         return str(error)
     if isinstance(error, OSError) and str(error).startswith("pytest: reading from stdin"):
         return "OSError: tests run without a keyboard, so input() has nothing to read: work on the arguments alone"
+    if isinstance(error, bdb.BdbQuit):
+        return "breakpoint() waits for a keyboard, and tests run without one; print() shows with --traceback"
     if isinstance(error, MemoryError):
         return f"MemoryError: it asked for more than the {job['memory_mb']} MB that a chapter's tests may take"
     return f"{type(error).__name__}: {error}".rstrip(": ")

@@ -39,8 +39,15 @@ class Progress:
     @property
     def next(self) -> str:
         """The exercise that needs work first: one that fails, then one to test, then one to do."""
+        return self._first(("failing", "untested", "to do"))
+
+    @property
+    def stuck(self) -> str:
+        """The exercise that a hint is for: of one that was not tested, nobody knows whether it needs any."""
+        return self._first(("failing", "to do", "untested"))
+
+    def _first(self, turns: tuple[str, ...]) -> str:
         open_ones = [(name, state) for name, state in self.exercises.items() if state != "passing"]
-        turns = ("failing", "untested", "to do")
         return min(open_ones, key=lambda one: (one[0] in self.needs, turns.index(one[1])), default=("",))[0]
 
     @property

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tito import checks, earlier, feedback, lost, marks, needed, notes, outside, workspace
+from tito import checks, earlier, feedback, lost, marks, needed, notes, outside, returns, workspace
 from tito.chapter import Cell, Chapter
 from tito.course import Course, Module
 from tito.errors import UsageError
@@ -104,9 +104,12 @@ class Report:
         return bool(outcome.needs), not its_own, outcome.state == "to do", bool(outcome.perhaps)
 
 
-def run(course: Course, module: Module, select: str = "", extra: bool = True, listener: Listener = NOBODY) -> Report:
-    """Test one chapter."""
-    report = Report(module, workspace.is_started(course, module), partial=bool(select))
+def run(
+    course: Course, module: Module, select: str = "", extra: bool = True,
+    listener: Listener = NOBODY, exercise: str = "",
+) -> Report:  # fmt: skip
+    """Test one chapter; of its tests, those that `select` chooses, or those of one exercise."""
+    report = Report(module, workspace.is_started(course, module), partial=bool(select or exercise))
     if said := workspace.unreadable(course, module):
         report.broken = [said]
         return report
@@ -120,13 +123,13 @@ def run(course: Course, module: Module, select: str = "", extra: bool = True, li
     report.lost_marks = marks.lost(module.chapter, reference)
     report.outside = outside.told(module.chapter, reference) if report.started else ""
     with _scratch(course, {module: report.export}) as scratch:
-        _run_cells(course, report, reference, scratch, select, listener)
-        if extra and not select and report.passed:
+        _run_cells(course, report, reference, scratch, select, listener, exercise)
+        if extra and not report.partial and report.passed:
             further = _run_further(course, report, scratch, listener)
             report.further = {name: e["failure"] for name, e in further.items() if e["outcome"] == "failed"}
     if extra:
         earlier.blame(course, report, functools.partial(_passing, course, report, reference, listener))
-    _explain(course, report)
+    _explain(course, report, reference)
     report.put_back = _put_back(course, {module.dev_path: module.chapter.text, reference.path: reference.text})
     return report
 
@@ -164,8 +167,8 @@ def _run_job(course: Course, report: Report, job: dict, scratch: Path, listener:
     return _run(course, "tito.inside", module, job, scratch, {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, listener)
 
 
-def _explain(course: Course, report: Report) -> None:
-    """Give what fails its exercise's title, and its known mistake."""
+def _explain(course: Course, report: Report, reference: Chapter) -> None:
+    """Give what fails its exercise's title, and its known mistake, or say that nothing is returned."""
     failing = [o for o in report.outcomes if o.state == "failing" and not o.needs]
     known = notes.notes(course, report.module) if failing else {}
     for outcome in failing:
@@ -173,6 +176,9 @@ def _explain(course: Course, report: Report) -> None:
         mistake = feedback.diagnose(course, report.module, outcome.name, outcome.failure)
         if mistake and not outcome.fault_in and not outcome.perhaps:
             outcome.failure |= {"mistake": mistake["name"], "says": mistake["says"]}
+        elif handed_out := reference.exercises.get(outcome.name):
+            mine = report.module.chapter.exercises.get(outcome.name)
+            outcome.failure |= {"says": returns.missing(outcome.name, mine, handed_out, outcome.failure)}
 
 
 def _put_back(course: Course, texts: dict[str, str]) -> list[str]:
@@ -202,13 +208,16 @@ def environment(course: Course, scratch: Path) -> dict[str, str]:
 
 
 def _run_cells(
-    course: Course, report: Report, reference: Chapter, scratch: Path, select: str, listener: Listener
+    course: Course, report: Report, reference: Chapter, scratch: Path, select: str, listener: Listener, exercise: str
 ) -> None:
     job = _job(course, report, reference, scratch, select)
+    if exercise:
+        names = {test.name for test in reference.tests if test.exercise == exercise}
+        job["tests"] = [cell for cell in job["tests"] if cell["name"] in names]
     run = _run_job(course, report, job, scratch, listener)
     report.output, report.seconds = run.output, sum(e["seconds"] for e in run.ended.values())
     report.selected = run.status != NOTHING_COLLECTED
-    _collect(report, reference, run.ended, bool(select))
+    _collect(report, reference, run.ended, report.partial)
     report.broken += _import_failures(report)
     if run.status == WRONG_USE and select:
         raise UsageError(f"-k takes names joined by and, or, not, as in pytest; this is none: {select}")

@@ -196,14 +196,15 @@ def next_step(course: Course, report: Report) -> str:
     if first.fault_in:
         return f"find it in {first.fault_in}, whose tests miss it: what was tried is above; then {test}"
     exercises = report.module.chapter.exercises
-    name, line, first_test = first.name, first.line, first.tests[0] if first.tests else first.name
+    name, line = first.name, first.line
     if first.needs in exercises:
-        name, line, first_test = first.needs, exercises[first.needs].begin, first.needs
+        name, line = first.needs, exercises[first.needs].begin
     place = f"{report.module.dev_path}:{line}" if line else report.module.dev_path
-    step = f"edit {place}, then {test} -k {first_test}"
+    test += f" {name}" if first in report.outcomes or name != first.name else f" -k {name}"
+    step = f"edit {place}, then {test}"
     if first.state == "to do" and (left := workspace.line_that_raises(report.module.chapter, name)):
         step = f"delete {report.module.dev_path}:{left}, which still raises NotImplementedError"
-        step += f"; then {test} -k {first_test}"
+        step += f"; then {test}"
     hint = name in exercises and notes.notes(course, report.module).get(name)
     return f"{step}\n        or tito hint {report.module.id} {name}" if hint and hint["hints"] else step
 

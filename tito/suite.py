@@ -24,9 +24,9 @@ from tito.progress import to_keep
 from tito.runner import NOTHING_COLLECTED, Report, run
 
 
-def one_module(course: Course, module: Module, select: str, as_json: bool, detail: int) -> int:
-    """Test one chapter and say what came of it."""
-    report = run(course, module, select, listener=Listener(slow=still_running))
+def one_module(course: Course, module: Module, select: str, as_json: bool, detail: int, exercise: str = "") -> int:
+    """Test one chapter, or an exercise of it, and say what came of it."""
+    report = run(course, module, select, listener=Listener(slow=still_running), exercise=exercise or "")
     conclude(course, report)
     if as_json:
         click.echo(json.dumps(show.as_data(report), indent=1))
@@ -125,8 +125,6 @@ def conclude(course: Course, report: Report) -> None:
             click.echo(f"tito: {target.name} passed but could not be put into the package: {error.strerror}.", err=True)
     if report.passed and current(target) == report.export:
         installed = workspace.fingerprint(report.export)
-    workspace.keep_result(
-        course,
-        report.module,
-        to_keep(course, report.module, show.as_data(report)) | {"installed": installed},
-    )
+    if report.started:  # a test of the course's own work is no result of a student's
+        data = to_keep(course, report.module, show.as_data(report)) | {"installed": installed}
+        workspace.keep_result(course, report.module, data)

@@ -463,14 +463,24 @@ def _in_progress(course: Course, module: Module) -> Chapter:
     return reference_chapter(course, module)
 
 
-def _exercise(course: Course, module: Module, handed_out: Chapter, name: str) -> Region:
-    """The exercise's region in the student's file."""
+def reference_exercise(course: Course, module: Module, name: str) -> Region:
+    """An exercise as the course has it; where there is none of that name, the nearest names are said."""
+    return _known(module, reference_chapter(course, module), name)
+
+
+def _known(module: Module, handed_out: Chapter, name: str) -> Region:
     if name not in handed_out.exercises:
         import difflib
 
         close = difflib.get_close_matches(name, handed_out.exercises, n=2, cutoff=0.5)
         hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(handed_out.exercises)}."
         raise UsageError(f"{module.id} has no exercise {name!r}. {hint}")
+    return handed_out.exercises[name]
+
+
+def _exercise(course: Course, module: Module, handed_out: Chapter, name: str) -> Region:
+    """The exercise's region in the student's file."""
+    _known(module, handed_out, name)
     if not module.chapter.text.strip():
         raise CourseError(unreadable(course, module))
     for mark in marks.lost(module.chapter, handed_out):

@@ -42,7 +42,12 @@ def test_help(toy, name):
     "arguments, said",
     [
         (["tset"], "Did you mean test"),
-        (["test"], "name one module, or --all"),
+        (["check", "first"], "no command 'check'. Did you mean test?"),
+        (["next"], "Did you mean `tito` alone?"),
+        (["Test", "first"], "Did you mean test"),
+        (["submit"], "What you hand in is a chapter's file"),
+        (["test", "double"], "double is an exercise of 01_first: name the module before it, 01_first double"),
+        (["test"], "no chapter is in progress: name one, or --all"),
         (["test", "first", "--all"], "name one module, or --all"),
         (["test", "first", "--module", "second"], "two modules are named"),
         (["test", "first", "-k", "and and"], "-k takes names joined by and, or, not"),

@@ -28,9 +28,32 @@ def test_an_exercise_is_named_first_when_it_fails_then_when_it_is_to_do(begun):
     write(begun, "Box_text", "return 'wrong'")
     assert "1 untested, 2 to do" in begun.tito() and "next: Box_text" in begun.tito()
     said = begun.tito("test", "first", status=1)
-    assert "failing   Box_text" in said and "tito test 01_first -k test_Box_text" in said
+    assert "failing   Box_text" in said and "tito test 01_first Box_text" in said
     output = begun.tito()
     assert "1 failing, 2 to do" in output and "next: Box_text" in output
+
+
+def test_what_was_not_tested_is_said_and_needs_no_hint(begun):
+    begun.tito("solution", "first", "double")
+    begun.tito("test", "first", status=1)
+    (begun.root / ".tito/results/first.json").unlink()
+    assert "0 of 3 exercises, 0 of 6 points, 1 untested" in begun.tito("status")
+    assert "next: double" in begun.tito()
+    assert "no hints for Box_doubled" in begun.tito("hint", "first", status=1)  # the toy has them for double alone
+
+
+def test_where_the_file_is_no_python_the_line_is_named(begun):
+    write(begun, "double", "return (x")
+    line = begun.read(FIRST).splitlines().index("    return (x") + 1
+    said = begun.tito()
+    assert f"{FIRST}:{line}: this is not Python: '(' was never closed." in said and "next: mend that" in said
+
+
+def test_a_passed_chapter_is_not_started_again(begun):
+    begun.tito("solution", "first")
+    begun.tito("test", "first")
+    said = begun.tito("start", "first")
+    assert "01_first is passed (tito reset 01_first blanks it again); nothing was changed" in said
 
 
 def test_an_exercise_that_waits_for_another_is_not_next(begun):
@@ -70,7 +93,7 @@ def test_a_syntax_error_keeps_what_was_known(begun):
     begun.tito("test", "first", status=1)
     found = row(begun)
     assert found["exercises"]["double"] == "passing" and found["points"] == 3
-    assert "The tests could not be run. " + FIRST in begun.tito() and "this is not Python" in begun.tito()
+    assert f"{FIRST}:85: this is not Python" in begun.tito()
     assert "the tests could not be run" in begun.tito("status")
     begun.edit(FIRST, "return (", "return 1")
     assert "could not be run" not in begun.tito()

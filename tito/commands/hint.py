@@ -34,7 +34,7 @@ def command(module, exercise, again, everything, as_json, verbose):
     course = Course.find()
     chosen = course.module(module) if module else _at_hand(course)
     row = progress.progress(course, chosen)
-    name = exercise or row.next
+    name = exercise or row.stuck
     if not everything:
         if row.unreadable:
             raise CourseError(row.unreadable)

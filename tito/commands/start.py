@@ -48,7 +48,7 @@ def command(module, source, verbose):
         what = "exercise is" if len(todo) == 1 else "exercises are"
         click.echo(f"{chosen.id}: {len(todo)} {what} blank now, in {chosen.dev_path}")
     else:
-        click.echo(f"{chosen.id} is in progress, {_to_do(todo)}; nothing was changed.")
+        click.echo(f"{chosen.id} is {_how_far(course, chosen, todo)}; nothing was changed.")
         if workspace.is_own(chapter):
             click.echo(f"  it holds the course's own version, which tito did not put there: {show.ways_back(chosen)}")
     click.echo(f"  write them:  tito jupyter --module {chosen.id}   (or in any editor)")
@@ -76,6 +76,13 @@ def _check(course, module):
             f"  If the change is a part of the course: tito export {module.id}, then start.\n"
             f"  If it is your own work: tito start {module.id} --from {where or lost.UNKNOWN}{release}."
         )
+
+
+def _how_far(course, module, todo):
+    from tito.progress import progress
+
+    passed = progress(course, module).state == "passed"
+    return f"passed (tito reset {module.id} blanks it again)" if passed else f"in progress, {_to_do(todo)}"
 
 
 def _to_do(names):

@@ -49,7 +49,8 @@ def _state(row) -> str:
         return f"{row.state:<13} its reference is not in .tito: {row.go_on}"
     done = f"{row.count('passing')} of {len(row.exercises)} exercises, {row.points:g} of {row.points_possible:g} points"
     changed = ["changed since its last test"] if row.changed else []
-    return f"{row.state:<13} {', '.join([done, *changed, *row.beside, *_unwell(row)])}"
+    untested = [f"{row.count('untested')} untested"] if row.count("untested") else []
+    return f"{row.state:<13} {', '.join([done, *untested, *changed, *row.beside, *_unwell(row)])}"
 
 
 def _unwell(row) -> list[str]:

@@ -38,15 +38,26 @@ def _in_progress(module, row) -> None:
         click.echo("  The file was changed after that test.")
     for line in row.beside:
         click.echo(f"  {line}.")
-    if row.problems:
-        click.echo(f"  The tests could not be run. {row.problems[0].splitlines()[0]}")
+    test = f"tito test --module {module.id}"
+    broken = _not_python(module) or (f"The tests could not be run. {row.problems[0]}" if row.problems else "")
+    if broken:
+        click.echo(f"  {broken.splitlines()[0]}\n  next: mend that, then {test}")
     elif row.next:
         region = module.chapter.exercises.get(row.next)
-        click.echo(f"  next: {row.next} in {module.dev_path}{f':{region.begin}' if region else ''}")
-    test = f"tito test --module {module.id}"
-    click.echo(f"        {test}" if row.next and not row.problems else f"  next: {test}")
-    if row.next and not row.problems and row.exercises[row.next] != "untested":
-        click.echo(f"        tito hint {module.id} {row.next}   where you are stuck")
+        click.echo(f"  next: {row.next} in {module.dev_path}{f':{region.begin}' if region else ''}\n        {test}")
+        if row.exercises[row.next] != "untested":
+            click.echo(f"        tito hint {module.id} {row.next}   where you are stuck")
+    else:
+        click.echo(f"  next: {test}")
+
+
+def _not_python(module) -> str:
+    """The first line of the chapter that is no Python, where there is one."""
+    from tito.checks import syntax_problems
+
+    exported = (cell for cell in module.chapter.cells if cell.exported)
+    found = (problem for cell in exported for problem in syntax_problems(module.chapter, cell))
+    return next(map(str, found), "")
 
 
 def _welcome(course: Course) -> None:
