@@ -18,7 +18,13 @@ def setup(app):
     app.connect("autodoc-process-docstring", _plain, priority=400)  # before napoleon
     app.connect("doctree-read", _give_words)
     app.connect("html-page-context", _finish, priority=900)  # after the theme
+    app.connect("config-inited", _side_by_side)
     return {"parallel_read_safe": True}
+
+
+def _side_by_side(app, config):
+    """Let pages be read side by side: the one extension that does not say so numbers them when all are read."""
+    app.extensions["sphinx_multitoc_numbering"].parallel_read_safe = True
 
 
 def _inline(writer, node):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -40,12 +41,12 @@ def read(site: Path) -> dict[Path, Reader]:
 
 def dead(site: Path) -> list[str]:
     """What is wrong in a site, one line each: links that lead nowhere, files that are missing or foreign."""
-    pages, wrong = read(site), []
+    pages, wrong = read(site.resolve()), []
     for file, page in pages.items():
-        name = file.relative_to(site).as_posix()
+        name = file.relative_to(site.resolve()).as_posix()
         wrong += [f"{name} loads {target} from elsewhere" for target in page.loads if _foreign(target)]
         wrong += [f"{name} shows a picture without words: {target}" for target in page.silent]
-        for target in page.links + page.loads:
+        for target in dict.fromkeys(page.links + page.loads):
             if not _foreign(target) and not _found(file, target, pages):
                 wrong.append(f"{name} leads to {target}, which is not there")
     return list(dict.fromkeys(wrong))
@@ -60,10 +61,8 @@ def _found(file: Path, target: str, pages: dict[Path, Reader]) -> bool:
     parts = urlsplit(target)
     if parts.scheme == "data":
         return True
-    place = Path(file.parent / unquote(parts.path)).resolve() if parts.path else file.resolve()
-    if place.is_dir():
-        place = place / "index.html"
-    page = next((page for other, page in pages.items() if other.resolve() == place), None)
+    place = Path(os.path.normpath(file.parent / unquote(parts.path))) if parts.path else file
+    page = pages.get(place) or pages.get(place / "index.html")
     if page is None:
-        return place.exists()
+        return place.is_file()
     return not parts.fragment or unquote(parts.fragment) in page.anchors

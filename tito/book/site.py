@@ -27,7 +27,7 @@ def build(course: Course, target: Path, solutions: bool, say=print) -> None:
         _sphinx(course, source, made, Path(scratch) / "doctrees")
         if solutions and (why := play.fetch(course, made / "_static" / "pyodide")):
             say(f"book/play.md: without Python for the browser. {why}")
-        if wrong := [*links.dead(made), *map(str, leaks.find(made, secret or {}))]:
+        if wrong := [*links.dead(made), *(map(str, leaks.find(made, secret)) if secret else ())]:
             raise CourseError("the book was not replaced, since in the new one\n  " + "\n  ".join(wrong))
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
@@ -36,7 +36,7 @@ def build(course: Course, target: Path, solutions: bool, say=print) -> None:
 
 
 def _sphinx(course: Course, source: Path, made: Path, doctrees: Path) -> None:
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going"]
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-j", "auto"]
     command += ["-c", str(course.root / "book"), "-d", str(doctrees), str(source), str(made)]
     environment = {**os.environ, "PYTHONPATH": str(course.root)}
     done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", errors="replace")
