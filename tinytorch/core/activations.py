@@ -10,7 +10,7 @@ import numpy as np
 
 from .tensor import Tensor, exp, log, operation, reduce_max, reduce_sum, tanh
 
-# %% ../../modules/source/03_activations/activations_dev.py #L90
+# %% ../../modules/source/03_activations/activations_dev.py #L91
 @operation
 def relu(x, /):
     """max(x, 0), entry by entry (Nair & Hinton 2010).
@@ -36,13 +36,13 @@ def relu(x, /):
     return np.maximum(x, 0)
     ### END SOLUTION
 
-# %% ../../modules/source/03_activations/activations_dev.py #L226
+# %% ../../modules/source/03_activations/activations_dev.py #L227
 def floating(x):
     """x in a float dtype: floats stay as they are, all else becomes float32."""
     dtype = getattr(x, "dtype", None)
     return x if dtype is not None and dtype.kind == "f" else np.asarray(x).astype(np.float32)[()]
 
-# %% ../../modules/source/03_activations/activations_dev.py #L234
+# %% ../../modules/source/03_activations/activations_dev.py #L235
 @operation
 def leaky_relu(x, /, slope=0.01):
     """x where it is positive, slope * x elsewhere (Maas et al. 2013).
@@ -78,7 +78,7 @@ def leaky_relu(x, /, slope=0.01):
     return np.maximum(x, slope * x)
     ### END SOLUTION
 
-# %% ../../modules/source/03_activations/activations_dev.py #L347
+# %% ../../modules/source/03_activations/activations_dev.py #L348
 @operation
 def sigmoid(x, /):
     """1 / (1 + exp(-x)), between 0 and 1, without overflow.
@@ -113,7 +113,7 @@ def sigmoid(x, /):
     return np.maximum(e, x >= 0) / (1 + e)
     ### END SOLUTION
 
-# %% ../../modules/source/03_activations/activations_dev.py #L505
+# %% ../../modules/source/03_activations/activations_dev.py #L506
 @operation
 def softplus(x, /):
     """log(1 + exp(x)), a ReLU without the corner, without overflow.
@@ -135,7 +135,7 @@ def softplus(x, /):
     return np.maximum(x, 0) + np.log1p(np.exp(-abs(x)))
     ### END SOLUTION
 
-# %% ../../modules/source/03_activations/activations_dev.py #L582
+# %% ../../modules/source/03_activations/activations_dev.py #L583
 GELU_SCALE = 0.7978845608028654  # sqrt(2 / pi)
 
 
@@ -143,7 +143,7 @@ def gelu_composed(x):
     """What `gelu` equals, written with operations."""
     return 0.5 * x * (1 + tanh(GELU_SCALE * (x + 0.044715 * x * x * x)))
 
-# %% ../../modules/source/03_activations/activations_dev.py #L598
+# %% ../../modules/source/03_activations/activations_dev.py #L599
 @operation
 def gelu(x, /):
     """x times the probability that a standard normal number is below x, in the tanh form.
@@ -158,8 +158,8 @@ def gelu(x, /):
 
     Notes
     -----
-    Equals `gelu_composed`, with fewer new arrays. Never write into `x`: it belongs to the
-    caller. ``u = x * x`` is an array of our own, and from there on ``u *= c``,
+    Equals `gelu_composed`, which makes nine new arrays, with at most four. Never write into
+    `x`: it belongs to the caller. ``u = x * x`` is an array of our own, and from there on ``u *= c``,
     ``u += c`` and ``u *= x`` cost no further one. Factor first:
     ``x + c * x**3 = x * (1 + c * x**2)``.
 
@@ -180,7 +180,7 @@ def gelu(x, /):
     return u
     ### END SOLUTION
 
-# %% ../../modules/source/03_activations/activations_dev.py #L740
+# %% ../../modules/source/03_activations/activations_dev.py #L748
 def largest(x, axis):
     """The largest entry along `axis`, which stays with length 1.
 
@@ -206,7 +206,7 @@ def softmax_composed(x, axis=-1):
     e = exp(x - reduce_max(x, axis, keepdims=True))
     return e / reduce_sum(e, axis, keepdims=True)
 
-# %% ../../modules/source/03_activations/activations_dev.py #L768
+# %% ../../modules/source/03_activations/activations_dev.py #L776
 @operation
 def softmax(x, /, axis=-1):
     """exp(x) / sum(exp(x)) along `axis`: positive numbers with sum 1.
@@ -243,13 +243,13 @@ def softmax(x, /, axis=-1):
     return e
     ### END SOLUTION
 
-# %% ../../modules/source/03_activations/activations_dev.py #L903
+# %% ../../modules/source/03_activations/activations_dev.py #L911
 def log_softmax_composed(x, axis=-1):
     """What `log_softmax` equals, written with operations."""
     shifted = x - reduce_max(x, axis, keepdims=True)
     return shifted - log(reduce_sum(exp(shifted), axis, keepdims=True))
 
-# %% ../../modules/source/03_activations/activations_dev.py #L911
+# %% ../../modules/source/03_activations/activations_dev.py #L919
 @operation
 def log_softmax(x, /, axis=-1):
     """log(softmax(x)) along `axis`, also where the softmax is too small for a float.
@@ -280,7 +280,7 @@ def log_softmax(x, /, axis=-1):
     return out
     ### END SOLUTION
 
-# %% ../../modules/source/03_activations/activations_dev.py #L1000
+# %% ../../modules/source/03_activations/activations_dev.py #L1008
 class Activation:
     """A function as an object: call it on a Tensor. It has options, no parameters."""
 

@@ -20,7 +20,7 @@ from .layers import Dense, Dropout, Module, Parameter, checked_size, he_normal
 from .networks import Sequential
 from .tensor import Tensor, as_tensor, matmul, mean, operation, reshape, sqrt, wrap
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L117
+# %% ../../modules/source/10_cnn/cnn_dev.py #L119
 def conv2d_naive(image, kernel):
     """A picture seen through a kernel at every place, one multiplication at a time. Outside any derivative.
 
@@ -40,10 +40,12 @@ def conv2d_naive(image, kernel):
 
     Notes
     -----
-    Entry (y, x) is the sum over i and j of ``a[y + i, x + j] * k[i, j]``. `out` below is
-    there already, full of zeros.
+    Entry (y, x) is the sum over i and j of ``a[y + i, x + j] * k[i, j]``, and every product is one of two
+    numbers: four loops, with no `*` between slices, no `@` and no `np.einsum`. `out` below is there already, full
+    of zeros.
     """
-    a, k = (np.asarray(plain(as_tensor(m))) for m in (image, kernel))
+    # asanyarray keeps the class of an array, so that a test can watch what is done with it
+    a, k = (np.asanyarray(plain(as_tensor(m))) for m in (image, kernel))
     if a.ndim != 2 or k.ndim != 2 or k.shape[0] > a.shape[0] or k.shape[1] > a.shape[1]:
         raise ValueError(f"conv2d_naive: expected a picture (H, W) and a kernel that fits into it, got {a.shape} and {k.shape}.")
     (height, width), (kh, kw) = a.shape, k.shape
@@ -57,7 +59,7 @@ def conv2d_naive(image, kernel):
     ### END SOLUTION
     return wrap(out) if isinstance(image, Tensor) or isinstance(kernel, Tensor) else out
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L246
+# %% ../../modules/source/10_cnn/cnn_dev.py #L259
 def output_length(size: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
     """In how many places a kernel is laid along one axis.
 
@@ -94,7 +96,7 @@ def output_length(size: int, kernel: int, stride: int = 1, padding: int = 0, dil
         raise ValueError(f"a kernel of {kernel} with dilation {dilation} does not fit on {size} pixels{frame}.")
     return places
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L337
+# %% ../../modules/source/10_cnn/cnn_dev.py #L350
 def pair(layer: str, name: str, value, least: int = 1) -> tuple[int, int]:
     """`value` as a pair (down, across), once it is seen to be made of whole numbers of at least `least`."""
     both = value if isinstance(value, (tuple, list)) else (value, value)
@@ -107,7 +109,7 @@ def pair(layer: str, name: str, value, least: int = 1) -> tuple[int, int]:
         raise ValueError(f"{layer}: {name} is {value!r:.60}, expected one number, or two: down and across.")
     return int(both[0]), int(both[1])
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L371
+# %% ../../modules/source/10_cnn/cnn_dev.py #L384
 def with_channels(dataset: ArrayDataset) -> ArrayDataset:
     """A data set of pictures with features of shape (N, 1, height, width), as convolutions want them; the pixels are shared."""
     if not isinstance(dataset, ArrayDataset):
@@ -117,7 +119,7 @@ def with_channels(dataset: ArrayDataset) -> ArrayDataset:
     pictures = dataset.images
     return dataset.like(pictures.reshape(len(pictures), -1, *pictures.shape[-2:]), dataset.targets)
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L417
+# %% ../../modules/source/10_cnn/cnn_dev.py #L430
 def strided_view(x: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
     """A read-only view of x with this shape and these strides in bytes, once it is seen to stay inside x."""
     for sign in (1, -1):
@@ -158,7 +160,7 @@ def windows(x: np.ndarray, kernel_size, stride=(1, 1), dilation=(1, 1)) -> np.nd
     ### END SOLUTION
     return strided_view(x, shape, strides)
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L513
+# %% ../../modules/source/10_cnn/cnn_dev.py #L526
 def padded(x: np.ndarray, padding: tuple[int, int], value=0) -> np.ndarray:
     """x (N, C, H, W) with a frame of `value` around every picture; x itself where the frame is empty."""
     down, across = padding
@@ -214,7 +216,7 @@ def unfold(x, /, kernel_size, stride=1, padding=0, dilation=1):
     n, c, kh, kw, oh, ow = view.shape
     return view.reshape(n, c * kh * kw, oh * ow)
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L609
+# %% ../../modules/source/10_cnn/cnn_dev.py #L622
 def places(shape, kernel_size, stride, padding, dilation) -> tuple[int, int]:
     """Rows and columns of places where a kernel is laid on pictures of this shape, (N, C, H, W)."""
     kernel_size, stride = pair("conv2d", "kernel_size", kernel_size), pair("conv2d", "stride", stride)
@@ -255,7 +257,7 @@ def conv2d_composed(x, w, b, stride=1, padding=0, dilation=1, groups=1):
     out = matmul(reshape(w, (groups, o // groups, -1)), columns)
     return reshape(out, (n, o, *size)) + reshape(b, (-1, 1, 1))
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L657
+# %% ../../modules/source/10_cnn/cnn_dev.py #L670
 @operation(explain=explain_conv2d, keeps=True)
 def conv2d(x, w, b, /, stride=1, padding=0, dilation=1, groups=1):
     """Every window of every picture, weighted by every kernel (LeCun et al. 1989).
@@ -282,7 +284,7 @@ def conv2d(x, w, b, /, stride=1, padding=0, dilation=1, groups=1):
 
     Notes
     -----
-    Equals `conv2d_composed`. Below, `columns` are there already, ``n`` is the number of pictures, ``o`` of
+    Equals `conv2d_composed`, but makes no new array for the sum. Below, `columns` are there already, ``n`` is the number of pictures, ``o`` of
     kernels, and `size` is (OH, OW). The weights need the shape (groups, o // groups, ...) for the product.
     ``b[:, None, None]`` stands at the right axis to be added in place.
     """
@@ -297,7 +299,7 @@ def conv2d(x, w, b, /, stride=1, padding=0, dilation=1, groups=1):
     ### END SOLUTION
     return out, columns
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L809
+# %% ../../modules/source/10_cnn/cnn_dev.py #L829
 def met(i: int, count: int, stride: int, dilation: int) -> slice:
     """The pixels along an axis that entry i of a kernel meets in `count` places."""
     return slice(i * dilation, i * dilation + stride * count, stride)
@@ -350,7 +352,7 @@ gradient(fold, columns=lambda g, kernel_size, stride, padding, dilation:
          unfold(g, kernel_size, stride, padding, dilation))
 # fmt: on
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L925
+# %% ../../modules/source/10_cnn/cnn_dev.py #L945
 def kernel_slope(g: np.ndarray, columns: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The gradient of the kernels of a convolution.
 
@@ -408,7 +410,7 @@ gradient(
     b=lambda g: g.sum(axis=(0, 2, 3)),
 )
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1110
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1130
 class Conv2D(Module):
     """Kernels that see every window of a picture.
 
@@ -467,7 +469,7 @@ class Conv2D(Module):
 
 Conv2d = Conv2D  # the name in PyTorch
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1212
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1232
 def explain_pool(x: tuple, kernel_size, stride=None, padding=0) -> str:
     """Why pictures and settings of a pooling do not fit; empty where they do."""
     try:
@@ -526,7 +528,7 @@ def max_pool2d(x, /, kernel_size, stride=None, padding=0):
         ### END SOLUTION
     return out, which
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1312
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1332
 @operation
 def spread_largest(g, /, which, shape, kernel_size, stride=None, padding=0):
     """Zeros of `shape` with each entry of g (N, C, OH, OW) added at entry `which` of its window."""
@@ -559,7 +561,7 @@ gradient(take_largest, x=lambda g, which, x_shape, kernel_size, stride, padding:
          spread_largest(g, which, x_shape, kernel_size, stride, padding))
 # fmt: on
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1367
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1387
 def avg_pool2d(x, kernel_size, stride=None, padding=0):
     """The mean of every window, zeros of the padding included.
 
@@ -632,7 +634,7 @@ class Flatten(Module):
 
 MaxPool2d, AvgPool2d = MaxPool2D, AvgPool2D  # the names in PyTorch
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1464
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1484
 def receptive_field(layers: list[tuple[int, int]]) -> int:
     """How many pixels, along one axis, can reach a unit of the last layer.
 
@@ -654,7 +656,7 @@ def receptive_field(layers: list[tuple[int, int]]) -> int:
     ### END SOLUTION
     return field
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1576
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1596
 def channel_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of every channel, over the batch and all places.
 
@@ -680,7 +682,7 @@ def channel_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.vecdot(distance, distance).sum(axis=0) / count
     ### END SOLUTION
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1657
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1677
 def explain_batch_norm(x: tuple, gain: tuple, bias: tuple, mean=None, variance=None, epsilon=None) -> str:
     """Why the shapes of a batch normalisation do not fit; empty where they do."""
     if len(gain) != 1 or bias != gain:
@@ -748,7 +750,7 @@ gradient(
     bias=lambda g: g.sum(axis=(0, *range(2, g.ndim))),
 )
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1735
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1755
 class BatchNorm(Module):
     """Channels of mean 0 and variance 1, scaled and shifted by what training finds (Ioffe & Szegedy 2015).
 
@@ -832,7 +834,7 @@ class BatchNorm(Module):
 
 BatchNorm1d = BatchNorm2d = BatchNorm  # the names in PyTorch
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1910
+# %% ../../modules/source/10_cnn/cnn_dev.py #L1930
 class Dropout2D(Dropout):
     """Sets whole channels of a picture to zero at random while training, and scales the others up (Tompson et al. 2015).
 
@@ -852,7 +854,7 @@ class Dropout2D(Dropout):
     def __repr__(self):
         return f"Dropout2D(rate={self.rate})"
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L1987
+# %% ../../modules/source/10_cnn/cnn_dev.py #L2007
 def rotated(images: np.ndarray, degrees) -> np.ndarray:
     """Pictures turned about their middles, counter-clockwise.
 
@@ -924,7 +926,7 @@ def interpolated(images: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray
         result = result + pixels * (share if images.ndim == 3 else share[..., None])
     return result if images.ndim == 3 else np.moveaxis(result, -1, 1)
 
-# %% ../../modules/source/10_cnn/cnn_dev.py #L2078
+# %% ../../modules/source/10_cnn/cnn_dev.py #L2098
 def lenet(classes: int = 10, rng: "np.random.Generator | int | None" = None) -> Sequential:
     """LeNet-5 for pictures (N, 1, 28, 28), with ReLU and max pooling (LeCun et al. 1998)."""
     rng = np.random.default_rng(rng)

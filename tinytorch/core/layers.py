@@ -14,7 +14,7 @@ import numpy as np
 from .activations import floating
 from .tensor import Tensor, carries_dtype, matmul, mean, operation, sqrt, to_array, var, wrap
 
-# %% ../../modules/source/04_layers/layers_dev.py #L68
+# %% ../../modules/source/04_layers/layers_dev.py #L70
 def matmul_naive(x, w):
     """The matrix product of two matrices, one multiplication at a time. Outside any derivative.
 
@@ -34,9 +34,11 @@ def matmul_naive(x, w):
 
     Notes
     -----
-    `out[n, k]` is the sum over d of `a[n, d] * b[d, k]`. No `@`, no `sum`: three loops.
+    `out[n, k]` is the sum over d of `a[n, d] * b[d, k]`, and every product is one of two numbers. So no `@`,
+    `np.dot` or `np.einsum`, and no `*` between rows: three loops, the third of which may be a `sum` over d.
     """
-    a, b = (np.asarray(m.data if isinstance(m, Tensor) else m) for m in (x, w))
+    # asanyarray keeps the class of an array, so that a test can watch what is done with it
+    a, b = (np.asanyarray(m.data if isinstance(m, Tensor) else m) for m in (x, w))
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
         raise ValueError(f"matmul_naive: expected shapes (N, D) and (D, K), got {a.shape} and {b.shape}.")
     out = np.zeros((a.shape[0], b.shape[1]), np.result_type(a, b))
@@ -48,7 +50,7 @@ def matmul_naive(x, w):
     ### END SOLUTION
     return wrap(out) if isinstance(x, Tensor) or isinstance(w, Tensor) else out
 
-# %% ../../modules/source/04_layers/layers_dev.py #L177
+# %% ../../modules/source/04_layers/layers_dev.py #L189
 def explain_dense(x: tuple, w: tuple, b: tuple) -> str:
     """Why the shapes of input, weights and bias do not fit; empty where they do."""
     if len(w) != 2 or b != w[1:]:
@@ -69,7 +71,7 @@ def dense_composed(x, w, b):
     """What `dense` equals, written with operations."""
     return matmul(x, w) + b
 
-# %% ../../modules/source/04_layers/layers_dev.py #L200
+# %% ../../modules/source/04_layers/layers_dev.py #L212
 @operation(explain=explain_dense)
 def dense(x, w, b, /):
     """x @ w + b, one matrix product and an addition in place.
@@ -91,7 +93,8 @@ def dense(x, w, b, /):
 
     Notes
     -----
-    Equals `dense_composed`. For two axes: the product, then ``out += b``. For any other
+    Equals `dense_composed`, which makes two new arrays, one for the product and one for the sum;
+    make only the first. For two axes: the product, then ``out += b``. For any other
     number: ``x.reshape(-1, x.shape[-1])`` has all rows below each other; multiply,
     add, and give the result the shape ``(*x.shape[:-1], K)``.
     """
@@ -109,7 +112,7 @@ def dense(x, w, b, /):
     return rows.reshape(*x.shape[:-1], w.shape[1])
     ### END SOLUTION
 
-# %% ../../modules/source/04_layers/layers_dev.py #L305
+# %% ../../modules/source/04_layers/layers_dev.py #L326
 class Parameter(Tensor):
     """A Tensor of floats that training adjusts.
 
@@ -158,7 +161,7 @@ def aligned(array: np.ndarray | np.generic) -> np.ndarray | np.generic:
     copy[...] = array
     return copy
 
-# %% ../../modules/source/04_layers/layers_dev.py #L400
+# %% ../../modules/source/04_layers/layers_dev.py #L421
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Inputs of a unit, and units that an input reaches, for weights of `shape` (..., inputs, outputs)."""
     if not isinstance(shape, (tuple, list)) or len(shape) < 2:
@@ -168,7 +171,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     window = int(np.prod(shape[:-2]))
     return window * shape[-2], window * shape[-1]
 
-# %% ../../modules/source/04_layers/layers_dev.py #L412
+# %% ../../modules/source/04_layers/layers_dev.py #L433
 def glorot_uniform(shape: tuple[int, ...], rng=None) -> np.ndarray:
     """Uniform weights of variance 2 / (fan_in + fan_out), as float32 (Glorot & Bengio 2010).
 
@@ -216,7 +219,7 @@ def he_normal(shape: tuple[int, ...], rng=None) -> np.ndarray:
     return rng.normal(0, np.sqrt(2 / fan_in), shape).astype(np.float32)
     ### END SOLUTION
 
-# %% ../../modules/source/04_layers/layers_dev.py #L604
+# %% ../../modules/source/04_layers/layers_dev.py #L625
 def is_parameter(value) -> bool:
     """Whether `value` is a Parameter, or another Tensor that requires a gradient and was not computed."""
     if isinstance(value, Parameter):
@@ -232,7 +235,7 @@ def contents(value):
         return value.items()
     return enumerate(value) if isinstance(value, (list, tuple)) else ()
 
-# %% ../../modules/source/04_layers/layers_dev.py #L622
+# %% ../../modules/source/04_layers/layers_dev.py #L643
 def parts(value, name: str = "", seen: set | None = None):
     """Every Module and parameter in `value`, itself included, from the outside in.
 
@@ -269,7 +272,7 @@ def parts(value, name: str = "", seen: set | None = None):
         yield from parts(inner, f"{name}.{key}" if name else str(key), seen)
     ### END SOLUTION
 
-# %% ../../modules/source/04_layers/layers_dev.py #L726
+# %% ../../modules/source/04_layers/layers_dev.py #L747
 class Module:
     """A function with parameters inside. Write `forward`; the rest is here.
 
@@ -411,7 +414,7 @@ def misfits(own: dict, state: dict) -> list[str]:
             found.append(f"{name}: the shape is {shape}, this model has {tensor.shape}")
     return found
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1001
+# %% ../../modules/source/04_layers/layers_dev.py #L1022
 def checked_size(value, layer: str, name: str) -> int:
     """`value` as an int, once it is seen to be an integer of at least 1."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
@@ -421,7 +424,7 @@ def checked_size(value, layer: str, name: str) -> int:
         raise ValueError(f"{layer}: {name} is {value!r:.60}, expected an integer of at least 1.{hint}")
     return int(value)
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1013
+# %% ../../modules/source/04_layers/layers_dev.py #L1034
 class Dense(Module):
     """x @ weights + bias: every input reaches every unit.
 
@@ -488,7 +491,7 @@ def checked_features(x, size: int, layer: str):
         raise ValueError(f"{layer} got {got}: the input is {x.shape}, expected (..., {size}).")
     return x if x.dtype.kind == "f" else x.astype(np.float32)
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1241
+# %% ../../modules/source/04_layers/layers_dev.py #L1262
 class Dropout(Module):
     """Sets entries to zero at random while training, and scales the others up (Srivastava et al. 2014).
 
@@ -532,13 +535,13 @@ class Dropout(Module):
     def __repr__(self):
         return f"Dropout(rate={self.rate})"
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1374
+# %% ../../modules/source/04_layers/layers_dev.py #L1395
 def layer_norm_composed(x, gain, bias, epsilon=1e-5):
     """What `layer_norm` equals, written with operations."""
     distance = x - mean(x, axis=-1, keepdims=True)
     return distance / sqrt(var(x, axis=-1, keepdims=True) + epsilon) * gain + bias
 
-# %% ../../modules/source/04_layers/layers_dev.py #L1387
+# %% ../../modules/source/04_layers/layers_dev.py #L1408
 def explain_layer_norm(x: tuple, gain: tuple, bias: tuple, epsilon=None) -> str:
     """Why the shapes of a layer normalisation do not fit; empty where they do."""
     if len(gain) != 1 or bias != gain:

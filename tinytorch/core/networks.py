@@ -296,7 +296,8 @@ def mlp_parameter_count(input_size: int, hidden_sizes: list[int], output_size: i
     Returns
     -------
     int
-        The sum of ``(a + 1) * b`` over the layers from `a` to `b` features.
+        The sum of ``(a + 1) * b`` over the layers from `a` to `b` features. No network is built for it, which might be
+        too large for any memory.
     """
     checked_sizes(input_size, hidden_sizes, output_size, "mlp_parameter_count")
     ### BEGIN SOLUTION mlp_parameter_count
@@ -304,7 +305,7 @@ def mlp_parameter_count(input_size: int, hidden_sizes: list[int], output_size: i
     return sum((a + 1) * b for a, b in zip(sizes, sizes[1:]))
     ### END SOLUTION
 
-# %% ../../modules/source/05_networks/networks_dev.py #L625
+# %% ../../modules/source/05_networks/networks_dev.py #L633
 def count_parameters(model: Module) -> int:
     """Number of entries in all parameters of a module, each parameter counted once.
 
@@ -326,7 +327,7 @@ def count_parameters(model: Module) -> int:
     return sum(p.size for p in model.parameters())
     ### END SOLUTION
 
-# %% ../../modules/source/05_networks/networks_dev.py #L701
+# %% ../../modules/source/05_networks/networks_dev.py #L709
 def layer_outputs(model, x, name: str = "") -> list[tuple]:
     """Every layer of a network with its output, in the order in which they are called.
 
@@ -360,7 +361,7 @@ def layer_outputs(model, x, name: str = "") -> list[tuple]:
     return entries
     ### END SOLUTION
 
-# %% ../../modules/source/05_networks/networks_dev.py #L798
+# %% ../../modules/source/05_networks/networks_dev.py #L806
 def summary(model: Module, input_shape: tuple[int, ...], batch_size: int = 1) -> str:
     """A table of a network: each layer, its output, its parameters and their bytes.
 
@@ -427,7 +428,7 @@ def totals(model: Module, outputs: int, batch_size: int) -> str:
     batch = f"{batch_size} example" + "s" * (batch_size != 1)
     return f"\n{count_parameters(model):,} parameters, {size:,} bytes\n{outputs:,} bytes of outputs for {batch}"
 
-# %% ../../modules/source/05_networks/networks_dev.py #L925
+# %% ../../modules/source/05_networks/networks_dev.py #L933
 def dense_with(weights, bias) -> Dense:
     """A Dense with these numbers.
 
@@ -451,7 +452,7 @@ def dense_with(weights, bias) -> Dense:
     layer.weights.data[...], layer.bias.data[...] = weights, bias
     return layer
 
-# %% ../../modules/source/05_networks/networks_dev.py #L966
+# %% ../../modules/source/05_networks/networks_dev.py #L974
 def relu_interpolation(knots, values) -> Sequential:
     """A network with one hidden layer of ReLUs that joins points by straight lines.
 
@@ -490,7 +491,7 @@ def relu_interpolation(knots, values) -> Sequential:
     return Sequential([hidden, ReLU(), dense_with(changes[:, None], values[:1])])
     ### END SOLUTION
 
-# %% ../../modules/source/05_networks/networks_dev.py #L1116
+# %% ../../modules/source/05_networks/networks_dev.py #L1124
 def parity_network(switches: int) -> Sequential:
     """A network that says whether an odd number of switches is on.
 
@@ -512,7 +513,7 @@ def parity_network(switches: int) -> Sequential:
     return Sequential([count, relu_interpolation(knots, knots % 2)])
     ### END SOLUTION
 
-# %% ../../modules/source/05_networks/networks_dev.py #L1320
+# %% ../../modules/source/05_networks/networks_dev.py #L1328
 def save(model: Module, path: str | os.PathLike) -> None:
     """Write a module's `state_dict` to an .npz file, all of it or nothing.
 
@@ -565,7 +566,7 @@ def checked_path(function: str, model, path) -> Path:
         raise IsADirectoryError(f'{function}: {path} is a directory. Name a file in it, such as "{path / "model.npz"}".')
     return path
 
-# %% ../../modules/source/05_networks/networks_dev.py #L1425
+# %% ../../modules/source/05_networks/networks_dev.py #L1433
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an .npz file. Raises ValueError where it is none, or is damaged."""
     with open(path, "rb") as file:

@@ -12,7 +12,7 @@ from typing import TypedDict
 
 import numpy as np
 
-# %% ../../modules/source/01_setup/setup_dev.py #L104
+# %% ../../modules/source/01_setup/setup_dev.py #L105
 def relative_error(measured: float, exact: float) -> float:
     """Size of the error of `measured`, as a fraction of the size of `exact`.
 
@@ -39,7 +39,7 @@ def relative_error(measured: float, exact: float) -> float:
     return abs(measured - exact) / abs(exact)
     ### END SOLUTION
 
-# %% ../../modules/source/01_setup/setup_dev.py #L252
+# %% ../../modules/source/01_setup/setup_dev.py #L253
 @dataclass(frozen=True)
 class PersonalInfo:
     """Who works here.
@@ -99,7 +99,7 @@ def personal_info(name: str, email: str, institution: str | None = None) -> Pers
     return PersonalInfo(name, email, institution.strip() if institution else None)
     ### END SOLUTION
 
-# %% ../../modules/source/01_setup/setup_dev.py #L408
+# %% ../../modules/source/01_setup/setup_dev.py #L409
 class SystemInfo(TypedDict):
     """What `system_info` returns; None stands for what is not known."""
 
@@ -151,7 +151,7 @@ def system_info() -> SystemInfo:
     }
     ### END SOLUTION
 
-# %% ../../modules/source/01_setup/setup_dev.py #L574
+# %% ../../modules/source/01_setup/setup_dev.py #L575
 def distances(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """Euclidean distance of each point from `centre`, without a loop.
 
@@ -184,7 +184,7 @@ def distances(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
     return np.sqrt(np.sum((points - centre) ** 2, axis=1))
     ### END SOLUTION
 
-# %% ../../modules/source/01_setup/setup_dev.py #L711
+# %% ../../modules/source/01_setup/setup_dev.py #L721
 def machine_epsilon(dtype: type) -> float:
     """Distance from 1 to the next larger number of a floating-point type.
 
@@ -206,7 +206,8 @@ def machine_epsilon(dtype: type) -> float:
     Notes
     -----
     Begin with 1 and halve. `dtype(1)` is the number 1 of the type; what is computed of numbers of
-    one type stays in that type.
+    one type stays in that type. NumPy has functions that know the answer, such as `np.finfo`; they are
+    asked afterwards, to see whether the loop was right.
     """
     dtype = np.dtype(dtype).type
     if not issubclass(dtype, np.floating):

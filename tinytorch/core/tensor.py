@@ -865,7 +865,7 @@ def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]
     -------
     tuple of int
         As long as `shape`. A step along an axis passes over one whole block of all
-        the axes after it.
+        the axes after it. Computed from the lengths alone: no array has to be made for it.
     """
     ### BEGIN SOLUTION contiguous_strides
     strides, step = [], itemsize
@@ -875,7 +875,7 @@ def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]
     return tuple(reversed(strides))
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1370
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1377
 def explain_reshape(x, shape):
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
     if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in sizes):
@@ -963,7 +963,7 @@ Tensor.squeeze = squeeze
 Tensor.T = property(transpose, doc="The axes in reverse order.")
 Tensor.mT = property(lambda self: swapaxes(self, -1, -2), doc="The last two axes exchanged.")
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1470
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1477
 def explain_reduction(name):
     def message(shape, axis, keepdims):
         wrong = "" if axis is None else wrong_axis(name, axis, len(shape), several=True)
@@ -1003,7 +1003,7 @@ def reducible(name: str, x, axis):
         check_axis(name, axis, max(x.ndim, 1), several=True)
     return x
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1516
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1523
 def mean(x, axis=None, keepdims=False):
     """Mean over `axis`.
 
@@ -1044,7 +1044,7 @@ def var(x, axis=None, ddof=0, keepdims=False):
     return reduce_sum(distance * distance, axis, keepdims) / (count(x.shape, axis) - ddof)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1678
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1685
 NUMPY[np.mean], NUMPY[np.var] = mean, var
 
 
@@ -1088,7 +1088,7 @@ Tensor.sum, Tensor.max, Tensor.min = reduce_sum, reduce_max, reduce_min
 Tensor.mean, Tensor.var, Tensor.std = mean, var, std
 Tensor.argmax, Tensor.argmin, Tensor.astype, Tensor.copy = argmax, argmin, astype, copy
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1734
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1741
 def explain_matmul(x, w):
     if len(x) == 1 or len(w) == 1:
         return (
@@ -1112,7 +1112,7 @@ def matrix_product(x, y, /):
     """x @ y for arrays with at least two axes."""
     return x @ y
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1760
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1767
 def matmul(x, y):
     """Matrix product over the last axis of x and the last but one of y.
 
@@ -1152,7 +1152,7 @@ def matmul(x, y):
     return reshape(out, front)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1879
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1886
 def dot(x, y):
     """np.dot where it is a product with a number, a vector or a matrix."""
     x, y = as_operand(x), as_operand(y)
@@ -1167,7 +1167,7 @@ NUMPY[np.matmul], NUMPY[np.dot] = matmul, dot
 Tensor.__matmul__ = matmul
 Tensor.__rmatmul__ = lambda self, other: matmul(other, self)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1901
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1908
 def operands(name: str, xs) -> list:
     """`xs` as a list of Tensors and arrays, once it is seen to be one that is not empty."""
     if isinstance(xs, str) or not hasattr(xs, "__iter__"):
@@ -1206,7 +1206,7 @@ def concatenate(xs, axis: int = 0):
         raise ValueError("concatenate: a single number has no axis to join along. Use stack.")
     return join(*xs, axis=axis)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1942
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1949
 def stack(xs, axis: int = 0):
     """Tensors of one shape side by side along a new axis.
 
@@ -1230,7 +1230,7 @@ def stack(xs, axis: int = 0):
     return concatenate([expand_dims(x, axis) for x in xs], axis)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L2032
+# %% ../../modules/source/02_tensor/tensor_dev.py #L2039
 @operation
 def contract(*xs, subscripts):
     """np.einsum with explicit subscripts: no dots, a result, no index twice in one input."""
@@ -1308,7 +1308,7 @@ def parse_subscripts(subscripts: str, ndims: list[int]) -> tuple[list[str], str]
 
 NUMPY[np.concatenate], NUMPY[np.stack], NUMPY[np.einsum] = concatenate, stack, einsum
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L2127
+# %% ../../modules/source/02_tensor/tensor_dev.py #L2134
 CONSTANT = {
     np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal, np.sign, np.isnan, np.isinf,
     np.isfinite, np.argmax, np.argmin, np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.allclose,
@@ -1374,7 +1374,7 @@ Tensor.__array_ufunc__ = array_ufunc
 Tensor.__array_function__ = array_function
 Tensor.__array__ = as_array
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L2222
+# %% ../../modules/source/02_tensor/tensor_dev.py #L2229
 ELSEWHERE = {
     "view": "x.reshape(2, 3)", "permute": "x.transpose(1, 0)", "unsqueeze": "expand_dims(x, axis)", "clamp": "x.clip(low, high)",
     "numel": "x.size", "dim": "x.ndim", "t": "x.T", "norm": "sqrt((x * x).sum())", "clone": "x.copy()", "pow": "x ** y",
@@ -1394,7 +1394,7 @@ def missing_name(self, name):
 
 Tensor.__getattr__ = missing_name
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L2257
+# %% ../../modules/source/02_tensor/tensor_dev.py #L2264
 def checked_shape(shape, name: str) -> tuple[int, ...]:
     """`shape` as a tuple, once its sizes are seen to be integers of at least 0."""
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)

@@ -28,7 +28,7 @@ from .autograd import clip_gradients, first_nonfinite, gradient, gradients, no_g
 from .layers import Module
 from .tensor import Tensor, mean, operation, wrap
 
-# %% ../../modules/source/08_training/training_dev.py #L96
+# %% ../../modules/source/08_training/training_dev.py #L97
 def same_shapes(name: str, y_pred, y_true) -> None:
     """Raise ValueError where predictions and targets differ in shape, or there are none."""
     if y_pred.shape != y_true.shape:
@@ -74,12 +74,12 @@ def as_tensor(x) -> Tensor:
     """x itself where it is a Tensor; an array or nested lists as one."""
     return x if isinstance(x, Tensor) else Tensor(x)
 
-# %% ../../modules/source/08_training/training_dev.py #L230
+# %% ../../modules/source/08_training/training_dev.py #L231
 def softmax_cross_entropy_composed(logits, targets) -> Tensor:
     """What `softmax_cross_entropy` equals, written with operations."""
     return -mean(log_softmax(logits)[np.arange(len(targets)), plain(targets)])
 
-# %% ../../modules/source/08_training/training_dev.py #L237
+# %% ../../modules/source/08_training/training_dev.py #L238
 @operation(keeps=True)
 def softmax_cross_entropy(logits, targets, /):
     """The mean of -log softmax(logits)[target] over a batch, in one go.
@@ -101,7 +101,8 @@ def softmax_cross_entropy(logits, targets, /):
     -----
     Below, ``z`` are the scores, each row's largest subtracted from the whole row, ``p`` their exponentials, and ``t`` the
     classes. For each row the loss is ``log(sum(exp(z))) - z[t]``; ``z[np.arange(len(t)), t]``
-    takes one score from each row. Divide ``p`` in place by the sums, after they have been used. `CrossEntropyLoss` takes scores up
+    takes one score from each row. Divide ``p`` in place by the sums, after they have been used. No exponential is computed
+    a second time: those in ``p`` are all it takes. `CrossEntropyLoss` takes scores up
     to 1e4.
     """
     z, t = logits - logits.max(axis=1, keepdims=True), targets
@@ -113,7 +114,7 @@ def softmax_cross_entropy(logits, targets, /):
     return loss, p
     ### END SOLUTION
 
-# %% ../../modules/source/08_training/training_dev.py #L343
+# %% ../../modules/source/08_training/training_dev.py #L353
 def cross_entropy_slope(p: np.ndarray, t: np.ndarray) -> np.ndarray:
     """The slope of `softmax_cross_entropy` with respect to the logits.
 
@@ -142,7 +143,7 @@ gradient(
     logits=lambda g, kept, targets: g * cross_entropy_slope(kept, targets),
 )
 
-# %% ../../modules/source/08_training/training_dev.py #L468
+# %% ../../modules/source/08_training/training_dev.py #L478
 def binary_cross_entropy_composed(logits, targets) -> Tensor:
     """What `binary_cross_entropy_with_logits` equals, up to rounding, written with operations."""
     return mean(softplus(logits) - logits * plain(targets).astype(logits.dtype))
@@ -174,7 +175,7 @@ def binary_cross_entropy_with_logits(logits, targets, /):
 gradient(binary_cross_entropy_with_logits, composition=binary_cross_entropy_composed,
          logits=lambda g, logits, targets: g * (sigmoid(logits) - targets).astype(logits.dtype) / logits.size)  # fmt: skip
 
-# %% ../../modules/source/08_training/training_dev.py #L568
+# %% ../../modules/source/08_training/training_dev.py #L578
 class NotFiniteError(ArithmeticError):
     """A loss, a prediction or a gradient is NaN or infinite, and training cannot go on."""
 
@@ -288,7 +289,7 @@ class MeanSquaredError:
         y_pred, y_true = as_tensor(y_pred), as_tensor(y_true)
         return checked_loss("MeanSquaredError", mean_squared_error(y_pred, y_true), y_pred, y_true)
 
-# %% ../../modules/source/08_training/training_dev.py #L709
+# %% ../../modules/source/08_training/training_dev.py #L719
 def predicted_classes(y_pred, y_true) -> np.ndarray:
     """Class numbers from scores (..., K), from yes-or-no scores, or as they are where they are integers."""
     y_pred = values_of("the predictions", y_pred)
@@ -323,7 +324,7 @@ class Accuracy:
             raise ValueError("Accuracy: there are no samples.")
         return float((classes == y_true).mean())
 
-# %% ../../modules/source/08_training/training_dev.py #L750
+# %% ../../modules/source/08_training/training_dev.py #L760
 def confusion_matrix(y_pred, y_true, classes: int | None = None) -> np.ndarray:
     """How many samples of each class were taken for which.
 
@@ -363,7 +364,7 @@ def confusion_matrix(y_pred, y_true, classes: int | None = None) -> np.ndarray:
     return matrix
     ### END SOLUTION
 
-# %% ../../modules/source/08_training/training_dev.py #L845
+# %% ../../modules/source/08_training/training_dev.py #L855
 def checked_parameters(name: str, parameters) -> list[Tensor]:
     """`parameters` as a list of distinct Tensors that require a gradient."""
     if isinstance(parameters, Tensor):
@@ -404,7 +405,7 @@ def checked_rate(name: str, learning_rate) -> float:
         raise ValueError(f"{name}: learning_rate is {learning_rate!r}, but it has to be a number of at least 0, such as 0.01.")
     return rate
 
-# %% ../../modules/source/08_training/training_dev.py #L888
+# %% ../../modules/source/08_training/training_dev.py #L898
 class GradientDescent:
     """Moves parameters against their gradients.
 
@@ -447,7 +448,7 @@ class GradientDescent:
             raise ValueError(f"GradientDescent: {state!r:.60} is no state of an optimizer. Expected what state_dict() gave.")
         self.learning_rate = checked_rate("GradientDescent", state["learning_rate"])
 
-# %% ../../modules/source/08_training/training_dev.py #L1013
+# %% ../../modules/source/08_training/training_dev.py #L1023
 def train_step(model, optimizer, loss_function, x, y, max_norm: float | None = None) -> tuple[float, Tensor]:
     """One step of training on one batch.
 
@@ -478,7 +479,7 @@ def train_step(model, optimizer, loss_function, x, y, max_norm: float | None = N
     return loss.item(), y_pred.detach()
     ### END SOLUTION
 
-# %% ../../modules/source/08_training/training_dev.py #L1160
+# %% ../../modules/source/08_training/training_dev.py #L1170
 def parts_of(model) -> list:
     """The modules in a model and the random generators that they own, each once, in a fixed order."""
     found, waiting = {}, [model]
@@ -512,7 +513,7 @@ def number(value) -> float:
     """A Python float from a number or a Tensor of one entry."""
     return value.item() if isinstance(value, Tensor) else float(value)
 
-# %% ../../modules/source/08_training/training_dev.py #L1196
+# %% ../../modules/source/08_training/training_dev.py #L1206
 def evaluate(model, dataloader, functions: dict) -> dict[str, float]:
     """Mean of each function over all samples of a dataloader.
 
@@ -547,12 +548,12 @@ def evaluate(model, dataloader, functions: dict) -> dict[str, float]:
         raise ValueError("evaluate: the dataloader gave no samples. A generator is used up after one round; use a DataLoader.")
     return {name: total / count for name, total in totals.items()}
 
-# %% ../../modules/source/08_training/training_dev.py #L1322
+# %% ../../modules/source/08_training/training_dev.py #L1332
 def snapshot(model) -> dict[str, np.ndarray]:
     """A copy of everything that `model.state_dict()` names."""
     return {name: np.array(plain(value)) for name, value in model.state_dict().items()}
 
-# %% ../../modules/source/08_training/training_dev.py #L1329
+# %% ../../modules/source/08_training/training_dev.py #L1339
 class EarlyStopping:
     """Says when a number has not become smaller for some time, and keeps the weights from its best epoch.
 
@@ -615,7 +616,7 @@ class EarlyStopping:
         """Take over what `state_dict` gave."""
         self.best, self.best_epoch, self.best_state = state["best"], state["best_epoch"], state["best_state"]
 
-# %% ../../modules/source/08_training/training_dev.py #L1473
+# %% ../../modules/source/08_training/training_dev.py #L1483
 class History:
     """The numbers of every epoch of a training run.
 
@@ -671,7 +672,7 @@ class History:
         ax.set(xlabel="epoch", ylabel="loss", yscale="log", xlim=(0, 1.25 * len(self)))
         return ax
 
-# %% ../../modules/source/08_training/training_dev.py #L1536
+# %% ../../modules/source/08_training/training_dev.py #L1546
 def pyplot(name: str):
     """matplotlib.pyplot, for the function called `name`."""
     try:
@@ -744,7 +745,7 @@ class Progress:
             self.stream.write("\r" + text[:width].ljust(width) + ("" if text else "\r"))
             self.stream.flush()
 
-# %% ../../modules/source/08_training/training_dev.py #L1629
+# %% ../../modules/source/08_training/training_dev.py #L1639
 CHECKPOINT = "TinyTorch checkpoint, version 1"
 
 
@@ -816,7 +817,7 @@ def restored(described, arrays: dict):
         return [restored(v, arrays) for v in described]
     return described
 
-# %% ../../modules/source/08_training/training_dev.py #L1710
+# %% ../../modules/source/08_training/training_dev.py #L1720
 def check_loader(name: str, loader) -> None:
     """Raise where something gives no batches; None is no loader and passes."""
     if loader is not None and (isinstance(loader, (Tensor, np.ndarray, str)) or not hasattr(loader, "__iter__")):
@@ -1074,7 +1075,7 @@ def batch_count(dataloader) -> int | None:
     """Number of batches, where it is known."""
     return len(dataloader) if hasattr(dataloader, "__len__") else None
 
-# %% ../../modules/source/08_training/training_dev.py #L2080
+# %% ../../modules/source/08_training/training_dev.py #L2090
 def loss_gradients(model, loss_function, x, y) -> dict[str, np.ndarray]:
     """The gradient of the loss on a batch for every parameter, by name, computed afresh; `.grad` is left alone."""
     names, parameters = zip(*model.named_parameters())

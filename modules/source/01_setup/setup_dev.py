@@ -63,6 +63,7 @@ import math
 import time
 
 from tinytorch.testing import check, check_raises
+from tinytorch.watched import takes_one_by_one
 
 # %% [markdown]
 # ## The round of work
@@ -640,6 +641,14 @@ def distances(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
 #         before you subtract.
 #       code: |
 #         return np.sqrt(np.sum((points - centre) ** 2, axis=1))
+#     - name: a loop after all
+#       says: >-
+#         The values are right, but they were computed in a loop, one point or coordinate after the other. Subtract, square and
+#         sum whole arrays: points - centre has all differences at once.
+#       code: |
+#         if points.shape[1:] != centre.shape:
+#             raise ValueError(f"points {points.shape}, centre {centre.shape}")
+#         return np.array([np.sqrt(np.sum((point - centre) ** 2)) for point in points])
 
 # %% nbgrader={"grade": true, "grade_id": "test_distances", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 def test_distances():
@@ -652,6 +661,7 @@ def test_distances():
     check_raises(ValueError, lambda: distances(points, np.zeros(3)), "(3, 2)")
     check_raises(ValueError, lambda: distances(points, np.zeros((1, 2))), "(1, 2)")
     check_raises(ValueError, lambda: distances(points, np.array(0.0)), "()")
+    check(takes_one_by_one(distances, points, np.zeros(2)), False)
 
 test_distances()
 
@@ -729,7 +739,8 @@ def machine_epsilon(dtype: type) -> float:
     Notes
     -----
     Begin with 1 and halve. `dtype(1)` is the number 1 of the type; what is computed of numbers of
-    one type stays in that type.
+    one type stays in that type. NumPy has functions that know the answer, such as `np.finfo`; they are
+    asked afterwards, to see whether the loop was right.
     """
     dtype = np.dtype(dtype).type
     if not issubclass(dtype, np.floating):
@@ -768,6 +779,12 @@ def machine_epsilon(dtype: type) -> float:
 #         while 1.0 + epsilon / 2 > 1.0:
 #             epsilon = epsilon / 2
 #         return epsilon
+#     - name: asks NumPy
+#       says: >-
+#         The values are right, but NumPy was asked for them. Here you find out for yourself, so that the next cell can compare the
+#         two: begin with dtype(1), and halve as long as the half still makes a difference to 1.
+#       code: |
+#         return float(np.finfo(dtype).eps)
 
 # %% nbgrader={"grade": true, "grade_id": "test_machine_epsilon", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 def test_machine_epsilon():
@@ -776,6 +793,18 @@ def test_machine_epsilon():
     check(machine_epsilon(np.float64), 2.0**-52, atol=0)
     check(type(machine_epsilon(np.float32)) is float, True)
     check_raises(TypeError, lambda: machine_epsilon(np.int32), "int32")
+
+    def asks_numpy(dtype):
+        """Whether NumPy is asked what there is to find out."""
+        asked, kept = [], (np.finfo, np.nextafter, np.spacing)
+        np.finfo, np.nextafter, np.spacing = (lambda *a, f=f, **o: asked.append(f) or f(*a, **o) for f in kept)
+        try:
+            machine_epsilon(dtype)
+        finally:
+            np.finfo, np.nextafter, np.spacing = kept
+        return bool(asked)
+
+    check(asks_numpy(np.float32), False)
 
 test_machine_epsilon()
 

@@ -1302,7 +1302,7 @@ def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]
     -------
     tuple of int
         As long as `shape`. A step along an axis passes over one whole block of all
-        the axes after it.
+        the axes after it. Computed from the lengths alone: no array has to be made for it.
     """
     ### BEGIN SOLUTION contiguous_strides
     strides, step = [], itemsize
@@ -1340,6 +1340,12 @@ def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]
 #             strides.append(step)
 #             step *= n
 #         return tuple(reversed(strides))
+#     - name: asks an array that NumPy makes
+#       says: >-
+#         An array was made in order to ask it for its strides, and this one would be too large for any memory. The strides follow from
+#         the lengths alone: go through the shape from the right, and multiply.
+#       code: |
+#         return np.empty(shape, f"V{itemsize}").strides
 
 # %% nbgrader={"grade": true, "grade_id": "test_contiguous_strides", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 def test_contiguous_strides():
@@ -1347,6 +1353,7 @@ def test_contiguous_strides():
     check(contiguous_strides((5,), 8), (8,))
     check(contiguous_strides((2, 3, 4), 8), (96, 32, 8))
     check(contiguous_strides((), 4), ())
+    check(contiguous_strides((5, 10**9, 10**9), 8), (8 * 10**18, 8 * 10**9, 8))  # no memory holds such an array
 
 test_contiguous_strides()
 

@@ -43,6 +43,7 @@ from tinytorch.core.tensor import maximum, randn
 from tinytorch.memory import peak_bytes
 from tinytorch.testing import check, check_raises
 from tinytorch.timing import seconds
+from tinytorch.watched import new_arrays
 
 # %% [markdown]
 # ## Two straight lines make a straight line
@@ -609,8 +610,8 @@ def gelu(x, /):
 
     Notes
     -----
-    Equals `gelu_composed`, with fewer new arrays. Never write into `x`: it belongs to the
-    caller. ``u = x * x`` is an array of our own, and from there on ``u *= c``,
+    Equals `gelu_composed`, which makes nine new arrays, with at most four. Never write into
+    `x`: it belongs to the caller. ``u = x * x`` is an array of our own, and from there on ``u *= c``,
     ``u += c`` and ``u *= x`` cost no further one. Factor first:
     ``x + c * x**3 = x * (1 + c * x**2)``.
 
@@ -666,6 +667,12 @@ def gelu(x, /):
 #         in the second digit.
 #       code: |
 #         return 0.5 * x * (1 + np.tanh(GELU_SCALE * x))
+#     - name: a new array for every step
+#       says: >-
+#         The values are right, but they took more than four new arrays. Give the first one a name, u = x * x, and go
+#         on in it: u *= ..., u += ... and np.tanh(u, out=u) write into the array that is there.
+#       code: |
+#         return gelu_composed(x)
 
 # %% nbgrader={"grade": true, "grade_id": "test_gelu", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 def test_gelu():
@@ -676,6 +683,7 @@ def test_gelu():
     check(gelu(Tensor(1.0)), 0.8411920)
     check(gelu(Tensor([-10000.0, 10000.0])), [0.0, 10000.0])
     check(gelu(np.linspace(-4, 4, 50)), gelu_composed(np.linspace(-4, 4, 50)))
+    check(new_arrays(gelu, [1.0, 2.0, 3.0]) <= 4, True)
     check(isinstance(gelu(np.float32(1.0)), np.float32), True)
     check(str(gelu(Tensor([1, 2])).dtype), "float32")
 

@@ -45,6 +45,7 @@ from tinytorch.core.activations import ReLU, Tanh
 from tinytorch.core.tensor import randn, set_recorder
 from tinytorch.testing import check, check_raises
 from tinytorch.timing import seconds
+from tinytorch.watched import multiplies_whole_arrays, new_arrays
 
 # %% [markdown]
 # ## One unit, then many
@@ -61,7 +62,8 @@ print(sum(a * b for a, b in zip(x, weights)) + bias)
 # sample and every unit there is such a sum, so the answers form a matrix: with `x (N, D)`, samples in rows, and
 # `w (D, K)`, units in columns, the sums without their biases are the matrix product `x @ w (N, K)`.
 #
-# Before trusting `@`, write it once. Three loops: over the samples, over the units, and over the sum.
+# Before trusting `@`, write it once, with no product but those of two numbers. Three loops: over the samples, over the
+# units, and over the sum.
 
 # %% nbgrader={"grade": false, "grade_id": "matmul_naive", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -84,9 +86,11 @@ def matmul_naive(x, w):
 
     Notes
     -----
-    `out[n, k]` is the sum over d of `a[n, d] * b[d, k]`. No `@`, no `sum`: three loops.
+    `out[n, k]` is the sum over d of `a[n, d] * b[d, k]`, and every product is one of two numbers. So no `@`,
+    `np.dot` or `np.einsum`, and no `*` between rows: three loops, the third of which may be a `sum` over d.
     """
-    a, b = (np.asarray(m.data if isinstance(m, Tensor) else m) for m in (x, w))
+    # asanyarray keeps the class of an array, so that a test can watch what is done with it
+    a, b = (np.asanyarray(m.data if isinstance(m, Tensor) else m) for m in (x, w))
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
         raise ValueError(f"matmul_naive: expected shapes (N, D) and (D, K), got {a.shape} and {b.shape}.")
     out = np.zeros((a.shape[0], b.shape[1]), np.result_type(a, b))
@@ -134,6 +138,13 @@ def matmul_naive(x, w):
 #             for k in range(b.shape[1]):
 #                 for d in range(a.shape[1]):
 #                     out[n, k] += a[n, d] * b[k, d]
+#     - name: leaves the products to NumPy
+#       says: >-
+#         The values are right, but whole rows or matrices were multiplied at once: by @, by np.dot, np.einsum or the
+#         like, or by * between rows. Here every product is one of two numbers. Loop over n, k and d, and add
+#         a[n, d] * b[d, k] to out[n, k].
+#       code: |
+#         out[...] = a @ b
 
 # %% nbgrader={"grade": true, "grade_id": "test_matmul_naive", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 def test_matmul_naive():
@@ -141,6 +152,7 @@ def test_matmul_naive():
     check(matmul_naive([[1.0, 2.0, 3.0]], [[4.0], [5.0], [6.0]]), [[32.0]])
     check(matmul_naive(Tensor([[2.0], [3.0]]), Tensor([[1.0, 4.0, 5.0]])), [[2.0, 8.0, 10.0], [3.0, 12.0, 15.0]])
     check(type(matmul_naive(Tensor([[1.0]]), Tensor([[1.0]]))) is Tensor, True)
+    check(multiplies_whole_arrays(matmul_naive, [[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]), False)
     check_raises(ValueError, lambda: matmul_naive([[1.0, 2.0]], [[1.0, 2.0]]), "(N, D) and (D, K)")
 
 test_matmul_naive()
@@ -218,7 +230,8 @@ def dense(x, w, b, /):
 
     Notes
     -----
-    Equals `dense_composed`. For two axes: the product, then ``out += b``. For any other
+    Equals `dense_composed`, which makes two new arrays, one for the product and one for the sum;
+    make only the first. For two axes: the product, then ``out += b``. For any other
     number: ``x.reshape(-1, x.shape[-1])`` has all rows below each other; multiply,
     add, and give the result the shape ``(*x.shape[:-1], K)``.
     """
@@ -271,6 +284,12 @@ def dense(x, w, b, /):
 #         rows = x.reshape(-1, x.shape[-1]) @ w
 #         rows += b
 #         return rows
+#     - name: a second array for the sum
+#       says: >-
+#         The values are right, but the sum with the bias is a second new array, as in dense_composed. The product is
+#         yours alone: give it a name, and add b to it in place, with +=.
+#       code: |
+#         return x @ w + b
 
 # %% nbgrader={"grade": true, "grade_id": "test_dense", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 def test_dense():
@@ -284,6 +303,8 @@ def test_dense():
     check(dense(Tensor(np.zeros((3, 1, 2))), w, b).shape, (3, 1, 3))
     check(b, [0.5, 0.25, 0.125])
     check(str(dense(Tensor([[1, 2]]), w, b).dtype), "float32")
+    check(new_arrays(dense, [[1.0, 1.0], [3.0, 0.0]], w.data, b.data) <= 1, True)  # the product, and no other
+    check(new_arrays(dense, x.data, w.data, b.data) <= 1, True)
     check_raises(ValueError, lambda: dense(Tensor([[1.0, 2.0, 3.0]]), w, b), "Dense(2, 3) got 3 features")
     check_raises(ValueError, lambda: dense(Tensor(1.0), w, b), "got a single number")
 
@@ -1520,6 +1541,8 @@ def test_layer_norm():
     many = Tensor(np.random.default_rng(0).normal(5, 3, (4, 5, 8)))
     gain, bias = Tensor(np.arange(8.0)), Tensor(np.ones(8))
     check(layer_norm(many, gain, bias), layer_norm_composed(many, gain, bias).numpy())
+    kept = layer_norm.__wrapped__(x.data, one.data, zero.data, epsilon=3.0)[1]  # what the derivative will want
+    check(kept, ([[-0.5, 0.5], [-1.0, 1.0], [0.0, 0.0]], [[0.5], [0.01], [0.57735]]), rtol=1e-3)
     check(str(LayerNorm(2)(x).dtype), "float32")
     check([name for name, _ in LayerNorm(2).named_parameters()], ["gain", "bias"])
     check_raises(ValueError, lambda: LayerNorm(3)(x), "LayerNorm(3) got 2 features")

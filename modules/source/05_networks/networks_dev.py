@@ -569,7 +569,8 @@ def mlp_parameter_count(input_size: int, hidden_sizes: list[int], output_size: i
     Returns
     -------
     int
-        The sum of ``(a + 1) * b`` over the layers from `a` to `b` features.
+        The sum of ``(a + 1) * b`` over the layers from `a` to `b` features. No network is built for it, which might be
+        too large for any memory.
     """
     checked_sizes(input_size, hidden_sizes, output_size, "mlp_parameter_count")
     ### BEGIN SOLUTION mlp_parameter_count
@@ -605,6 +606,12 @@ def mlp_parameter_count(input_size: int, hidden_sizes: list[int], output_size: i
 #       code: |
 #         sizes = [input_size, *hidden_sizes]
 #         return sum((a + 1) * b for a, b in zip(sizes, sizes[1:]))
+#     - name: builds the network and counts
+#       says: >-
+#         The network was built in order to count its parameters, and this one fits into no memory. The number follows
+#         from the sizes alone: add up (a + 1) * b over the pairs of neighbours.
+#       code: |
+#         return sum(p.size for p in create_mlp(input_size, hidden_sizes, output_size).parameters())
 
 # %% nbgrader={"grade": true, "grade_id": "test_mlp_parameter_count", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 def test_mlp_parameter_count():
@@ -612,6 +619,7 @@ def test_mlp_parameter_count():
     check(mlp_parameter_count(2, [4], 3), 27)
     check(mlp_parameter_count(10, [5, 2], 1), 70)
     check(mlp_parameter_count(784, [128], 10), 101770)
+    check(mlp_parameter_count(10**9, [10**9], 1), 10**18 + 2 * 10**9 + 1)  # no memory holds such a network
 
 test_mlp_parameter_count()
 

@@ -2317,6 +2317,16 @@ def hvp(f, x, v) -> Tensor:
 #       code: |
 #         (g,) = gradients(f(x), [x])
 #         return zeros_like(x) if g is None else g * v
+#     - name: builds the Hessian
+#       says: >-
+#         The values are right, but all rows of the Hessian were computed, a walk for each, and kept. One more walk is enough: from
+#         the single number (g * v).sum(), whose gradient is the product.
+#       code: |
+#         (g,) = gradients(f(x), [x], create_graph=True)
+#         if g is None or not g.requires_grad:
+#             return zeros_like(x)
+#         rows = [gradients(g[i], [x], retain_graph=True)[0] for i in range(len(x))]
+#         return zeros_like(x) if rows[0] is None else stack(rows) @ v
 
 # %% nbgrader={"grade": true, "grade_id": "test_gradients", "locked": true, "points": 0, "schema_version": 3, "solution": false, "task": false}
 def test_gradients():
@@ -2345,6 +2355,8 @@ def test_hvp():
     check(hvp(lambda x: (x * 3.0).sum(), [1.0, 2.0], [1.0, 1.0]), [0.0, 0.0])
     check(hvp(lambda x: Variable(3.0) * 2.0, [1.0, 2.0], [1.0, 1.0]), [0.0, 0.0])
     check(hvp(lambda x: (x * Variable([3.0, 4.0])).sum(), [1.0, 2.0], [1.0, 1.0]), [0.0, 0.0])
+    many = np.ones(1000)  # their Hessian takes 8,000,000 bytes
+    check(peak_bytes(lambda: hvp(lambda x: (x * x * x).sum(), many, many)) < 1_000_000, True)
 
 test_hvp()
 

@@ -56,6 +56,7 @@ from tinytorch.core.layers import Dense, Dropout, Parameter
 from tinytorch.core.networks import Sequential, create_mlp
 from tinytorch.testing import check, check_raises
 from tinytorch.timing import seconds
+from tinytorch.watched import numpy_calls
 
 # %% [markdown]
 # ## The smallest training there is
@@ -255,7 +256,8 @@ def softmax_cross_entropy(logits, targets, /):
     -----
     Below, ``z`` are the scores, each row's largest subtracted from the whole row, ``p`` their exponentials, and ``t`` the
     classes. For each row the loss is ``log(sum(exp(z))) - z[t]``; ``z[np.arange(len(t)), t]``
-    takes one score from each row. Divide ``p`` in place by the sums, after they have been used. `CrossEntropyLoss` takes scores up
+    takes one score from each row. Divide ``p`` in place by the sums, after they have been used. No exponential is computed
+    a second time: those in ``p`` are all it takes. `CrossEntropyLoss` takes scores up
     to 1e4.
     """
     z, t = logits - logits.max(axis=1, keepdims=True), targets
@@ -315,6 +317,13 @@ def softmax_cross_entropy(logits, targets, /):
 #         total = p.sum(axis=1, keepdims=True)
 #         loss = (np.log(total[:, 0]) - z[np.arange(len(t)), t]).mean()
 #         return loss, p
+#     - name: all exponentials twice
+#       says: >-
+#         The values are right, but the exponentials were computed again, by log_softmax for example. They stand in p already: take its
+#         row sums for the loss, and then divide p by them.
+#       code: |
+#         loss = -log_softmax(logits)[np.arange(len(t)), t].mean()
+#         return loss, p / p.sum(axis=1, keepdims=True)
 
 # %% nbgrader={"grade": true, "grade_id": "test_softmax_cross_entropy", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 def test_softmax_cross_entropy():
@@ -327,6 +336,7 @@ def test_softmax_cross_entropy():
         check(softmax_cross_entropy(np.array([[1e4, 0.0]], dtype=np.float32), np.array([1])), 10000.0)
     check(str(softmax_cross_entropy(np.zeros((2, 3), dtype=np.float32), np.array([0, 1])).dtype), "float32")
     check(softmax_cross_entropy.__wrapped__(np.log([[1.0, 3.0]]), np.array([0]))[1], [[0.25, 0.75]])
+    check(numpy_calls(softmax_cross_entropy, [[1.0, 3.0]], [0]).count("exp"), 1)
 
 test_softmax_cross_entropy()
 

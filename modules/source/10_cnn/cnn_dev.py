@@ -53,6 +53,7 @@ from tinytorch.core.training import Accuracy, CrossEntropyLoss, Trainer
 from tinytorch.memory import keep_memory, peak_bytes
 from tinytorch.testing import check, check_raises
 from tinytorch.timing import seconds
+from tinytorch.watched import multiplies_whole_arrays, new_arrays
 
 # %% [markdown]
 # ## What a dense layer does not know
@@ -110,7 +111,8 @@ print("at row 2, column 0:", (digit[2:5, 0:3] * edge).sum(), "   at row 2, colum
 
 # %% [markdown]
 # Now for all places. Call the picture `image (H, W)` and the kernel `(kh, kw)`. The kernel fits in `H - kh + 1`
-# places down and `W - kw + 1` across. Write it with loops first, two over the places and two over the kernel.
+# places down and `W - kw + 1` across. Write it with loops first, two over the places and two over the kernel, and no
+# product but those of two numbers.
 
 # %% nbgrader={"grade": false, "grade_id": "conv2d_naive", "locked": false, "schema_version": 3, "solution": true, "task": false}
 #| export
@@ -133,10 +135,12 @@ def conv2d_naive(image, kernel):
 
     Notes
     -----
-    Entry (y, x) is the sum over i and j of ``a[y + i, x + j] * k[i, j]``. `out` below is
-    there already, full of zeros.
+    Entry (y, x) is the sum over i and j of ``a[y + i, x + j] * k[i, j]``, and every product is one of two
+    numbers: four loops, with no `*` between slices, no `@` and no `np.einsum`. `out` below is there already, full
+    of zeros.
     """
-    a, k = (np.asarray(plain(as_tensor(m))) for m in (image, kernel))
+    # asanyarray keeps the class of an array, so that a test can watch what is done with it
+    a, k = (np.asanyarray(plain(as_tensor(m))) for m in (image, kernel))
     if a.ndim != 2 or k.ndim != 2 or k.shape[0] > a.shape[0] or k.shape[1] > a.shape[1]:
         raise ValueError(f"conv2d_naive: expected a picture (H, W) and a kernel that fits into it, got {a.shape} and {k.shape}.")
     (height, width), (kh, kw) = a.shape, k.shape
@@ -188,6 +192,14 @@ def conv2d_naive(image, kernel):
 #                 for i in range(kh):
 #                     for j in range(kw):
 #                         out[y, x] += a[i, j] * k[i, j]
+#     - name: leaves the products to NumPy
+#       says: >-
+#         The values are right, but whole slices or arrays were multiplied at once, by * or @, or by np.einsum or the
+#         like. Here every product is one of two numbers. Loop over i and j too, and add a[y + i, x + j] * k[i, j] to out[y, x].
+#       code: |
+#         for y in range(out.shape[0]):
+#             for x in range(out.shape[1]):
+#                 out[y, x] = (a[y : y + kh, x : x + kw] * k).sum()
 
 # %% nbgrader={"grade": true, "grade_id": "test_conv2d_naive", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 def test_conv2d_naive():
@@ -196,6 +208,7 @@ def test_conv2d_naive():
     check(conv2d_naive(image, [[1.0, -1.0]]), [[-1.0, -1.0], [-1.0, -1.0], [-1.0, -2.0]])
     check(conv2d_naive(image, [[1.0], [0.0], [2.0]]), [[15.0, 18.0, 23.0]])
     check(type(conv2d_naive(Tensor(image), [[1.0]])) is Tensor, True)
+    check(multiplies_whole_arrays(conv2d_naive, image, [[1.0, 10.0], [100.0, 1000.0]]), False)
     check_raises(ValueError, lambda: conv2d_naive([[1.0, 2.0]], [[1.0], [1.0]]), "a kernel that fits into it")
 
 test_conv2d_naive()
@@ -680,7 +693,7 @@ def conv2d(x, w, b, /, stride=1, padding=0, dilation=1, groups=1):
 
     Notes
     -----
-    Equals `conv2d_composed`. Below, `columns` are there already, ``n`` is the number of pictures, ``o`` of
+    Equals `conv2d_composed`, but makes no new array for the sum. Below, `columns` are there already, ``n`` is the number of pictures, ``o`` of
     kernels, and `size` is (OH, OW). The weights need the shape (groups, o // groups, ...) for the product.
     ``b[:, None, None]`` stands at the right axis to be added in place.
     """
@@ -728,6 +741,12 @@ def conv2d(x, w, b, /, stride=1, padding=0, dilation=1, groups=1):
 #       code: |
 #         out = (w.swapaxes(2, 3).reshape(groups, o // groups, -1) @ columns).reshape(n, o, *size)
 #         out += b[:, None, None]
+#     - name: a second array for the sum
+#       says: >-
+#         The values are right, but the sum with the bias is a second new array, as in conv2d_composed. The product is yours alone, so
+#         add b[:, None, None] to it in place, with +=.
+#       code: |
+#         out = (w.reshape(groups, o // groups, -1) @ columns).reshape(n, o, *size) + b[:, None, None]
 
 # %% nbgrader={"grade": true, "grade_id": "test_conv2d", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 def test_conv2d():
@@ -743,6 +762,7 @@ def test_conv2d():
     many, several = np.arange(96.0).reshape(2, 4, 4, 3) % 7, np.arange(48.0).reshape(4, 2, 2, 3) % 5
     expected = conv2d_composed(Tensor(many), Tensor(several), Tensor(np.arange(4.0)), 1, 1, 1, 2).numpy()
     check(conv2d(many, several, np.arange(4.0), padding=1, groups=2), expected)
+    check(new_arrays(conv2d, x, w, np.array([0.5])) <= 1, True)  # the product, and no other
     check_raises(ValueError, lambda: conv2d(x, np.ones((1, 2, 2, 2)), np.zeros(1)), "got 1 channels")
     check_raises(ValueError, lambda: conv2d(x[0], w, np.zeros(1)), "x[None]")
     check_raises(ValueError, lambda: conv2d(x, np.ones((1, 1, 4, 4)), np.zeros(1)), "does not fit")
