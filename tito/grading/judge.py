@@ -441,5 +441,18 @@ def exposed(paths: list[Path]) -> list[str]:
     """What a worker could read although it must not, because it lies among Python's own files."""
     open_to_all = [Path(folder) for folder in (*interpreter_folders(), *sandbox.SYSTEM)]
     found = [str(p) for p in paths for folder in open_to_all if p.resolve().is_relative_to(folder)]
-    installed = [folder for folder in open_to_all if (folder / "tinytorch" / "core").is_dir()]
-    return sorted({*found, *(str(folder / "tinytorch") for folder in installed)})
+    installed = [core.parent for folder in open_to_all for place in PLACES for core in folder.glob(f"{place}/core")]
+    return sorted({*found, *map(str, installed)})
+
+
+# Where, below a folder that workers can read, the package may be installed: another Python's packages are open, too.
+PLACES = (
+    "tinytorch",
+    *(
+        f"{above}{lib}/{python}/{packages}/tinytorch"
+        for above in ("", "local/")
+        for lib in ("lib", "lib64")
+        for python in ("python3", "python3.*")
+        for packages in ("site-packages", "dist-packages")
+    ),
+)

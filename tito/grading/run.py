@@ -155,7 +155,7 @@ def _protected(course: Course, request: Request, exams: list[Exam]) -> None:
     lacks = exams[0].lacks
     missing = [f"  {sandbox.PROTECTIONS[name]}: not here ({lacks[name]})" for name in sandbox.NEEDED if lacks.get(name)]
     missing += [
-        f"  {path} lies where Python's own files are, which students' code can read: move it"
+        f"  {path} lies where Python's own files are, which students' code can read: move or uninstall it"
         for path in judge.exposed([course.root, request.folder, request.out])
     ]
     if missing:

@@ -82,6 +82,7 @@ def own_view(work: str) -> None:
     call("mount", b"none", b"/", None, PRIVATE | RECURSIVE, None)
     only_read = struct.pack("QQQQ", READ_ONLY, 0, 0, 0)
     system_call(442, HERE, b"/", WHOLE_TREE, only_read, len(only_read))  # mount_setattr
+    call("mount", b"tmpfs", b"/proc", b"tmpfs", NO_SUID | NO_DEVICES | READ_ONLY, None)  # who else runs is not seen
     options = f"size={SCRATCH_MB}m,nr_inodes=4096,mode=700".encode()
     call("mount", b"tmpfs", os.fsencode(work), b"tmpfs", NO_SUID | NO_DEVICES, options)
     os.chdir(work)
@@ -131,7 +132,7 @@ def drop_capabilities() -> None:
 # Numbers of system calls, for x86-64 and for 64-bit ARM (0: it has none of that name).
 FORBIDDEN = {
     "fork": (57, 0), "vfork": (58, 0), "execve": (59, 221), "execveat": (322, 281),
-    "socket": (41, 198), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
+    "socket": (41, 198), "socketpair": (53, 199), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
     "tkill": (200, 130), "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
     "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424), "pidfd_getfd": (438, 438),
@@ -148,6 +149,10 @@ FORBIDDEN = {
     "preadv2": (327, 286), "pwritev2": (328, 287), "flock": (73, 32),
     "inotify_init": (253, 0), "inotify_init1": (294, 26), "inotify_add_watch": (254, 27), "fanotify_init": (300, 262),
     "futex_wake": (454, 454), "futex_requeue": (456, 456),
+    "sysinfo": (99, 179), "getpgid": (121, 155), "getsid": (124, 156), "getpriority": (140, 141), "ioprio_get": (252, 31),
+    "sched_getparam": (143, 121), "sched_getscheduler": (145, 120), "sched_getattr": (315, 275),
+    "sched_rr_get_interval": (148, 127), "get_robust_list": (274, 100),
+    "io_setup": (206, 0), "timer_create": (222, 107),  # of which all processes of a user have so many together
     "personality": (135, 92), "syslog": (103, 116), "process_madvise": (440, 440), "process_mrelease": (448, 448),
 }  # fmt: skip
 # What Landlock does not see, and a read-only view makes harmless.
@@ -158,10 +163,13 @@ CHANGES_OWNER_OR_MODE = {
     "setxattrat": (463, 463), "removexattrat": (466, 466), "utime": (132, 0), "utimes": (235, 0),
     "futimesat": (261, 0), "utimensat": (280, 88),
 }  # fmt: skip
-ITSELF_ONLY = {"kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261)}  # the process is argument 0
+# The process is argument 0; to some, 0 means the one that calls, to `kill` it means the process group.
+ITSELF_ONLY = {"kill": (62, 129), "tgkill": (234, 131)}
+ITSELF_OR_0 = {"prlimit64": (302, 261), "sched_getaffinity": (204, 123)}
+# Of clocks, those of the machine and of the calling process and thread: the others' numbers are negative.
+CLOCKS, OF_ANOTHER = {"clock_gettime": (228, 113), "clock_getres": (229, 114), "clock_nanosleep": (230, 115)}, 1 << 31
 # Of fcntl, duplicating a descriptor and the flags of one: no lease or lock keeps anybody else from a file.
 FCNTL_ALLOWED = (0, 1, 2, 3, 4, 1030)
-PRLIMIT = ITSELF_ONLY["prlimit64"]  # where 0 means itself; to kill it means the process group
 CLONE, CLONE3, PRCTL, FCNTL, IOCTL = (56, 220), (435, 435), (157, 167), (72, 25), (16, 29)
 MADVISE = (28, 233)
 # Of madvise, what memory allocators say; the rest moves pages of files in and out, which other processes notice.
@@ -200,8 +208,11 @@ def call_filter(column: int, machine: int, own: int, read_only: bool) -> list[tu
     lines += [(EQUAL, 0, 1, CLONE3[column]), (RETURN, 0, 0, UNKNOWN)]  # the C library then takes clone
     lines += when(CLONE[column], 0, [(HAS_BIT, 1, 0, THREAD), (RETURN, 0, 0, REFUSED)])
     for numbers in ITSELF_ONLY.values():
-        itself = 0 if numbers is PRLIMIT else own
-        lines += when(numbers[column], 0, [(EQUAL, 2, 0, own), (EQUAL, 1, 0, itself), (RETURN, 0, 0, REFUSED)])
+        lines += when(numbers[column], 0, only((own,)))
+    for numbers in ITSELF_OR_0.values():
+        lines += when(numbers[column], 0, only((own, 0)))
+    for numbers in CLOCKS.values():
+        lines += when(numbers[column], 0, [(HAS_BIT, 0, 1, OF_ANOTHER), (RETURN, 0, 0, REFUSED)])
     for number, argument, bad in (
         (PRCTL[column], 0, (SET_DEATH_SIGNAL,)),
         (IOCTL[column], 1, (0x8901, 0x8902, 0x5412)),  # signals by way of a pipe, and typing into a terminal
