@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from types import CodeType
 
-from tito.chapter import Chapter
+from tito.chapter import Chapter, split_lines
 from tito.course import Course, Module
 from tito.errors import Problem
 
@@ -34,10 +34,10 @@ def name_problems(course: Course, module: Module) -> list[Problem]:
 
 def exported_text(chapter: Chapter) -> str:
     """The exported cells, each at its lines of the chapter."""
-    lines = [""] * len(chapter.text.splitlines())
+    lines = [""] * len(split_lines(chapter.text))
     for cell in chapter.cells:
         if cell.exported:
-            own = cell.source.splitlines()
+            own = split_lines(cell.source)
             lines[cell.first - 1 : cell.first - 1 + len(own)] = own
     return "\n".join(lines) + "\n"
 

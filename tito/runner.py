@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tito import checks, earlier, feedback, lost, marks, needed, notes, outside, returns, workspace
-from tito.chapter import Cell, Chapter
+from tito.chapter import Cell, Chapter, split_lines
 from tito.course import Course, Module
 from tito.errors import UsageError
 from tito.files import write_atomically
@@ -119,7 +119,7 @@ def run(
     report.go_on = lost.way_back(course, module)
     report.export = workspace.cached_export(course, module, module.chapter)
     reference = workspace.reference_chapter(course, module)
-    report.given = frozenset(map(str.strip, reference.text.splitlines()))
+    report.given = frozenset(map(str.strip, split_lines(reference.text)))
     report.lost_marks = marks.lost(module.chapter, reference)
     report.outside = outside.told(module.chapter, reference) if report.started else ""
     with _scratch(course, {module: report.export}) as scratch:

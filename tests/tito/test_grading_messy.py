@@ -144,6 +144,17 @@ def test_windows_files_and_what_systems_leave_behind(grading):
     assert over == [".fay", "eve.7z", "handed_out", "venv"] and "DS_Store" not in output
 
 
+def test_lines_end_where_python_ends_them(grading):
+    """Text that was pasted holds other ends of lines, and an old editor writes bare carriage returns."""
+    begin = "    ### BEGIN SOLUTION double\n"
+    for name, end in (("feed", "\f"), ("next", "\x85"), ("separator", "\u2028")):
+        pasted = f'{begin}    # pasted{end}text\n    assert len("a{end}b") == 3\n'
+        grading.hand_in(f"{name}/first_dev.py", grading.solved.replace(begin, pasted))
+    grading.hand_in("returns/first_dev.py", grading.solved.replace("\n", "\r"))
+    grading.grade()
+    assert grading.points() == {"feed": 6, "next": 6, "returns": 6, "separator": 6}
+
+
 def test_a_bad_member_costs_the_others_nothing(grading):
     content = bytearray(zipped(("first_dev.py", grading.solved), ("second_dev.py", "x = 1 # damaged")))
     content[content.index(b"damaged")] ^= 1
