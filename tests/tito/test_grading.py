@@ -19,7 +19,7 @@ import pytest
 from tito import feedback, workspace
 from tito.chapter import Chapter
 from tito.course import Course
-from tito.grading import cells, wire
+from tito.grading import cells, pages, wire
 from tito.grading.judge import Exam
 from tito.grading.supervise import Allowance
 
@@ -458,3 +458,25 @@ def test_the_grader_and_the_plain_tests_agree(name, tmp_path, request):
         failures = [verdicts[t.name]["failure"] for t in exam.chapter.tests if t.exercise == exercise]
         assert not exercise or feedback.diagnose(course, module, exercise, next(filter(None, failures)))
     assert plain[0] == [t["name"] for t in tests] and all(len(p) < len(tests) for p in plain[1:])
+
+
+def test_a_helper_in_an_earlier_chapter_is_no_help_when_graded(grading):
+    """At home it works: `tito test` says beforehand what the grader will lack, and the page what to do."""
+    toy, helper = grading.toy, "\n# %%\n#| export\ndef thrice(x):\n    return x + double(x)\n"
+    solved, sentence = toy.read(SECOND), "graded, 02_second stands on the course's own 01_first, which has no thrice"
+    toy.tito("start", "first")
+    toy.write(FIRST, grading.solved + helper)
+    toy.tito("test", "first")
+    toy.tito("start", "second")
+    toy.write(SECOND, solved.replace("import double", "import double, thrice"))
+    line = next(n for n, text in enumerate(toy.read(SECOND).splitlines(), 1) if "import double, thrice" in text)
+    output = toy.tito("test", "second")
+    assert f"{SECOND}:{line}: {sentence}: define thrice in 02_second itself" in output and "passed" in output
+    assert len(json.loads(toy.tito("test", "second", "--json"))["graded_without"]) == 1
+    grading.hand_in("ada/second_dev.py", toy.read(SECOND))
+    grading.hand_in("bea/second_dev.py", solved + helper)
+    toy.write(SECOND, solved)
+    assert sentence not in toy.tito("test", "second") and sentence not in toy.tito("test", "first")
+    grading.grade()
+    assert f"Note: {pages.safe(sentence)}: define thrice in 02_second itself" in grading.page("ada")
+    assert "which has no" not in grading.page("bea") and grading.points() == {"ada": 0, "bea": 3}
