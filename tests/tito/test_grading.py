@@ -334,6 +334,22 @@ def test_values_arrive_as_they_were():
     assert wire.decode(wire.encode(object())) != wire.decode(wire.encode(object()))
 
 
+def test_numbers_longer_than_others_are_graded_as_tested(grading):
+    """NumPy's long double has no form that is the same on every machine."""
+    import numpy as np
+
+    for value in (np.ones(2, np.longdouble) / 3, np.clongdouble(1j), np.longdouble(0.5)):
+        arrived = wire.decode(json.loads(json.dumps(wire.encode(value))))
+        assert type(arrived) is type(value.astype(arrived.dtype)) and arrived.dtype.str in ("<f8", "<c16")
+        assert np.allclose(arrived, value)
+    toy, long = grading.toy, grading.solved.replace("return x + x", "return np.asarray(x + x, dtype=np.longdouble)")
+    grading.hand_in("ada/first_dev.py", long)
+    grading.grade()
+    toy.tito("start", "first")
+    toy.write(FIRST, long)
+    assert json.loads(toy.tito("test", "first", "--json"))["points"] == grading.points()["ada"] == 6
+
+
 BAD = [
     {}, [], [1], {"list": 1}, {"list": [{}]}, {"dict": [[[], 1]]}, {"dict": [1]}, {"set": [{"list": []}]},
     {"a": 1, "b": 2},
