@@ -250,7 +250,7 @@ class Marker:
         all_marks = [results.chapter_marks(exam, m, titles, diagnose, self.needed[exam.module.id]) for m in marked]
         best = max(all_marks, key=lambda marks: marks["points"]) | {"copies": len(papers)}
         if len(papers) > 1:
-            others = ", ".join(p.path for p in papers if p.path != best["file"])
+            others = ", ".join(p.path for p in papers if p.path != best["file"]) or "another of the same name"
             best["remarks"].append(f"handed in more than once: {best['file']} counts, not {others}"[:500])
         best["remarks"] += self._graded_without(exam.module, best)
         if len(papers) > MOST_COPIES:
@@ -292,7 +292,8 @@ class Marker:
 
     def _remarks(self, handed: Handed, papers: dict[str, list[Paper]]) -> list[str]:
         graded = {exam.module.id for exam in self.exams}
-        others = [f"{module} was handed in too, and is not graded here" for module in papers if module not in graded]
+        too = " too" if graded & set(papers) else ""
+        others = [f"{module} was handed in{too}, and is not graded here" for module in papers if module not in graded]
         nothing = [] if papers else ["no chapter of the course was found in what was handed in"]
         return handed.remarks + others + nothing
 

@@ -126,7 +126,7 @@ def exported_cells(content: bytes, notebook: bool) -> Cells:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"the file is not text in UTF-8 (byte {error.start})") from None
+        raise ValueError(f"the file is not text in UTF-8 (byte {error.start}): save it as UTF-8") from None
     cells = notebook_cells(text) if notebook else split_cells(text)
     chosen = Cells(c for c in cells if c.kind == "code" and c.exported)
     if not chosen:
