@@ -85,8 +85,9 @@ def refuse_given_away(source: str, own_names: set[str]) -> None:
     """Raise `NotSeparable` where the student's process would hold what a held-back check expects.
 
     It runs the cell but for what stands in `check` itself. Held-back lines are therefore whole statements, their
-    checks are written out as statements, and what is expected there is made of names from elsewhere, or of what the
-    check is called with anyway. So is what a check of the other lines expects, where held-back ones have a hand in it.
+    checks are written out as statements, and what is expected there is made of names from elsewhere, of what the
+    check is called with anyway, or of what students' code made without a literal of these lines. So is what a check
+    of the other lines expects, where held-back ones have a hand in it.
     """
     tree, hidden = ast.parse(source), _hidden_lines(source)
     if not hidden:
@@ -99,7 +100,8 @@ def refuse_given_away(source: str, own_names: set[str]) -> None:
         if isinstance(statement, ast.Assert | ast.Raise):
             _refuse("`assert` and `raise` are run in the student's process", statement)
     _refuse_other_ways(tree, hidden)
-    own, influenced = depending(tree, own_names), _influenced(tree, held_back)
+    influenced = _influenced(tree, held_back)
+    own = depending(tree, own_names) - _influenced(tree, [n for n in held_back if _has_literals(n)])
     checks = [n.value for n in statements if _is_check(n) and (n in held_back or names(_wanted(n.value)) & influenced)]
     for check in checks:
         if told := sorted(_told(check, _local(tree)) - own):
@@ -107,8 +109,8 @@ def refuse_given_away(source: str, own_names: set[str]) -> None:
 
 
 def _refuse(why: str, node: ast.AST) -> None:
-    remedy = "write out the check in held-back lines, check(f(x), value), and what is expected in the check itself."
-    raise NotSeparable(f"students' code could read what is held back: {why}: {remedy}", node.lineno)
+    remedy = "Write out the check in held-back lines, check(f(x), value), and what is expected in the check itself."
+    raise NotSeparable(f"students' code could read what is held back: {why}. {remedy}", node.lineno)
 
 
 def _head(statement: ast.stmt) -> set[int]:
@@ -132,7 +134,7 @@ def _refuse_other_ways(tree: ast.Module, hidden: set[int]) -> None:
         name = getattr(node, "id", getattr(node, "attr", ""))
         checks = name in checking or name.startswith("assert")
         if checks and node.lineno in hidden and isinstance(node.ctx, ast.Load) and id(node) not in harmless:
-            _refuse(f"{name} is given what is expected in the student's process", node)
+            _refuse(f"here, {name} is given what is expected in the student's process", node)
 
 
 def _checking(tree: ast.Module) -> set[str]:
@@ -146,16 +148,21 @@ def _checking(tree: ast.Module) -> set[str]:
         found |= more
 
 
+def _has_literals(statement: ast.stmt) -> bool:
+    return any(isinstance(n, ast.Constant) for n in ast.walk(_without_body(statement)))
+
+
 def _asserts(tree: ast.AST) -> bool:
     return any(isinstance(n, ast.Assert) for n in ast.walk(tree))
 
 
 def _influenced(tree: ast.Module, held_back: list[ast.stmt]) -> set[str]:
-    """The names that some statements set or change, and those that are made of these."""
-    found = {name for statement in held_back if not _is_check(statement) for name in _changed(statement)}
+    """The names of the cell that some statements set or change, and those that are made of these."""
+    local = _local(tree)
+    found = {name for statement in held_back if not _is_check(statement) for name in _changed(statement)} & local
     while True:
         others = [n for n in ast.walk(tree) if isinstance(n, ast.stmt) and not _is_check(n)]
-        more = {name for n in others if names(_without_body(n)) & found for name in _changed(n)}
+        more = {name for n in others if names(_without_body(n)) & found for name in _changed(n)} & local
         if more <= found:
             return found
         found |= more
