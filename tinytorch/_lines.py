@@ -46,7 +46,7 @@ def _cells(path):
     """(line of the marker, chapter, first line there) of each generated cell; chapter None for nbdev's own."""
     try:
         with open(path, encoding="utf-8") as file:
-            lines = file.read().splitlines()
+            lines = file.readlines()  # not `str.splitlines`, which ends one at a form feed, too
     except (OSError, UnicodeDecodeError):
         return []
     cells = []

@@ -7,6 +7,7 @@ import re
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from tito.chapter import split_lines
 from tito.course import Course, Module
 from tito.errors import UsageError
 from tito.files import write_atomically
@@ -88,5 +89,5 @@ def lines_apart(one: str, other: str) -> int:
     """How many lines would have to be written to make one text of the other."""
     import difflib
 
-    matcher = difflib.SequenceMatcher(None, one.splitlines(), other.splitlines(), autojunk=False)
+    matcher = difflib.SequenceMatcher(None, split_lines(one), split_lines(other), autojunk=False)
     return sum(max(b - a, d - c) for tag, a, b, c, d in matcher.get_opcodes() if tag != "equal")

@@ -6,6 +6,7 @@ reads what is written in another way (`tito.percent`), and a test proves that bo
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import textwrap
@@ -39,7 +40,7 @@ class Cell:
     def directives(self) -> dict[str, str]:
         """The `#|` lines at the head of a code cell."""
         found = {}
-        for line in self.source.splitlines() if self.kind == "code" else ():
+        for line in split_lines(self.source) if self.kind == "code" else ():
             if not (match := DIRECTIVE.match(line)):
                 break
             found[match[1]] = match[2]
@@ -52,7 +53,7 @@ class Cell:
     @property
     def code_line(self) -> int:
         """Line of the first line after the directives."""
-        lines = self.source.splitlines()
+        lines = split_lines(self.source)
         skipped = next((i for i, text in enumerate(lines) if text.strip() and not DIRECTIVE.match(text)), 0)
         return self.first + skipped
 
@@ -161,9 +162,15 @@ class Chapter:
         return Test(name, exercise if exercise in self.exercises else "", points, cell)
 
 
+def split_lines(text: str, keepends: bool = False) -> list[str]:
+    """The lines of a text as Python counts them: `str.splitlines` ends one at a form feed or at U+2028, too."""
+    lines = list(io.StringIO(text, newline=""))
+    return lines if keepends else [line.rstrip("\r\n") for line in lines]
+
+
 def split_cells(text: str) -> list[Cell]:
     """The cells of a jupytext percent file."""
-    lines = text.splitlines()
+    lines = split_lines(text)
     starts = [i for i, line in enumerate(lines) if line.startswith("# %%") and MARKER.match(line)]
     ends = [*starts[1:], len(lines)]
     return [_cell(lines, start, end) for start, end in zip(starts, ends)]
@@ -196,7 +203,7 @@ def _metadata(title: str) -> dict:
 
 def _regions(cell: Cell) -> list[Region]:
     found, opened = [], None
-    lines = cell.source.splitlines()
+    lines = split_lines(cell.source)
     for number, line in enumerate(lines):
         if match := BEGIN.match(line):
             opened = (number, match)

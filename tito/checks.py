@@ -7,7 +7,7 @@ import difflib
 import re
 from collections.abc import Iterator
 
-from tito.chapter import BEGIN, END, Cell, Chapter, Region
+from tito.chapter import BEGIN, END, Cell, Chapter, Region, split_lines
 from tito.course import Course, Module
 from tito.errors import Problem
 
@@ -50,7 +50,7 @@ def author_problems(course: Course, module: Module) -> list[Problem]:
 
 
 def _before_first_cell(chapter: Chapter) -> Iterator[Problem]:
-    lines = chapter.text.splitlines()
+    lines = split_lines(chapter.text)
     first = chapter.cells[0].line if chapter.cells else len(lines) + 1
     for number, line in enumerate(lines[: first - 1], 1):
         if line.strip() and not line.startswith("#"):
@@ -78,7 +78,7 @@ def _low_directives(chapter: Chapter) -> Iterator[Problem]:
             close = difflib.get_close_matches(name, DIRECTIVES, n=1)
             hint = f" Did you mean `#| {close[0]}`?" if close else ""
             yield Problem(chapter.path, cell.first, f"there is no directive `#| {name}`.{hint}")
-        for offset, line in enumerate(cell.source.splitlines() if cell.kind == "code" else ()):
+        for offset, line in enumerate(split_lines(cell.source) if cell.kind == "code" else ()):
             if re.match(r"#\|\s*(export|default_exp)", line) and cell.first + offset >= cell.code_line > cell.first:
                 yield Problem(chapter.path, cell.first + offset, "a `#|` line counts only at the top of its cell.")
 
@@ -134,7 +134,7 @@ def _pairs(chapter: Chapter) -> Iterator[Problem]:
     """Marks that do not come in pairs: an exercise whose end is missing would be nobody's."""
     for cell in chapter.cells:
         opened = 0
-        for number, line in enumerate(cell.source.splitlines() if cell.kind == "code" else (), cell.first):
+        for number, line in enumerate(split_lines(cell.source) if cell.kind == "code" else (), cell.first):
             if BEGIN.match(line):
                 if opened:
                     yield Problem(chapter.path, number, f"BEGIN SOLUTION inside the one opened in line {opened}.")
@@ -150,7 +150,7 @@ def _pairs(chapter: Chapter) -> Iterator[Problem]:
 def _exercise_cells(chapter: Chapter) -> Iterator[Problem]:
     seen: dict[str, int] = {}
     for cell in chapter.cells:
-        lines = enumerate(cell.source.splitlines() if cell.kind == "code" else (), cell.first)
+        lines = enumerate(split_lines(cell.source) if cell.kind == "code" else (), cell.first)
         begun = [(number, begin[2]) for number, line in lines if (begin := BEGIN.match(line))]
         for number, name in begun:
             yield from _name(chapter, name, number, seen)
@@ -229,7 +229,7 @@ def _notes(chapter: Chapter) -> Iterator[Problem]:
 
 
 def _note(chapter: Chapter, cell: Cell, name: str, note: object) -> Iterator[Problem]:
-    line = next((n for n, t in enumerate(cell.source.splitlines(), cell.first) if t.startswith(name)), cell.first)
+    line = next((n for n, t in enumerate(split_lines(cell.source), cell.first) if t.startswith(name)), cell.first)
     if name not in chapter.exercises:
         close = difflib.get_close_matches(name, chapter.exercises, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
@@ -255,7 +255,7 @@ def _note(chapter: Chapter, cell: Cell, name: str, note: object) -> Iterator[Pro
 def _broken(code: str) -> bool:
     """Whether the lines could not be a function's body."""
     try:
-        ast.parse("def f():\n" + "".join(f"    {line}\n" for line in str(code).splitlines()))
+        ast.parse("def f():\n" + "".join(f"    {line}\n" for line in split_lines(str(code))))
     except SyntaxError:
         return True
     return False

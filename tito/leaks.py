@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tito.chapter import HIDDEN, Chapter, Region
+from tito.chapter import HIDDEN, Chapter, Region, split_lines
 
 TELLING, IDIOM = 20, 40
 A_CALL = 10  # characters of a held-back check's call that say what it is
@@ -46,7 +46,7 @@ class Leak:
 
 def lines_of(region: Region) -> list[str]:
     """The region's lines as they are looked for."""
-    lines = [line for line in map(squeezed, COMMENT.sub("", region.text).splitlines()) if line]
+    lines = [line for line in map(squeezed, split_lines(COMMENT.sub("", region.text))) if line]
     found = dict.fromkeys(_long_enough(lines, i) for i in range(len(lines)))
     return [line for line in found if len(line) >= TELLING]
 
@@ -72,7 +72,7 @@ def held_back(chapters: Iterable[Chapter]) -> dict[str, str]:
     for chapter in chapters:
         for test in chapter.tests:
             for hidden in HIDDEN.findall(test.cell.source):
-                lines = list(filter(None, map(squeezed, COMMENT.sub("", hidden).splitlines())))
+                lines = list(filter(None, map(squeezed, split_lines(COMMENT.sub("", hidden)))))
                 told = [line for line in lines if len(line) >= TELLING] + _calls(test.cell.source, hidden)
                 found |= dict.fromkeys(told, f"{test.name}, held back")
     given = "\0".join(squeezed(HIDDEN.sub("", chapter.text)) for chapter in chapters)
@@ -93,7 +93,7 @@ def outside_exercises(chapter: Chapter) -> str:
     """The code of a chapter that is no solution, squeezed."""
     solved = {line for region in chapter.regions for line in range(region.begin + 1, region.end)}
     cells = (cell for cell in chapter.cells if cell.kind == "code")
-    code = (t for cell in cells for n, t in enumerate(cell.source.splitlines(), cell.first) if n not in solved)
+    code = (t for cell in cells for n, t in enumerate(split_lines(cell.source), cell.first) if n not in solved)
     return squeezed("\n".join(code))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tito.chapter import BEGIN, END, Cell, Chapter
+from tito.chapter import BEGIN, END, Cell, Chapter, split_lines
 
 
 @dataclass(frozen=True)
@@ -75,4 +75,4 @@ def _code(chapter: Chapter) -> list[Cell]:
 
 
 def _numbered(cell: Cell) -> list[tuple[int, str]]:
-    return list(enumerate(cell.source.splitlines(), cell.first))
+    return list(enumerate(split_lines(cell.source), cell.first))

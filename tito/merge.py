@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from tito.chapter import Chapter
+from tito.chapter import Chapter, split_lines
 
 REST = "cells"  # the name of what both changed outside the exercises
 CELL = re.compile(r"^(?=# %%(?!%))", re.M)
@@ -81,7 +81,7 @@ def _in_all(texts: tuple[str, ...]) -> list[str]:
 
 def with_regions(text: str, regions: dict[str, str]) -> str:
     """The text with what stands in some exercises replaced."""
-    lines = text.splitlines(keepends=True)
+    lines = split_lines(text, keepends=True)
     for region in reversed(Chapter("", text).regions):
         if region.name in regions:
             lines[region.begin : region.end - 1] = [textwrap.indent(regions[region.name], region.indent)]
@@ -97,7 +97,7 @@ def _merge_cells(base: list[str], ours: list[str], theirs: list[str], settle: Ca
         elif not b:
             cells += t + o  # each added cells of its own
         else:
-            lines = ("".join(cells).splitlines(keepends=True) for cells in (b, o, t))
+            lines = (split_lines("".join(cells), keepends=True) for cells in (b, o, t))
             cells.append(_merge_lines(*lines, settle))
     apart = [cell if cell.endswith("\n\n") else cell.rstrip("\n") + "\n\n" for cell in cells[:-1] if cell]
     return "".join(apart + cells[-1:])
@@ -144,7 +144,7 @@ def beside(ours: str, theirs: str, titles: tuple[str, str], width: int) -> str:
     """Two texts in two columns, with a mark between them where they differ."""
     column = max((width - 3) // 2, 20)
     rows = [(titles[0], " ", titles[1]), ("-" * column, " ", "-" * column)]
-    one, other = ([line.expandtabs() for line in text.splitlines()] for text in (ours, theirs))
+    one, other = ([line.expandtabs() for line in split_lines(text)] for text in (ours, theirs))
     for tag, a, b, c, d in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
         for n in range(max(b - a, d - c)):
             lines = (one[a + n] if a + n < b else "", other[c + n] if c + n < d else "")

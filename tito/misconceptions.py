@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import linecache
 import sys
 import textwrap
 import types
 
 from tito import inside, runner, workspace
-from tito.chapter import HIDDEN, Chapter, Region
+from tito.chapter import HIDDEN, Chapter, Region, split_lines
 from tito.course import Course, Module
 
 SECONDS = 10
@@ -24,13 +25,22 @@ SECONDS = 10
 def fingerprints(course: Course, module: Module, only: str = "", handed_out: bool = False) -> list[dict]:
     """What each misconception's code fails with; `call` is empty where it passes."""
     chapter = workspace.reference_chapter(course, module)
-    chapter = Chapter(chapter.path, HIDDEN.sub("", chapter.text)) if handed_out else chapter
+    if handed_out:
+        chapter = without_hidden_tests(course, chapter)
     return [
         fingerprint(course, module, chapter, chapter.exercises[exercise], wrong)
         for exercise, note in chapter.notes().items()
         if only in ("", exercise)
         for wrong in note.get("misconceptions") or ()
     ]
+
+
+def without_hidden_tests(course: Course, chapter: Chapter) -> Chapter:
+    """The chapter as students have it, under a name of its own: a failing check reads its source by name and line."""
+    given = Chapter(f"handed out/{chapter.path}", HIDDEN.sub("", chapter.text))
+    name, lines = str(course.root / given.path), split_lines(given.text, keepends=True)
+    linecache.cache[name] = (len(given.text), None, lines, name)  # without a time, it stays whatever the disk says
+    return given
 
 
 def fingerprint(course: Course, module: Module, chapter: Chapter, region: Region, wrong: dict) -> dict:

@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator
 from types import CodeType
 
-from tito.chapter import Chapter
+from tito import workspace
+from tito.chapter import Chapter, split_lines
 from tito.course import Course, Module
 from tito.errors import Problem
 
@@ -34,10 +35,10 @@ def name_problems(course: Course, module: Module) -> list[Problem]:
 
 def exported_text(chapter: Chapter) -> str:
     """The exported cells, each at its lines of the chapter."""
-    lines = [""] * len(chapter.text.splitlines())
+    lines = [""] * len(split_lines(chapter.text))
     for cell in chapter.cells:
         if cell.exported:
-            own = cell.source.splitlines()
+            own = split_lines(cell.source)
             lines[cell.first - 1 : cell.first - 1 + len(own)] = own
     return "\n".join(lines) + "\n"
 
@@ -56,20 +57,41 @@ def _undefined(chapter: Chapter, code: CodeType, tree: ast.Module) -> Iterator[P
 
 
 def _unknown_imports(course: Course, module: Module, tree: ast.Module) -> Iterator[Problem]:
-    earlier = {m.name: m for m in course.before(module)}
-    package = f"{course.package.name}.core"
-    for node in _froms(tree):
-        source = (f"{package}." if node.level == 1 else "") + (node.module or "")
-        other = earlier.get(source.removeprefix(f"{package}.")) if node.level < 2 else None
-        if other is None or not source.startswith(f"{package}."):
-            continue
+    for line, other, name in _earlier_names(course, module, tree):
         known = _defines(other.chapter.text) | _defines(_held(course, other), whole=True)
-        for alias in node.names if EVERYTHING not in known else ():
-            if alias.name not in known | {EVERYTHING}:
-                close = difflib.get_close_matches(alias.name, known, n=1)
-                hint = f" Did you mean {close[0]}?" if close else ""
-                message = f"{source} has no {alias.name} ({other.id} does not define it).{hint}"
-                yield Problem(module.chapter.path, node.lineno, message)
+        if not {name, EVERYTHING} & known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            source = f"{course.package.name}.core.{other.name}"
+            message = f"{source} has no {name} ({other.id} does not define it).{hint}"
+            yield Problem(module.chapter.path, line, message)
+
+
+def graded_without(course: Course, module: Module) -> list[str]:
+    """What a chapter imports from the student's earlier chapters that the course's own lack: grading has only these."""
+    try:
+        tree = ast.parse(exported_text(module.chapter))
+    except SyntaxError:
+        return []  # `checks` says so
+    found = []
+    for line, other, name in _earlier_names(course, module, tree):
+        if not {name, EVERYTHING} & _defines(workspace.reference_chapter(course, other).text):
+            found.append(f"{module.dev_path}:{line}: {graded_without_sentence(module, other, name)}")
+    return found
+
+
+def graded_without_sentence(module: Module, other: Module, name: str) -> str:
+    own = f"graded, {module.id} stands on the course's own {other.id}, which has no {name}"
+    return f"{own}: define {name} in {module.id} itself, in place of the import"
+
+
+def _earlier_names(course: Course, module: Module, tree: ast.Module) -> Iterator[tuple[int, Module, str]]:
+    """Each name that is imported from an earlier chapter: the line, the chapter, the name."""
+    earlier = {f"{course.package.name}.core.{m.name}": m for m in course.before(module)}
+    for node in _froms(tree):
+        source = (f"{course.package.name}.core." if node.level == 1 else "") + (node.module or "")
+        if node.level < 2 and source in earlier:
+            yield from ((node.lineno, earlier[source], a.name) for a in node.names if a.name != EVERYTHING)
 
 
 def _held(course: Course, module: Module) -> str:

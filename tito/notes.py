@@ -118,8 +118,9 @@ def _fingerprints(course: Course, module: Module, exercise: str = "", handed_out
 
 
 def _key(course: Course, module: Module) -> str:
-    """What the fingerprints depend on: the chapter as handed out, and the package before it."""
+    """What the fingerprints depend on: the chapter as handed out, the package before it, and how they are made."""
     files = [course.package / "core" / f"{m.name}.py" for m in course.before(module)]
+    files += [course.package / "testing.py", Path(__file__).with_name("misconceptions.py")]
     texts = [read(file) for file in files if file.exists()]
     return workspace.fingerprint("\0".join([workspace.reference_chapter(course, module).text, *texts]))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from tito import marks
-from tito.chapter import Cell, Chapter
+from tito.chapter import Cell, Chapter, split_lines
 
 SIMILAR = 0.5  # from here on a cell counts as the changed version of another
 
@@ -69,7 +69,7 @@ def _code_lines(chapter: Chapter) -> list[list[tuple[int, str]]]:
 
 
 def _numbered(cell: Cell) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(cell.source.splitlines(), cell.first):
+    for number, line in enumerate(split_lines(cell.source), cell.first):
         if line.strip() and not line.lstrip().startswith("#"):
             yield number, line.rstrip()
 

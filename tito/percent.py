@@ -10,13 +10,16 @@ from __future__ import annotations
 import ast
 import re
 
-from tito.chapter import Cell
+from tito.chapter import Cell, split_lines
 
 THEIR_MARK = re.compile(r"\s*#\s*(%%|<codecell>|In\[)")
 OUR_MARK = re.compile(r"# %%( \[(markdown|md|raw)\])?( (nbgrader|tags)=(?!.*\b(active|language|cell_type)\b).*)?")
 FENCE = re.compile(r"#\s*(```|~~~)")
 BLANK_LINES = re.compile(r"^# %%.*\n[ \t]*\n|\n[ \t]*\n[ \t]*\n[ \t]*\n", re.M)  # jupytext keeps some, and removes some
 COMMANDS = "cat|cd|cp|mv|rm|rmdir|mkdir|copy|ddir|echo|ls|ldir|ren"
+ODD_ENDS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"  # jupytext ends a line there, Python does not
+HIDE = {ord(end): chr(0xE000 + number) for number, end in enumerate(ODD_ENDS)}  # characters of private use
+SHOW = {ord(hidden): chr(end) for end, hidden in HIDE.items()}
 MAGIC = re.compile(rf"\s*#[#\s]*([%!?]|({COMMANDS})\b|\w+\s*=\s*[%!]|.*\?\s*$)")  # jupytext would uncomment it
 
 
@@ -25,14 +28,17 @@ def notebook(text: str, cells: list[Cell]) -> dict:
     if not is_plain(text, cells):
         import jupytext
 
-        return jupytext.reads(text, fmt="py:percent")
+        read = jupytext.reads(text.translate(HIDE), fmt="py:percent")
+        for cell in read.cells:
+            cell.source = cell.source.translate(SHOW)
+        return read
     read = [{"cell_type": cell.kind, "metadata": {}, "source": cell.source} for cell in cells]
     return {"cells": read, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
 
 
 def is_plain(text: str, cells: list[Cell]) -> bool:
     """Whether jupytext cannot read the file in another way than we do."""
-    lines = text.splitlines()
+    lines = split_lines(text)
     marks = [line for line in lines if THEIR_MARK.match(line)]
     if not all(map(OUR_MARK.fullmatch, marks)) or BLANK_LINES.search(text):
         return False

@@ -19,8 +19,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tito import checks, earlier, feedback, lost, marks, needed, notes, outside, returns, workspace
-from tito.chapter import Cell, Chapter
+from tito import checks, earlier, feedback, lost, marks, names, needed, notes, outside, returns, workspace
+from tito.chapter import Cell, Chapter, split_lines
 from tito.course import Course, Module
 from tito.errors import UsageError
 from tito.files import write_atomically
@@ -65,6 +65,7 @@ class Report:
     partial: bool = False  # True under -k
     changed_tests: list[str] = field(default_factory=list)
     lost_marks: list[marks.Lost] = field(default_factory=list)  # exercises whose marks are gone or doubled
+    graded_without: list[str] = field(default_factory=list)  # imports of what only the student's chapters have
     outside: str = ""  # what was changed of the course's own code
     given: frozenset[str] = frozenset()  # the lines of the chapter as it was handed out
     go_on: str = ""  # the command that finds the reference, where it is lost: the file's own tests were run
@@ -119,9 +120,11 @@ def run(
     report.go_on = lost.way_back(course, module)
     report.export = workspace.cached_export(course, module, module.chapter)
     reference = workspace.reference_chapter(course, module)
-    report.given = frozenset(map(str.strip, reference.text.splitlines()))
+    report.given = frozenset(map(str.strip, split_lines(reference.text)))
     report.lost_marks = marks.lost(module.chapter, reference)
-    report.outside = outside.told(module.chapter, reference) if report.started else ""
+    if report.started:
+        report.outside = outside.told(module.chapter, reference)
+        report.graded_without = names.graded_without(course, module)
     with _scratch(course, {module: report.export}) as scratch:
         _run_cells(course, report, reference, scratch, select, listener, exercise)
         if extra and not report.partial and report.passed:

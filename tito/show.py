@@ -46,6 +46,8 @@ def remarks(report: Report) -> None:
         click.echo(f"  some tests in your file differ from the course's; the course's were run: {names}")
     if report.outside:
         click.echo(f"  {report.outside}")
+    for line in report.graded_without:
+        click.echo(f"  {line}")
     for mark in report.lost_marks:
         click.echo(f"  {mark.sentence(report.module.dev_path)}")
     if report.started and not report.broken and workspace.is_own(report.module.chapter):
@@ -241,6 +243,7 @@ def as_data(report: Report) -> dict:
         "chapter_tests": [_outcome_data(report, o) for o in report.chapter_tests],
         "changed_tests": report.changed_tests,
         "changed_outside": report.outside,
+        "graded_without": report.graded_without,
         "lost_marks": [mark.exercise for mark in report.lost_marks],
         "tests_directory_fault_in": report.further_fault_in,
         "tests_directory": [{"name": name} | _failure_data(report, f) for name, f in report.further.items()],

@@ -16,7 +16,7 @@ import textwrap
 from pathlib import Path
 
 from tito import attempts, marks, tested
-from tito.chapter import Chapter, Region
+from tito.chapter import Chapter, Region, split_lines
 from tito.course import Course, Module
 from tito.errors import CourseError, UsageError
 from tito.files import locked, read, replace_all, write_atomically
@@ -367,13 +367,13 @@ def without_notes(chapter: Chapter) -> str:
 
 
 def _note_lines(chapter: Chapter) -> list[tuple[int, int, str]]:
-    ends = [cell.line for cell in chapter.cells[1:]] + [len(chapter.text.splitlines()) + 1]
+    ends = [cell.line for cell in chapter.cells[1:]] + [len(split_lines(chapter.text)) + 1]
     return [(c.line - 1, end - 1, "") for c, end in zip(chapter.cells, ends) if c.is_notes]
 
 
 def _cut(chapter: Chapter, cuts: list[tuple[int, int, str]]) -> str:
     """The text with some slices of its lines replaced."""
-    lines = chapter.text.splitlines(keepends=True)
+    lines = split_lines(chapter.text, keepends=True)
     for begin, end, text in sorted(cuts, reverse=True):
         lines[begin:end] = [text]
     return "".join(lines)

@@ -1,12 +1,14 @@
 """Lines of the package, traced back to the chapters."""
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinytorch._lines import chapter_line
 from tito import export, percent, workspace
-from tito.chapter import Chapter, split_cells
+from tito.chapter import Chapter, split_cells, split_lines
 from tito.course import Course
 
 COURSE = Course.find()
@@ -126,6 +128,29 @@ def test_odd_files_are_read_as_jupytext_reads_them(parts):
     if percent.is_plain(text, cells):
         theirs = jupytext.reads(text, fmt="py:percent").cells
         assert [(c.cell_type, c.source) for c in theirs] == [(c.kind, c.source) for c in cells]
+
+
+@pytest.mark.parametrize("end", percent.ODD_ENDS, ids=ascii)
+@pytest.mark.parametrize("blank", ["", "\n\n\n"], ids=["plain", "read by jupytext"])
+def test_a_line_ends_where_python_ends_it(toy, end, blank):
+    """Pasted text may hold a form feed or U+2028: no line of the chapter ends there, and the code is as it was."""
+    path = "modules/source/01_first/first_dev.py"
+    body = f'    # pasted{end}text\n    s = "a{end}b"\n{blank}    raise ValueError(ascii(s))\n'
+    toy.tito("start", "first")
+    toy.edit(path, "    ### BEGIN SOLUTION double\n", f"    ### BEGIN SOLUTION double\n{body}")
+    module = Course(toy.root).module("first")
+    assert percent.is_plain(module.chapter.text, module.chapter.cells) == (not blank)
+    lines = toy.read(path).split("\n")
+    assert lines == [*split_lines(module.chapter.text), ""] and lines[module.chapter.exercises["double"].begin] in body
+    failure = next(e for e in json.loads(toy.tito("test", "first", "--json", status=1))["exercises"])["failure"]
+    assert failure["message"] == ascii(f"a{end}b")
+    assert failure["where"] == f"{path}:{1 + lines.index('    raise ValueError(ascii(s))')}"
+
+
+def test_the_ends_of_lines():
+    text = "a\x0cb\r\n\u2028c\rd\x85\n\n"
+    assert split_lines(text) == ["a\x0cb", "\u2028c", "d\x85", ""] and "".join(split_lines(text, True)) == text
+    assert split_lines("") == [] and split_lines("a") == ["a"]
 
 
 def test_jupyter_saves_what_it_read(toy):

@@ -19,7 +19,7 @@ import pytest
 from tito import feedback, workspace
 from tito.chapter import Chapter
 from tito.course import Course
-from tito.grading import cells, wire
+from tito.grading import cells, pages, wire
 from tito.grading.judge import Exam
 from tito.grading.supervise import Allowance
 
@@ -121,7 +121,8 @@ def test_several_chapters_and_the_references_earlier_ones(toy, solved, hand_in):
     assert found["bea"]["possible"] == found["ada"]["possible"] > 6
     assert "nothing to grade: bea" in grade(toy, "--module", "second", out="../other", status=1)
     assert marks(toy, "../other")["bea"]["points"] == 0
-    assert "01_first was handed in too" in " ".join(marks(toy, "../other")["bea"]["remarks"])
+    assert "01_first was handed in too, and is not graded here" in marks(toy, "../other")["ada"]["remarks"]
+    assert "01_first was handed in, and is not graded here" in marks(toy, "../other")["bea"]["remarks"]
 
 
 def test_names_of_learning_platforms(toy, solved, hand_in):
@@ -334,6 +335,22 @@ def test_values_arrive_as_they_were():
     assert wire.decode(wire.encode(object())) != wire.decode(wire.encode(object()))
 
 
+def test_numbers_longer_than_others_are_graded_as_tested(grading):
+    """NumPy's long double has no form that is the same on every machine."""
+    import numpy as np
+
+    for value in (np.ones(2, np.longdouble) / 3, np.clongdouble(1j), np.longdouble(0.5)):
+        arrived = wire.decode(json.loads(json.dumps(wire.encode(value))))
+        assert type(arrived) is type(value.astype(arrived.dtype)) and arrived.dtype.str in ("<f8", "<c16")
+        assert np.allclose(arrived, value)
+    toy, long = grading.toy, grading.solved.replace("return x + x", "return np.asarray(x + x, dtype=np.longdouble)")
+    grading.hand_in("ada/first_dev.py", long)
+    grading.grade()
+    toy.tito("start", "first")
+    toy.write(FIRST, long)
+    assert json.loads(toy.tito("test", "first", "--json"))["points"] == grading.points()["ada"] == 6
+
+
 BAD = [
     {}, [], [1], {"list": 1}, {"list": [{}]}, {"dict": [[[], 1]]}, {"dict": [1]}, {"set": [{"list": []}]},
     {"a": 1, "b": 2},
@@ -458,3 +475,25 @@ def test_the_grader_and_the_plain_tests_agree(name, tmp_path, request):
         failures = [verdicts[t.name]["failure"] for t in exam.chapter.tests if t.exercise == exercise]
         assert not exercise or feedback.diagnose(course, module, exercise, next(filter(None, failures)))
     assert plain[0] == [t["name"] for t in tests] and all(len(p) < len(tests) for p in plain[1:])
+
+
+def test_a_helper_in_an_earlier_chapter_is_no_help_when_graded(grading):
+    """At home it works: `tito test` says beforehand what the grader will lack, and the page what to do."""
+    toy, helper = grading.toy, "\n# %%\n#| export\ndef thrice(x):\n    return x + double(x)\n"
+    solved, sentence = toy.read(SECOND), "graded, 02_second stands on the course's own 01_first, which has no thrice"
+    toy.tito("start", "first")
+    toy.write(FIRST, grading.solved + helper)
+    toy.tito("test", "first")
+    toy.tito("start", "second")
+    toy.write(SECOND, solved.replace("import double", "import double, thrice"))
+    line = next(n for n, text in enumerate(toy.read(SECOND).splitlines(), 1) if "import double, thrice" in text)
+    output = toy.tito("test", "second")
+    assert f"{SECOND}:{line}: {sentence}: define thrice in 02_second itself" in output and "passed" in output
+    assert len(json.loads(toy.tito("test", "second", "--json"))["graded_without"]) == 1
+    grading.hand_in("ada/second_dev.py", toy.read(SECOND))
+    grading.hand_in("bea/second_dev.py", solved + helper)
+    toy.write(SECOND, solved)
+    assert sentence not in toy.tito("test", "second") and sentence not in toy.tito("test", "first")
+    grading.grade()
+    assert f"Note: {pages.safe(sentence)}: define thrice in 02_second itself" in grading.page("ada")
+    assert "which has no" not in grading.page("bea") and grading.points() == {"ada": 0, "bea": 3}

@@ -121,6 +121,7 @@ def test_files_that_cannot_be_run_are_named(grading):
     lines = [line.strip() for line in output.splitlines() if "could not be run" in line]
     assert [line.split(", ")[0].split(": ")[1] for line in lines] == ["latin", "none", "syntax"]
     assert "first_dev.py: ValueError: the file is not text in UTF-8 (byte" in lines[0]
+    assert "save it as UTF-8" in lines[0] and "save it as UTF-8" in grading.page("latin")
     assert "not a Jupyter notebook" in lines[1] and "SyntaxError" in lines[2]
 
 
@@ -142,6 +143,33 @@ def test_windows_files_and_what_systems_leave_behind(grading):
     assert "nothing to grade: dan" in output and "work.rar is an archive of a kind" in grading.page("dan")
     over = [line.rpartition(": ")[2] for line in output.splitlines() if "passed over, being no student's" in line]
     assert over == [".fay", "eve.7z", "handed_out", "venv"] and "DS_Store" not in output
+
+
+def test_lines_end_where_python_ends_them(grading):
+    """Text that was pasted holds other ends of lines, and an old editor writes bare carriage returns."""
+    begin = "    ### BEGIN SOLUTION double\n"
+    for name, end in (("feed", "\f"), ("next", "\x85"), ("separator", "\u2028")):
+        pasted = f'{begin}    # pasted{end}text\n    assert len("a{end}b") == 3\n'
+        grading.hand_in(f"{name}/first_dev.py", grading.solved.replace(begin, pasted))
+    grading.hand_in("returns/first_dev.py", grading.solved.replace("\n", "\r"))
+    grading.grade()
+    assert grading.points() == {"feed": 6, "next": 6, "returns": 6, "separator": 6}
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_copies_of_one_name(grading):
+    wrong = grading.right_but("return self.value")
+    grading.hand_in("ada.zip", zipped(("first_dev.py", wrong), ("first_dev.py", grading.solved)))
+    grading.grade()
+    said = "Note: handed in more than once: ada.zip/first_dev.py counts, not another of the same name."
+    assert grading.points() == {"ada": 6} and said in grading.page("ada")
+
+
+def test_the_graders_own_path_is_not_told(grading, monkeypatch):
+    monkeypatch.setenv("PATH", f"/home/instructor/bin:{os.environ['PATH']}")
+    grading.hand_in("ada/first_dev.py", grading.right_but("import os; return os.environ['PATH']"))
+    grading.grade()
+    assert grading.exercise("ada", "Box_text")["failure"]["actual"] == repr(os.defpath)
 
 
 def test_a_bad_member_costs_the_others_nothing(grading):

@@ -9,7 +9,7 @@ import pytest
 from tito import leaks, needed, release
 from tito.chapter import Chapter
 from tito.course import Course
-from tito.grading import judge
+from tito.grading import cells, judge
 
 FIRST = "modules/source/01_first/first_dev.py"
 SECOND = "modules/source/02_second/second_dev.py"
@@ -119,7 +119,69 @@ def test_held_back_values_that_a_process_would_hold_are_refused(grading, more):
     held_back(grading.toy, "    check(double(3), 6)\n", more)
     line = grading.toy.read(FIRST).splitlines().index(more.splitlines()[-1]) + 1
     output = grading.grade(status=1)
-    assert f"first_dev.py:{line}: test_double: " in output and "write out what is expected" in output
+    assert f"first_dev.py:{line}: test_double: " in output and "Write out the check" in output
+
+
+CASE = "def case(a, want):\n    check(f(a), want)\ncase(2, 3)\n"
+LOOP = "for a, want in rows:\n    check(f(a), want)\n"
+
+
+@pytest.mark.parametrize(
+    "before, hidden, after",
+    [
+        (CASE, "case(5, 7)\n", ""),
+        (CASE, "list(map(case, [5], [7]))\n", ""),
+        ("case = lambda a, want: check(f(a), want)\ncase(2, 3)\n", "case(5, 7)\n", ""),
+        ("def case(a, want):\n    assert f(a) == want\n", "case(5, 7)\n", "check(f(1), 2)\n"),
+        ("def case():\n    check(f(1), want)\n", "want = 2\ncase()\n", ""),
+        ("for a, want in [(1, 2),\n", "    (5, 7),\n", "]:\n    check(f(a), want)\n"),
+        ("rows = [(1, 2)]\n", "rows += [(5, 7)]\n", LOOP),
+        ("rows = [(1, 2)]\n", "rows.append((5, 7))\n", LOOP),
+        ("", "case = Namespace(a=5, want=7)\ncheck(f(case.a), case.want)\n", ""),
+        ("", "case = (5, 7)\ncheck(f(*case[:1]), case[1])\n", ""),
+        ("", "case = Namespace(a=f(5), want=7)\ncheck(case.a, case.want)\n", ""),
+        ("", "a, want = f(5), 7\npair = (f(2), want)\ncheck(a, pair[1])\n", ""),
+        ("", "class Case:\n    want = 7\ncheck(f(5), Case.want)\n", ""),
+        ("", "def test(want=7):\n    check(f(5), want)\ntest()\n", ""),
+        ("def test(want=7):\n    check(f(1), 2)\n", "    check(f(5), want)\n", ""),
+        ("", "(lambda want: check(f(5), want))(7)\n", ""),
+        ("", "[check(f(a), want) for a, want in [(5, 7)]]\n", ""),
+        ("", "check(f(5), 7) or check(f(6), 8)\n", ""),
+        ("", 'said = "no"\ncheck_raises(ValueError, lambda: f(5), said)\n', ""),
+        ("", "assert f(5) == 7\n", ""),
+        ("", "if f(5) != 7:\n    raise ValueError\n", ""),
+        ("", "np.testing.assert_allclose(f(5), 7)\n", ""),
+    ],
+)
+def test_forms_in_which_a_process_would_hold_what_is_expected(before, hidden, after):
+    """Also where the check itself, or another part of the statement, is not held back."""
+    with pytest.raises(cells.NotSeparable, match="Write out the check"):
+        cells.refuse_given_away(marked(before, hidden, after), {"f"})
+    cells.refuse_given_away(before + hidden + after, {"f"})  # students have such a cell anyway
+
+
+@pytest.mark.parametrize(
+    "before, hidden, after",
+    [
+        ("check(f(1), 2)\n", 'check(f(5), 7)\ncheck_raises(ValueError, lambda: f(6), "no")\n', ""),
+        ("", "check(f(5), 7)\n", "check(f(1), 2)\n"),
+        (CASE, "check(f(5), 7)\n", "case(4, 5)\n"),
+        ("", 'case = {"a": 5, "b": 6}\ncheck(f(**case), 7)\n', ""),
+        ("", "x = np.ones((2, 3))\ncheck(f(x).shape, x.shape)\ncheck(f(x.T), x.T + 1)\n", ""),
+        ("x = np.ones(3)\ny = x * 2\n", "layer = f(3)\nz = layer(x)\ncheck(z, np.exp(x) * z)\n", "check(f(x), y)\n"),
+        ("y = np.ones(3)\n", "np.random.seed(0)\ncheck(f(2), 4)\n", "check(f(1), y)\n"),
+        ("a = f(3)\n", "before = a.copy()\na.step()\ncheck(a, before * 2)\n", ""),
+        ("", "for n in (1, 2):\n    check(f(n), n + 1)\n", ""),
+        ("def test(\n    a=1,\n):\n    # a note\n", "    check(f(5), 7)\n", "    check(f(a), 2)\n"),
+        ("check(f(1), 2)\n", "def test_more():\n    check(f(5), 7)\n\ntest_more()\n", ""),
+    ],
+)
+def test_forms_in_which_checks_may_be_held_back(before, hidden, after):
+    cells.refuse_given_away(marked(before, hidden, after), {"f"})
+
+
+def marked(before, hidden, after):
+    return f"{before}### BEGIN HIDDEN TESTS\n{hidden}### END HIDDEN TESTS\n{after}"
 
 
 def test_held_back_values_made_of_what_is_called_with(grading):

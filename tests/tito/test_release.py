@@ -302,6 +302,27 @@ def test_what_only_held_back_checks_meet_is_not_told(toy):
     assert not [name for name, text in students.files().items() if b"4321" in text or b"8642" in text]
 
 
+@pytest.mark.parametrize(
+    "visible, call",
+    [
+        (["check(double(+2), 2*2)", "check(double(+3), 3*2)"], "double(+3)"),
+        (["def case(x, want):", "    check(double(x), want)", "case(3, 6)"], "double(x) in case(3, 6)"),
+    ],
+    ids=["a check", "a helper"],
+)
+def test_a_mistake_is_known_by_a_line_that_students_have(toy, visible, call):
+    """Held-back lines move those below them in the file, and the edition's lines are others."""
+    lines = ["### BEGIN HIDDEN TESTS", "check(double(-9), -18)", "### END HIDDEN TESTS", *visible]
+    toy.edit(FIRST, "    check(double(3), 6)\n", "".join(f"    {line}\n" for line in lines))
+    toy.tito("export", "--all")
+    students = edition(toy)
+    (squares,) = json.loads(students.read("modules/source/01_first/notes.json"))["double"]["misconceptions"]
+    assert (squares["call"], squares["actual"], squares["expected"]) == (call, "9", "6")
+    students.tito("start", "first")
+    students.edit(FIRST, BLANK, DOUBLE.replace("x + x", "x * x"))
+    assert "You multiplied x by itself." in students.tito("test", "first", "double", status=1)
+
+
 @pytest.mark.parametrize("told", ["`check( double(4321), 8642 )`", "what of double(4321)?"])
 def test_held_back_checks_are_looked_for_everywhere(toy, told):
     mark = "    ### {} HIDDEN TESTS\n"

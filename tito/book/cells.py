@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from tito import workspace
-from tito.chapter import DIRECTIVE, HIDDEN, Cell, Chapter, imports_only
+from tito.chapter import DIRECTIVE, HIDDEN, Cell, Chapter, imports_only, split_lines
 
 MARK = re.compile(r"\s*(###? (BEGIN|END) SOLUTION\b|# fmt: (on|off)\b|# ruff: noqa\b)")
 
@@ -107,7 +107,7 @@ class Page:
 
 def clean(source: str) -> str:
     """A cell's code without directives and marks."""
-    lines = source.splitlines()
+    lines = split_lines(source)
     while lines and (DIRECTIVE.match(lines[0]) or not lines[0].strip()):
         lines.pop(0)
     return "\n".join(line for line in lines if not MARK.match(line)).strip("\n")

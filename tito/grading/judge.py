@@ -89,8 +89,9 @@ class Exam:
 
     def _question(self, test: Test, source: str, own: set[str]) -> Question:
         try:
+            question = Question(test.name, test.exercise, test.points, cells.split(source, own))
             cells.refuse_given_away(source, own)
-            return Question(test.name, test.exercise, test.points, cells.split(source, own))
+            return question
         except cells.NotSeparable as error:
             line = test.cell.first + error.line - 1
             raise CourseError(f"{self.chapter.path}:{line}: {test.name}: {error}") from error

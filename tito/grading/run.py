@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from tito.grading import judge, pages, report, results, sandbox, submissions
 from tito.grading.judge import Exam
 from tito.grading.submissions import Handed, Paper, Submission
 from tito.grading.supervise import Abandoned, Allowance, own_prefix, remove_what_killed_runs_left
+from tito.names import graded_without_sentence
 from tito.plain import plain
 
 MOST_COPIES = 10  # of a chapter, handed in by one student
@@ -248,11 +250,20 @@ class Marker:
         all_marks = [results.chapter_marks(exam, m, titles, diagnose, self.needed[exam.module.id]) for m in marked]
         best = max(all_marks, key=lambda marks: marks["points"]) | {"copies": len(papers)}
         if len(papers) > 1:
-            others = ", ".join(p.path for p in papers if p.path != best["file"])
+            others = ", ".join(p.path for p in papers if p.path != best["file"]) or "another of the same name"
             best["remarks"].append(f"handed in more than once: {best['file']} counts, not {others}"[:500])
+        best["remarks"] += self._graded_without(exam.module, best)
         if len(papers) > MOST_COPIES:
             best["remarks"].append(f"only the first {MOST_COPIES} of {len(papers)} copies were graded")
         return best
+
+    def _graded_without(self, module: Module, marks: dict) -> list[str]:
+        """What to do about names that the student's own earlier chapters had."""
+        earlier = {m.name: m for m in self.course.before(module)}
+        lacked = re.compile(rf"cannot import name '(\w+)' from '{self.course.package.name}\.core\.(\w+)'")
+        found = [lacked.search(e["failure"]["message"]) for e in marks["exercises"] if e["failure"]]
+        lacking = dict.fromkeys(match.groups() for match in found if match and match[2] in earlier)
+        return [graded_without_sentence(module, earlier[other], name[:100]) for name, other in lacking]
 
     def _copies(self, exam: Exam, papers: list[Paper]) -> list[dict]:
         """Mark each copy."""
@@ -281,7 +292,8 @@ class Marker:
 
     def _remarks(self, handed: Handed, papers: dict[str, list[Paper]]) -> list[str]:
         graded = {exam.module.id for exam in self.exams}
-        others = [f"{module} was handed in too, and is not graded here" for module in papers if module not in graded]
+        too = " too" if graded & set(papers) else ""
+        others = [f"{module} was handed in{too}, and is not graded here" for module in papers if module not in graded]
         nothing = [] if papers else ["no chapter of the course was found in what was handed in"]
         return handed.remarks + others + nothing
 

@@ -312,7 +312,7 @@ def _lives(process: int) -> bool:
 
 def environment(work: Path) -> dict[str, str]:
     """Nothing of the grader's own environment, but what the system needs."""
-    needed = {key: os.environ[key] for key in ("SYSTEMROOT", "PATH") if key in os.environ}
+    needed = {key: os.environ[key] for key in ("SYSTEMROOT", "PATH") if os.name == "nt" and key in os.environ}
     homes = {key: str(work) for key in ("HOME", "TMPDIR", "TMP", "TEMP", "MPLCONFIGDIR")}
     plain = {"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "MPLBACKEND": "Agg", "PYTHONWARNINGS": "ignore"}
-    return needed | homes | plain | dict.fromkeys(ONE_THREAD, "1")
+    return {"PATH": os.defpath} | needed | homes | plain | dict.fromkeys(ONE_THREAD, "1")

@@ -23,6 +23,8 @@ MOST_MARKS = 150_000  # brackets and commas of a line, and so values
 LONGEST_TEXT, LONGEST_REPR, LONGEST_INTEGER = 20_000, 2_000, 1_000  # characters, and bits
 DTYPE = re.compile(r"\|b1|\|[iu]1|<[iu][248]|<f[248]|<c(?:8|16)|\|S\d{1,5}|<U\d{1,4}")
 
+SHORTER = {"g": "<f8", "G": "<c16"}  # np.longdouble and np.clongdouble
+
 
 class BadMessage(ValueError):
     """What came through the pipe is not what a worker sends."""
@@ -107,7 +109,8 @@ def _encode_items(value, depth):
 
 def _encode_array(value):
     array = np.asarray(value)
-    array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    with np.errstate(all="ignore"):  # NumPy's longest numbers are not the same everywhere: as the next shorter ones
+        array = array.astype(SHORTER.get(array.dtype.char, array.dtype.newbyteorder("<")), copy=False)
     if not DTYPE.fullmatch(array.dtype.str):
         return {"other": repr(value)[:LONGEST_REPR]}
     if array.nbytes > LARGEST_ARRAY:

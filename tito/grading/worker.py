@@ -17,7 +17,7 @@ import sys
 import traceback
 import types
 
-from tito.chapter import Cell, split_cells
+from tito.chapter import Cell, split_cells, split_lines
 from tito.grading import sandbox
 
 UNSOLVED = re.compile(r"exercise (\w+)$")
@@ -126,7 +126,7 @@ def exported_cells(content: bytes, notebook: bool) -> Cells:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"the file is not text in UTF-8 (byte {error.start})") from None
+        raise ValueError(f"the file is not text in UTF-8 (byte {error.start}): save it as UTF-8") from None
     cells = notebook_cells(text) if notebook else split_cells(text)
     chosen = Cells(c for c in cells if c.kind == "code" and c.exported)
     if not chosen:
@@ -149,7 +149,7 @@ def without_magics(source: str) -> str:
     magic, _, rest = source.partition("\n")
     if match := re.match(r"%%(\w+)", magic):
         if match[1] not in MAGICS_OF_PYTHON:
-            return "\n".join(f"# {line}" for line in source.splitlines())
+            return "\n".join(f"# {line}" for line in split_lines(source))
         source = rest
     kept: list[str] = []
     for line in source.split("\n"):

@@ -18,7 +18,7 @@ from libcst import matchers
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 from mutmut.mutation.mutators import mutation_operators
 
-from tito.chapter import END, Chapter, Region
+from tito.chapter import END, Chapter, Region, split_lines
 
 WORDS = cst.Annotation | cst.Raise
 DOCSTRING = matchers.SimpleStatementLine([matchers.Expr(matchers.SimpleString() | matchers.ConcatenatedString())])
@@ -87,7 +87,7 @@ def mutants(chapter: Chapter) -> list[Mutant]:
 
 
 def _mutants(region: Region) -> Iterator[Mutant]:
-    before = region.text.splitlines(keepends=True)
+    before = split_lines(region.text, keepends=True)
     seen = {_meaning(region.cell.source)}
     changes: Counter[str] = Counter()
     for source in _changed(region):
@@ -132,7 +132,7 @@ class _Inside(cst.CSTVisitor):
 
 
 def _between_markers(source: str, region: Region) -> list[str]:
-    lines = source.splitlines(keepends=True)[region.begin - region.cell.first + 1 :]
+    lines = split_lines(source, keepends=True)[region.begin - region.cell.first + 1 :]
     return lines[: next(i for i, line in enumerate(lines) if END.match(line))]
 
 
