@@ -11,6 +11,8 @@ ODD = re.compile(
     r"\U000e0000-\U000e007f]"
 )
 
+WRITTEN_OUT = re.compile(r"\\(?=x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|[tnr])")  # what looks so from the beginning
+
 
 def plain(text: str) -> str:
     """The text with such characters written out, as in `\\x1b`; line feeds and tabs stay."""
@@ -18,7 +20,8 @@ def plain(text: str) -> str:
 
 
 def plain_name(name: str) -> str:
-    """The name of a file, in one line; bytes that are no text in UTF-8 are written out, so that two names stay two."""
+    """The name of a file, in one line; what would not be seen is written out, so that two names stay two."""
+    name = WRITTEN_OUT.sub(r"\\\\", name)
     text = re.sub("[\udc80-\udcff]", lambda match: f"\\x{ord(match[0]) - 0xDC00:x}", name)
     return re.sub(r"[\t\n\r]", _escaped, ODD.sub(_escaped, text))
 

@@ -343,6 +343,26 @@ def attempt():
         raise OSError
 works(attempt)
 """,
+    "a pair of sockets, one of which sends elsewhere": """
+works(lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
+""",
+    "how another process runs": """
+parent = os.getppid()
+for ask in (
+    os.getpgid, os.getsid, os.sched_getaffinity, os.sched_getscheduler, os.sched_getparam,
+    lambda pid: os.getpriority(os.PRIO_PROCESS, pid), lambda pid: time.clock_gettime(~pid << 3 | 2),
+):
+    works(lambda: ask(parent))
+""",
+    "what all processes have so many of together": """
+import platform
+requests, timer = {"x86_64": (206, 222), "aarch64": (0, 107)}[platform.machine()]
+def attempt(*arguments):
+    if ctypes.CDLL(None).syscall(*arguments) < 0:
+        raise OSError
+works(lambda: attempt(timer, 0, None, ctypes.byref(ctypes.c_int())))
+works(lambda: attempt(requests, 1, ctypes.byref(ctypes.c_ulong())))
+""",
     "a call to who waits at a page of a file": """
 import mmap, platform
 def attempt():

@@ -131,6 +131,7 @@ def test_names_of_learning_platforms(toy, solved, hand_in):
     grade(toy)
     rows = list(csv.reader(toy.read("../results/moodle.csv").splitlines()))
     assert rows[0][:4] == ["Identifier", "Full name", "Grade", "Maximum Grade"]
+    assert rows[0][4] == "Last modified (grade)" and {row[4] for row in rows[1:]} == {""}
     assert rows[1][:4] == ["Participant 1234", "Ada Lovelace", "6", "6"] and rows[2][:3] == [
         "Participant 77",
         "Ünal Çelik",

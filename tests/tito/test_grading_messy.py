@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-from tito.grading import results, submissions
+from tito.grading import judge, results, submissions
 from tito.grading.worker import without_magics
 from tito.plain import plain, plain_name
 
@@ -48,10 +48,12 @@ def test_names_stay_apart_and_in_a_line():
     assert plain_name("M\udcfcller") == r"M\xfcller" != plain_name("M\udcf6ller")
     assert plain_name("a\nb\t\x1b]0;x\x07\u202ec") == r"a\nb\t\x1b]0;x\x07\u202ec"
     assert plain("a\r\nb\tç 學\u200f\ud800") == r"a" + "\nb\tç 學" + r"\u200f\ud800"
-    ids = ["CON", "Ada", "ada", "nul.x", "a/../b", "x" * 300, "y" * 300, "=cmd()", "..", r"\u200f"]
+    assert plain_name(r"a\x1b.py") == r"a\\x1b.py" != plain_name("a\x1b.py") and plain_name(r"a\q") == r"a\q"
+    ids = ["CON", "Ada", "ada", "𝒶" * 60, "nul.x", "a/../b", "x" * 300, "y" * 300, "=cmd()", "..", r"\u200f"]
     names = results.file_names(ids)
     assert len({name.casefold() for name in names.values()}) == len(names)
-    assert all(len(n) < 80 and n.strip(". ") == n and n.lower() not in ("con", "nul.x") for n in names.values())
+    assert all(len(n.encode()) < 200 and n.strip(". ") == n for n in names.values())
+    assert not {"con", "nul.x"} & {name.lower() for name in names.values()}
 
 
 def test_tables_hold_no_formulas():
@@ -163,6 +165,28 @@ def test_copies_of_one_name(grading):
     grading.grade()
     said = "Note: handed in more than once: ada.zip/first_dev.py counts, not another of the same name."
     assert grading.points() == {"ada": 6} and said in grading.page("ada")
+
+
+def test_the_better_copy_counts_also_where_only_its_name_tells_the_chapter(grading):
+    lines = [line for line in grading.solved.splitlines(keepends=True) if "default_exp" not in line]
+    grading.hand_in("ada/a/first_dev.py", grading.right_but("return 1"))
+    grading.hand_in("ada/b/first.py", "".join(lines))
+    grading.grade()
+    assert grading.points() == {"ada": 6} and "b/first.py counts, not a/first_dev.py" in grading.page("ada")
+
+
+def test_line_ends_of_old_macs(grading):
+    grading.hand_in("ada/mine.py", grading.solved.replace("\n", "\r"))
+    grading.grade()
+    assert grading.points() == {"ada": 6}
+
+
+def test_a_package_in_another_python_is_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr(judge, "interpreter_folders", lambda: [str(tmp_path)])
+    assert judge.exposed([]) == []
+    installed = tmp_path / "local/lib/python3.11/dist-packages/tinytorch"
+    (installed / "core").mkdir(parents=True)
+    assert judge.exposed([]) == [str(installed)]
 
 
 def test_the_graders_own_path_is_not_told(grading, monkeypatch):

@@ -20,6 +20,7 @@ PLATFORMS = {"moodle": "moodle.csv", "canvas": "canvas.csv"}
 RESERVED = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # to Windows
 # Where a spreadsheet begins a cell, a semicolon being a comma in some countries, and what begins a formula.
 FORMULA = re.compile(r"(^|[;,\t\r\n])(?=\s*[=+\-@\t\r\n＝＋－＠])")
+LONGEST_NAME = 120  # bytes: a system takes 255, for all that is put before and after it
 A_WORD = re.compile(r"(?:\w[\w .():-]*)?")
 
 
@@ -118,7 +119,8 @@ def file_names(ids: list[str], before: dict[str, str] | None = None) -> dict[str
 
 
 def _as_a_name(id: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", id)[:60].strip("._")
+    name = re.sub(r"[^\w.-]+", "_", id)[:60].encode()[:LONGEST_NAME].decode(errors="ignore")
+    return name.strip("._")
 
 
 def chapter_marks(
@@ -244,10 +246,10 @@ def _all_rows(grades: dict) -> list[list]:
 
 def _moodle_rows(grades: dict, students: list[dict]) -> list[list]:
     """The grading worksheet of an assignment."""
-    rows = [["Identifier", "Full name", "Grade", "Maximum Grade", "Feedback comments"]]
+    rows = [["Identifier", "Full name", "Grade", "Maximum Grade", "Last modified (grade)", "Feedback comments"]]
     for student in students:
         row = [f"Participant {student['id']}", student["name"], student["points"], grades["possible"]]
-        rows.append([*row, in_a_line(student)])
+        rows.append([*row, "", in_a_line(student)])
     return rows
 
 

@@ -129,10 +129,11 @@ def drop_capabilities() -> None:
     call("capset", header, none)
 
 
-# Numbers of system calls, for x86-64 and for 64-bit ARM (0: it has none of that name).
+# Numbers of system calls, for x86-64 and for 64-bit ARM (None: it has none of that name).
 FORBIDDEN = {
-    "fork": (57, 0), "vfork": (58, 0), "execve": (59, 221), "execveat": (322, 281),
-    "socket": (41, 198), "socketpair": (53, 199), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
+    "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
+    "socket": (41, 198), "socketpair": (53, 199),
+    "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
     "tkill": (200, 130), "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
     "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424), "pidfd_getfd": (438, 438),
@@ -147,9 +148,10 @@ FORBIDDEN = {
     "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430), "mount_setattr": (442, 442),
     "fadvise64": (221, 223), "readahead": (187, 213), "mincore": (27, 232), "cachestat": (451, 451),
     "preadv2": (327, 286), "pwritev2": (328, 287), "flock": (73, 32),
-    "inotify_init": (253, 0), "inotify_init1": (294, 26), "inotify_add_watch": (254, 27), "fanotify_init": (300, 262),
+    "inotify_init": (253, None), "inotify_init1": (294, 26), "inotify_add_watch": (254, 27),
+    "fanotify_init": (300, 262),
     "futex_wake": (454, 454), "futex_requeue": (456, 456),
-    "sysinfo": (99, 179), "getpgid": (121, 155), "getsid": (124, 156), "getpriority": (140, 141), "ioprio_get": (252, 31),
+    "getpgid": (121, 155), "getsid": (124, 156), "getpriority": (140, 141), "ioprio_get": (252, 31),
     "sched_getparam": (143, 121), "sched_getscheduler": (145, 120), "sched_getattr": (315, 275),
     "sched_rr_get_interval": (148, 127), "get_robust_list": (274, 100),
     "io_setup": (206, 0), "timer_create": (222, 107),  # of which all processes of a user have so many together
@@ -157,11 +159,11 @@ FORBIDDEN = {
 }  # fmt: skip
 # What Landlock does not see, and a read-only view makes harmless.
 CHANGES_OWNER_OR_MODE = {
-    "chmod": (90, 0), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "chown": (92, 0),
-    "fchown": (93, 55), "lchown": (94, 0), "fchownat": (260, 54), "setxattr": (188, 5), "lsetxattr": (189, 6),
+    "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "chown": (92, None),
+    "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54), "setxattr": (188, 5), "lsetxattr": (189, 6),
     "fsetxattr": (190, 7), "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
-    "setxattrat": (463, 463), "removexattrat": (466, 466), "utime": (132, 0), "utimes": (235, 0),
-    "futimesat": (261, 0), "utimensat": (280, 88),
+    "setxattrat": (463, 463), "removexattrat": (466, 466), "utime": (132, None), "utimes": (235, None),
+    "futimesat": (261, None), "utimensat": (280, 88),
 }  # fmt: skip
 # The process is argument 0; to some, 0 means the one that calls, to `kill` it means the process group.
 ITSELF_ONLY = {"kill": (62, 129), "tgkill": (234, 131)}
@@ -204,7 +206,7 @@ def call_filter(column: int, machine: int, own: int, read_only: bool) -> list[tu
     lines = [(LOAD, 0, 0, MACHINE), (EQUAL, 1, 0, machine), (RETURN, 0, 0, KILLED), (LOAD, 0, 0, NUMBER)]
     lines += [(AT_LEAST, 0, 1, 0x40000000), (RETURN, 0, 0, REFUSED)]  # the numbers of x32
     for number in (numbers[column] for numbers in forbidden.values()):
-        lines += [(EQUAL, 0, 1, number), (RETURN, 0, 0, REFUSED)] if number else []
+        lines += [(EQUAL, 0, 1, number), (RETURN, 0, 0, REFUSED)] if number is not None else []
     lines += [(EQUAL, 0, 1, CLONE3[column]), (RETURN, 0, 0, UNKNOWN)]  # the C library then takes clone
     lines += when(CLONE[column], 0, [(HAS_BIT, 1, 0, THREAD), (RETURN, 0, 0, REFUSED)])
     for numbers in ITSELF_ONLY.values():

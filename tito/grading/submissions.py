@@ -267,14 +267,15 @@ def chapters(course: Course, handed: Handed) -> dict[str, list[Paper]]:
             certain.setdefault(modules[said[1]], {}).setdefault(paper.content, paper)
         elif name := _by_name(paper.path, modules):
             likely.setdefault(modules[name], {}).setdefault(paper.content, paper)
-    return {module: list(papers.values()) for module, papers in sorted((likely | certain).items())}
+    found = {module: certain.get(module, {}) | likely.get(module, {}) for module in sorted(likely.keys() | certain)}
+    return {module: list(papers.values()) for module, papers in found.items()}
 
 
 def _code(paper: Paper) -> str:
     """The text; of a notebook, with a cell's lines as lines."""
     text = paper.content.decode("utf-8-sig", "replace")
     if not paper.path.lower().endswith(".ipynb"):
-        return text
+        return re.sub(r"\r\n?", "\n", text)
     return text.replace('"', "\n").replace("\\n", "\n")
 
 
