@@ -36,10 +36,8 @@ def _returns(code: str) -> dict[str, int]:
 def _count(body: list[ast.AST], function: str, found: dict[str, int]) -> None:
     found.setdefault(function, 0)
     for node in body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            name = getattr(node, "name", None)
-            if name:
-                _count(node.body, name, found)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            _count(node.body, node.name, found)
         else:
             giving = isinstance(node, ast.Return | ast.Yield | ast.YieldFrom) and node.value is not None
             found[function] += giving

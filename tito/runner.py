@@ -158,8 +158,7 @@ def _passing(
         if report.further:
             ended = _run_further(course, report, scratch, listener, list(tests), seconds)
             return {name for name, event in ended.items() if event["outcome"] == "passed"}
-        job = _job(course, report, reference, scratch, "")
-        job["tests"] = [cell for cell in job["tests"] if cell["name"] in tests]
+        job = _job(course, report, reference, scratch, "", tests)
         job["chapter_seconds"] = min(job["chapter_seconds"], int(seconds))
         ended = _run_job(course, report, job, scratch, listener).ended
     return {name for name, event in ended.items() if event["outcome"] == "passed"}
@@ -213,10 +212,8 @@ def environment(course: Course, scratch: Path) -> dict[str, str]:
 def _run_cells(
     course: Course, report: Report, reference: Chapter, scratch: Path, select: str, listener: Listener, exercise: str
 ) -> None:
-    job = _job(course, report, reference, scratch, select)
-    if exercise:
-        names = {test.name for test in reference.tests if test.exercise == exercise}
-        job["tests"] = [cell for cell in job["tests"] if cell["name"] in names]
+    only = {test.name for test in reference.tests if test.exercise == exercise} if exercise else None
+    job = _job(course, report, reference, scratch, select, only)
     run = _run_job(course, report, job, scratch, listener)
     report.output, report.seconds = run.output, sum(e["seconds"] for e in run.ended.values())
     report.selected = run.status != NOTHING_COLLECTED
@@ -296,7 +293,10 @@ def _died(run: Run) -> dict:
     return failure if run.imported else failure | {"kind": "import"}
 
 
-def _job(course: Course, report: Report, reference: Chapter, scratch: Path, select: str) -> dict:
+def _job(
+    course: Course, report: Report, reference: Chapter, scratch: Path, select: str, only: Collection[str] | None
+) -> dict:
+    """What the process is told: the tests are all, or `only` those, of which `select` chooses."""
     module = report.module
     own = {cell.grader.get("grade_id"): cell for cell in module.chapter.cells if cell.is_test}
     tests, report.changed_tests = [], []
@@ -310,7 +310,7 @@ def _job(course: Course, report: Report, reference: Chapter, scratch: Path, sele
     return _limits(course, scratch) | {
         "module": f"{course.package.name}.core.{module.name}",
         "imports": [cell_job(course, reference.path, cell) for cell in reference.import_cells],
-        "tests": tests,
+        "tests": [cell for cell in tests if only is None or cell["name"] in only],
         "select": select,
     }
 

@@ -190,7 +190,7 @@ def test_a_package_in_another_python_is_seen(tmp_path, monkeypatch):
 
 
 def test_the_graders_own_path_is_not_told(grading, monkeypatch):
-    monkeypatch.setenv("PATH", f"/home/instructor/bin:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", os.pathsep.join([str(grading.folder), os.environ["PATH"]]))
     grading.hand_in("ada/first_dev.py", grading.right_but("import os; return os.environ['PATH']"))
     grading.grade()
     assert grading.exercise("ada", "Box_text")["failure"]["actual"] == repr(os.defpath)

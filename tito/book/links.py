@@ -41,9 +41,10 @@ def read(site: Path) -> dict[Path, Reader]:
 
 def dead(site: Path) -> list[str]:
     """What is wrong in a site, one line each: links that lead nowhere, files that are missing or foreign."""
-    pages, wrong = read(site.resolve()), []
+    site = site.resolve()
+    pages, wrong = read(site), []
     for file, page in pages.items():
-        name = file.relative_to(site.resolve()).as_posix()
+        name = file.relative_to(site).as_posix()
         wrong += [f"{name} loads {target} from elsewhere" for target in page.loads if _foreign(target)]
         wrong += [f"{name} shows a picture without words: {target}" for target in page.silent]
         for target in dict.fromkeys(page.links + page.loads):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
-from tito.commands.options import complete_module, exercise_argument, json_option, verbose_option
+from tito.commands.options import at_hand, complete_module, exercise_argument, json_option, verbose_option
 from tito.course import Course
 from tito.errors import CourseError
+
+NONE = "no chapter is in progress: tito start M begins one, tito hint M EXERCISE names one."
 
 
 @click.command()
@@ -32,7 +34,7 @@ def command(module, exercise, again, everything, as_json, verbose):
     if again and everything:
         raise click.UsageError("--again or --all, not both.")
     course = Course.find()
-    chosen = course.module(module) if module else _at_hand(course)
+    chosen = course.module(module) if module else at_hand(course, CourseError(NONE))
     row = progress.progress(course, chosen)
     name = exercise or row.stuck
     if not everything:
@@ -48,15 +50,6 @@ def command(module, exercise, again, everything, as_json, verbose):
     if everything or not again and not found.at_the_top:
         found = hints.climb(course, found, len(found.hints) if everything else 0)
     _show(course, row, found, everything, as_json)
-
-
-def _at_hand(course):
-    from tito.progress import latest
-
-    module = latest(course)
-    if module is None:
-        raise CourseError("no chapter is in progress: tito start M begins one, tito hint M EXERCISE names one.")
-    return module
 
 
 def _begun(module, row):

@@ -44,6 +44,16 @@ def one_module(course: Course, positional: str | None, option: str | None) -> Mo
     return course.module(name) if name else None
 
 
+def at_hand(course: Course, otherwise: Exception) -> Module:
+    """The chapter that was edited last, where none is named."""
+    from tito.progress import latest
+
+    module = latest(course)
+    if module is None:
+        raise otherwise
+    return module
+
+
 def say_kept(course: Course, module: Module, kept: Path, exercise: str | None = "") -> None:
     """What every command says that has replaced text in a chapter."""
     from tito import attempts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tito.commands.options import complete_module, exercise_argument, json_option, one_module, verbose_option
+from tito.commands.options import at_hand, complete_module, exercise_argument, json_option, one_module, verbose_option
 from tito.course import Course
 
 
@@ -51,7 +51,8 @@ def command(module, exercise, option, everything, select, watched, poll, traceba
     if watched and (everything or select or as_json):
         raise click.UsageError("--watch goes through one chapter, an exercise at a time: without --all, -k, --json.")
     if not (chosen or everything):
-        chosen = _at_hand(course)
+        said = "no chapter is in progress: name one, or --all, as in `tito test --module 02_tensor`."
+        chosen = at_hand(course, click.UsageError(said))
     if exercise:
         workspace.reference_exercise(course, chosen, exercise)
     if watched:
@@ -63,11 +64,3 @@ def command(module, exercise, option, everything, select, watched, poll, traceba
         return suite.every_module(course, select, as_json, detail)
     return suite.one_module(course, chosen, select, as_json, detail, exercise)
 
-
-def _at_hand(course):
-    from tito.progress import latest
-
-    module = latest(course)
-    if module is None:
-        raise click.UsageError("no chapter is in progress: name one, or --all, as in `tito test --module 02_tensor`.")
-    return module
