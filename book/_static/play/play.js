@@ -67,6 +67,7 @@ let ready = false;
 
 async function start(first = "") {
   turn("start", false);
+  $("state").textContent = `${first}starting ...`;
   const begun = performance.now();
   python.open();
   try {
