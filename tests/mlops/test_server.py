@@ -227,6 +227,7 @@ def test_bodies_that_are_never_complete_share_a_room(tmp_path):
         while more := given_up.recv(1000):  # until the server closes the connection
             said += more
         assert said.startswith(b"HTTP/1.1 503") and b"others needed the room" in said
+        assert b"retry-after: 1\r\n" in said.lower()
         assert load_test(url, BODIES, lambda i, answer: True, requests=50, clients=1).answered == 50
         for raw in senders:
             if raw is not given_up:

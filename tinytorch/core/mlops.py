@@ -1295,7 +1295,8 @@ class Bodies:
                             break
         except TimeoutError:
             if timeout not in self.coming:
-                raise Refused(503, "the body was not complete, and others needed the room. Come again.", Connection="close") from None
+                late = {"Connection": "close", "Retry-After": "1"}
+                raise Refused(503, "the body was not complete, and others needed the room. Come again.", **late) from None
             raise Refused(408, f"the body did not arrive within {self.seconds:g} seconds.", Connection="close") from None
         except ClientDisconnect:
             raise Refused(400, "the connection was closed before the whole body was there.") from None
@@ -1315,7 +1316,7 @@ class Bodies:
             if not oldest.expired():
                 oldest.reschedule(0)  # its time is over now
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3032
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3033
 def create_app(registry: Registry, candidate: str | None = None, mode: str = "shadow", fraction: float = 0.1, *, queue_size: int = 32,
                max_bytes: int = 1_000_000, max_inputs: int = 100, body_seconds: float = 10.0, poll_seconds: float = 0.1, window: int = 100):
     """An application that answers with the version in use: for uvicorn, or any other server that speaks ASGI.
@@ -1428,7 +1429,7 @@ PREDICT = {"requestBody": {"required": True, "content": {"application/json": {"s
         "key": {"type": "string", "description": "who is asking: a canary answers equal keys alike"},
         "version": {"type": "string", "description": "refuse unless this version is in use"}}}}}}}  # fmt: skip
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3152
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3153
 @contextlib.contextmanager
 def serving(app, port: int = 0, connections: int = 100):
     """Serve an application on this machine, from a thread, and give the address; the server ends with the `with` block."""
@@ -1449,7 +1450,7 @@ def serving(app, port: int = 0, connections: int = 100):
         server.should_exit = True
         thread.join(10)
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3212
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3213
 @dataclass
 class Load:
     """What came of a load test.
@@ -1483,7 +1484,7 @@ class Load:
             told += f"; median {median:.2f} ms, 99% within {late:.2f} ms; versions {self.versions}"
         return told
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3248
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3249
 @contextlib.contextmanager
 def asking(server):
     """A function from a body to status and content: `server` itself, or requests over one connection to its ``/predict``."""
@@ -1556,7 +1557,7 @@ def load_test(server, bodies: list, right, *, requests: int = 1000, clients: int
             ended.result()
     return load
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3408
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3409
 def varint(n: int) -> bytes:
     """A whole number as protocol buffers store it.
 
@@ -1593,7 +1594,7 @@ def varint(n: int) -> bytes:
     return bytes([*out, n])
     ### END SOLUTION
 
-# %% ../../modules/source/14_mlops/mlops_dev.py #L3525
+# %% ../../modules/source/14_mlops/mlops_dev.py #L3526
 def field(number: int, value) -> bytes:
     """A field of a message: a whole number, a float, a text, or bytes (another message, say)."""
     if isinstance(value, (int, np.integer)):

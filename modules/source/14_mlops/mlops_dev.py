@@ -2998,7 +2998,8 @@ class Bodies:
                             break
         except TimeoutError:
             if timeout not in self.coming:
-                raise Refused(503, "the body was not complete, and others needed the room. Come again.", Connection="close") from None
+                late = {"Connection": "close", "Retry-After": "1"}
+                raise Refused(503, "the body was not complete, and others needed the room. Come again.", **late) from None
             raise Refused(408, f"the body did not arrive within {self.seconds:g} seconds.", Connection="close") from None
         except ClientDisconnect:
             raise Refused(400, "the connection was closed before the whole body was there.") from None
@@ -3022,10 +3023,10 @@ class Bodies:
 # %% [markdown]
 # The answers are computed by one worker, a second thread, one after the other; `run_in_executor` hands it the work, and
 # the loop is free until the answer is there. It is one worker, because two that fill a window of the monitor at once
-# would both find it full and both empty it. In front of it is a queue, and the queue has an end. If requests come faster
-# than they can be answered, an endless one would grow, and after a minute everybody would wait for a minute, for answers
-# that nobody waits for any more. It is kinder to say at once: 503, and `Retry-After` with a number of seconds. This is
-# *back-pressure*.
+# would both find it full and both empty it. In front of it is a queue, and the queue has an end. Where requests come twice
+# as fast as they can be answered, half of a minute's requests are left over after that minute, and the worker needs one
+# more minute for them: who comes now to an endless queue waits that long, and most have given up by then. It is
+# kinder to say at once: 503, and `Retry-After` with a number of seconds. This is *back-pressure*.
 
 # %%
 #| export
