@@ -1,5 +1,9 @@
 """How Sphinx makes the book; `tito book build` puts the source together and calls it."""
 
+import gc
+
+gc.set_threshold(100_000, 50, 100)  # a book is many small objects, and nearly all of them live to its end
+
 project = "TinyTorch"
 author = "The TinyTorch authors"
 html_title = "TinyTorch"

@@ -324,3 +324,5 @@ def _yaml(course: Course, module: Module) -> Iterator[Problem]:
                 yield Problem(path, 0, f"prerequisites: {name} does not come before {module.id}.")
     if "difficulty" in content and content["difficulty"] not in range(1, 6):
         yield Problem(path, 0, f"difficulty is {content['difficulty']!r}, but it has to be 1 to 5 stars.")
+    if not isinstance(content.get("measures", False), bool):
+        yield Problem(path, 0, f"measures is {content['measures']!r}, but it has to be true or false.")

@@ -112,20 +112,26 @@ class Environment:
             [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(self.python), *wanted]
         ):
             return
-        pip = [str(self.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted]
-        done = _run(pip)
+        pip = [str(self.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+        done = _run([*pip, *wanted])
         if done.returncode:
             last = "\n".join(done.stdout.strip().splitlines()[-6:])
             raise SetupError(
                 f"pip could not install what the course needs:\n{last}\n"
                 "  Is there a network? The next call of bin/tito tries again."
             )
+        # pip would compile on one core. What cannot be compiled is no module of this Python: it is never imported.
+        _run([str(self.python), "-m", "compileall", "-q", "-j", "0", str(self._site())])
 
     def _add_checkout(self) -> None:
         """Put the checkout on the environment's path, relative so that any letters in it will do."""
-        found = _run([str(self.python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"])
-        site = Path(found.stdout.strip())
+        site = self._site()
         (site / "tinytorch-course.pth").write_text(os.path.relpath(self.root, site) + "\n", encoding="utf-8")
+
+    def _site(self) -> Path:
+        """Where the environment keeps what is installed."""
+        found = _run([str(self.python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"])
+        return Path(found.stdout.strip())
 
     @contextlib.contextmanager
     def _alone(self):

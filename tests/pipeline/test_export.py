@@ -245,6 +245,8 @@ def test_module_yaml_itself(bare_toy):
     assert "a chapter is named by its name alone" in problems(bare_toy)
     bare_toy.edit(path, "difficulty: 2", "difficulty: 6")
     assert "1 to 5 stars" in problems(bare_toy)
+    bare_toy.edit(path, "difficulty: 6", "measures: often")
+    assert "measures is 'often', but it has to be true or false" in problems(bare_toy)
     bare_toy.write(path, "title: [")
     assert f"{path}:" in problems(bare_toy)
     bare_toy.file(path).unlink()

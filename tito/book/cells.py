@@ -24,6 +24,8 @@ class Page:
     chapter : the file's cells
     notes : title and hints of each exercise
     solutions : whether the reference solutions are shown
+    runs : whether what it needs is solved, so that its cells can run
+    alone : whether it measures, and runs while nothing else does
     """
 
     name: str
@@ -31,6 +33,8 @@ class Page:
     chapter: Chapter
     notes: dict[str, dict] = field(default_factory=dict)
     solutions: bool = True
+    runs: bool = True
+    alone: bool = False
 
     @cached_property
     def code(self) -> list[Cell]:

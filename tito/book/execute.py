@@ -1,7 +1,8 @@
-"""Runs a chapter in a kernel, cell by cell, so that what its page shows is what it printed."""
+"""Runs chapters in kernels, cell by cell, so that what a page shows is what the chapter printed."""
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import hashlib
 import json
@@ -22,26 +23,55 @@ SECONDS = 300  # for one cell
 FIRST = "from tito.book import figures; figures.describe()"
 
 
-def outputs(course: Course, page: Page) -> list[list[dict]]:
-    """What each code cell of a page gives, kept under all that it depends on."""
-    kept = course.private / "cache" / "book" / f"{page.name}.json"
-    key = _key(course, page)
+def outputs(course: Course, pages: list[Page], say) -> dict[str, list[list[dict]]]:
+    """What each code cell of each page gives, by the page's name, kept under all that it depends on.
+
+    As many pages at once as the machine has cores; after them, one by one, those that need it to themselves.
+    """
+    given = {page.name: kept for page in pages if (kept := _kept(course, page)) is not None}
+    return given | asyncio.run(_run_all(course, [page for page in pages if page.name not in given], say))
+
+
+async def _run_all(course: Course, pages: list[Page], say) -> dict[str, list[list[dict]]]:
+    made, places = {}, asyncio.Semaphore(os.cpu_count() or 1)
+
+    async def one(page):
+        async with places:
+            say(page.path)
+            made[page.name] = await run(course, page)
+            write_atomically(_place(course, page), json.dumps({"key": _key(course, page), "outputs": made[page.name]}))
+
     try:
-        found = json.loads(read(kept))
-        if found["key"] == key:
-            return found["outputs"]
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # not kept, or of another version
-    made = run(course, page)
-    write_atomically(kept, json.dumps({"key": key, "outputs": made}))
+        async with asyncio.TaskGroup() as group:
+            for page in pages:
+                if not page.alone:
+                    group.create_task(one(page))
+    except* CourseError as failed:
+        raise failed.exceptions[0] from None
+    for page in pages:
+        if page.alone:
+            await one(page)
     return made
 
 
-def run(course: Course, page: Page) -> list[list[dict]]:
+def _kept(course: Course, page: Page) -> list[list[dict]] | None:
+    """What the page gave when it ran last; None where that is not there, or what it depends on has changed."""
+    try:
+        found = json.loads(read(_place(course, page)))
+        return found["outputs"] if found["key"] == _key(course, page) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _place(course: Course, page: Page) -> Path:
+    return course.private / "cache" / "book" / f"{page.name}.json"
+
+
+async def run(course: Course, page: Page) -> list[list[dict]]:
     """Run the code cells of a page in a kernel of their own, in an empty directory."""
     import nbformat
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     sources = [FIRST, *(cell.source for cell in page.code)]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
@@ -49,8 +79,9 @@ def run(course: Course, page: Page) -> list[list[dict]]:
         where = {"metadata": {"path": folder}}
         client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=where)
         try:
-            client.execute(env=_environment(course), stderr=subprocess.DEVNULL)  # what cells write comes by message
-        except CellExecutionError as error:
+            # What cells write comes by message, so the kernel's own stderr is not shown.
+            await client.async_execute(env=_environment(course), stderr=subprocess.DEVNULL)
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             done = sum(bool(cell.get("execution_count")) for cell in notebook.cells)
             line = page.code[max(done - 2, 0)].first if done > 1 else 1
             raise CourseError(f"{page.path}:{line}: this cell failed while the book was made:\n{error}") from error

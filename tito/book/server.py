@@ -13,6 +13,12 @@ from pathlib import Path
 TEXT = (".html", ".css", ".js", ".json", ".svg", ".txt")
 
 
+@functools.lru_cache(maxsize=256)
+def compressed(file: Path, changed: int) -> bytes:
+    """A file as it is sent; `changed` is when it was written, so that a newer one is read anew."""
+    return gzip.compress(file.read_bytes(), mtime=0)
+
+
 class Handler(SimpleHTTPRequestHandler):
     """Files, those of text compressed where the browser takes that."""
 
@@ -20,7 +26,7 @@ class Handler(SimpleHTTPRequestHandler):
         file = Path(self.translate_path(self.path))
         if file.suffix not in TEXT or not file.is_file() or "gzip" not in self.headers.get("Accept-Encoding", ""):
             return super().send_head()
-        packed = gzip.compress(file.read_bytes(), mtime=0)
+        packed = compressed(file, file.stat().st_mtime_ns)
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", self.guess_type(str(file)))
         self.send_header("Content-Encoding", "gzip")

@@ -9,7 +9,7 @@ import re
 from base64 import b64decode
 from pathlib import Path, PurePosixPath
 
-from tito import leaks, notes, release, workspace
+from tito import derived, leaks, notes, release, workspace
 from tito.book import api, contents, execute
 from tito.book.cells import Page
 from tito.chapter import Chapter
@@ -36,7 +36,7 @@ def write(course: Course, folder: Path, secret: dict[str, str] | None, say) -> N
     listed = listed if secret is None else release.pages_for_students(listed)
     (folder / "_toc.yml").write_text(listed, encoding="utf-8")
     names = contents.pages(listed)
-    words: dict[str, str] = {}
+    executed = {}
     for name in names:
         target = folder / f"{name}.md"
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,8 @@ def write(course: Course, folder: Path, secret: dict[str, str] | None, say) -> N
             text = relinked(course, names, name, _edition(read(file), secret is None))
             target.write_text(_overview(text) if file.name == "README.md" else text, encoding="utf-8")
         else:
-            _executed(course, names, name, target.with_suffix(".ipynb"), secret, words, say)
+            executed[name] = _page(course, name, secret)
+    words = _write_executed(course, folder, names, executed, say)
     for module in course.modules:
         target = folder / "book" / "api" / f"{module.name}.md"
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -61,25 +62,37 @@ def page_of(course: Course, page: str, chapter: str) -> str:
     return _way(page, module.dev_path.removesuffix(".py")) + ".ipynb"
 
 
-def _executed(course, names, name, target, secret, words, say) -> None:
+def _page(course: Course, name: str, secret: dict[str, str] | None) -> Page:
+    """A file with cells as the page that it becomes."""
     file = course.root / f"{name}.py"
     module = next((m for m in course.modules if m.dev == file), None)
     runs = all(workspace.has_solutions(course, m) for m in ([module] if module else course.modules))
-    page = Page(file.stem, f"{name}.py", Chapter.read(file))
-    if module:
-        told = notes.notes(course, module)
-        for note in told.values():
-            note["hints"] = [leaks.shortened(hint, secret or ()) for hint in note["hints"]]
-        shown = secret is None and runs
-        page = Page(module.name, module.dev_path, workspace.reference_chapter(course, module), told, shown)
-    say(f"{page.path}{'' if runs else ': not run, exercises that it needs are not solved'}")
-    outputs = execute.outputs(course, page) if runs else None
-    notebook = page.notebook(outputs, lambda text: relinked(course, names, name, text))
-    if not runs:
-        notebook["cells"].insert(1, {"cell_type": "markdown", "metadata": {}, "source": UNSOLVED})
-    for output in (output for outs in outputs or [] for output in outs):
-        _keep_words(output, words)
-    target.write_text(json.dumps(notebook), encoding="utf-8")
+    if not module:
+        return Page(file.stem, f"{name}.py", Chapter.read(file), runs=runs)
+    told = notes.notes(course, module)
+    for note in told.values():
+        note["hints"] = [leaks.shortened(hint, secret or ()) for hint in note["hints"]]
+    alone = bool(derived.facts_of(module).get("measures"))
+    chapter = workspace.reference_chapter(course, module)
+    return Page(module.name, module.dev_path, chapter, told, secret is None and runs, runs, alone)
+
+
+def _write_executed(course, folder, names, pages: dict[str, Page], say) -> dict[str, str]:
+    """Write the pages that have cells, with what these gave; the descriptions of their pictures, by `_keep_words`."""
+    for page in pages.values():
+        if not page.runs:
+            say(f"{page.path}: not run, exercises that it needs are not solved")
+    given = execute.outputs(course, [page for page in pages.values() if page.runs], say)
+    words: dict[str, str] = {}
+    for name, page in pages.items():
+        outputs = given.get(page.name)
+        notebook = page.notebook(outputs, lambda text, name=name: relinked(course, names, name, text))
+        if not page.runs:
+            notebook["cells"].insert(1, {"cell_type": "markdown", "metadata": {}, "source": UNSOLVED})
+        for output in (output for outs in outputs or [] for output in outs):
+            _keep_words(output, words)
+        (folder / f"{name}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    return words
 
 
 def _keep_words(output: dict, words: dict[str, str]) -> None:

@@ -1,0 +1,63 @@
+"""How chapters run for the book: what fails is named by its line, what is known is kept, who measures is alone."""
+
+import asyncio
+import json
+
+import pytest
+
+pytest.importorskip("nbclient", reason="nbclient is in the environment of the book")
+
+from tito.book import execute
+from tito.book.cells import Page
+from tito.chapter import Chapter
+from tito.course import Course
+from tito.errors import CourseError
+
+HELD = "import time\nbegin = time.time()\ntime.sleep(1.5)\nprint(begin, time.time())"
+
+
+@pytest.fixture
+def course(tmp_path):
+    (tmp_path / "tinytorch").mkdir()
+    (tmp_path / "tinytorch" / "__init__.py").write_text("", encoding="utf-8")
+    return Course(tmp_path)
+
+
+def page(name, *cells, **options):
+    text = "".join(f"# %%\n{cell}\n\n" for cell in cells)
+    return Page(name, f"{name}_dev.py", Chapter(f"{name}_dev.py", text), **options)
+
+
+def printed(outputs):
+    return "".join(output.get("text", "") for outs in outputs for output in outs)
+
+
+def test_a_cell_that_fails_is_named_by_its_line(course):
+    with pytest.raises(CourseError, match=r"(?s)toy_dev\.py:5: this cell failed.*ZeroDivisionError"):
+        asyncio.run(execute.run(course, page("toy", "x = 0", "print(1 / x)", "print(x)")))
+
+
+def test_a_kernel_that_dies_is_told(course):
+    with pytest.raises(CourseError, match=r"toy_dev\.py:2: this cell failed"):
+        asyncio.run(execute.run(course, page("toy", "import os\nos._exit(1)")))
+
+
+def test_what_did_not_change_is_not_run_again(course):
+    said = []
+    first = execute.outputs(course, [page("toy", "import time\nprint(time.time_ns())")], said.append)
+    assert execute.outputs(course, [page("toy", "import time\nprint(time.time_ns())")], said.append) == first
+    assert said == ["toy_dev.py"] and printed(first["toy"]).strip().isdigit()
+    assert printed(execute.outputs(course, [page("toy", "print('new')")], said.append)["toy"]) == "new\n"
+    kept = course.private / "cache" / "book" / "toy.json"
+    kept.write_text(json.dumps({"key": ""}), encoding="utf-8")
+    assert printed(execute.outputs(course, [page("toy", "print('new')")], said.append)["toy"]) == "new\n"
+    assert said == ["toy_dev.py"] * 3
+
+
+def test_chapters_run_side_by_side_and_who_measures_alone(course, monkeypatch):
+    monkeypatch.setattr(execute.os, "cpu_count", lambda: 2)
+    pages = [page("measuring", HELD, alone=True), page("one", HELD), page("two", HELD)]
+    given = execute.outputs(course, pages, lambda line: None)
+    times = {name: tuple(map(float, printed(outputs).split())) for name, outputs in given.items()}
+    assert max(times["one"][0], times["two"][0]) < min(times["one"][1], times["two"][1])
+    assert times["measuring"][0] > max(times["one"][1], times["two"][1])
