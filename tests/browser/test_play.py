@@ -4,6 +4,7 @@ The page is the raw block of book/play.md with the files that it loads, behind a
 Screenshots go to TITO_SCREENSHOTS where that is set.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from tito.course import Course  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 STARTED = 120_000  # milliseconds that a slow machine may take
+WIDE = {"width": 1000, "height": 900}
 
 sys.path.insert(0, str(ROOT / "book" / "_static" / "play"))
 import session  # noqa: E402
@@ -48,10 +50,10 @@ def address(site, serving):
         yield address
 
 
-@pytest.fixture
-def page(browser, address):
-    """The page before anything was pressed; what it asked for and what it complained of is kept."""
-    page = browser.new_page(viewport={"width": 1000, "height": 900})
+@contextlib.contextmanager
+def opened(browser, address):
+    """The page before anything was pressed; what it asks for and complains of is looked at in the end."""
+    page = browser.new_page(viewport=WIDE)
     page.set_default_timeout(30_000)
     page.asked, page.complaints = [], []
     page.context.on("request", lambda request: page.asked.append(request.url))
@@ -67,10 +69,27 @@ def page(browser, address):
 
 
 @pytest.fixture
-def started(page):
-    page.locator("#play-start").click()
-    running(page)
-    return page
+def page(browser, address):
+    with opened(browser, address) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def with_python(browser, address):
+    """A page on which Python was started once, since that takes seconds."""
+    with opened(browser, address) as page:
+        page.locator("#play-start").click()
+        running(page)
+        yield page
+
+
+@pytest.fixture
+def started(with_python):
+    """That page with the first example computed, as it is after the start."""
+    yield with_python
+    with_python.set_viewport_size(WIDE)
+    with_python.locator("#play-example").select_option(index=0)
+    running(with_python)
 
 
 def running(page):
