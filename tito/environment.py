@@ -6,6 +6,7 @@ Standard library only: this runs before anything is installed.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import subprocess
@@ -121,13 +122,14 @@ class Environment:
                 "  Is there a network? The next call of bin/tito tries again."
             )
         # pip would compile on one core. What cannot be compiled is no module of this Python: it is never imported.
-        _run([str(self.python), "-m", "compileall", "-q", "-j", "0", str(self._site())])
+        _run([str(self.python), "-m", "compileall", "-q", "-j", "0", str(self._site)])
 
     def _add_checkout(self) -> None:
         """Put the checkout on the environment's path, relative so that any letters in it will do."""
-        site = self._site()
-        (site / "tinytorch-course.pth").write_text(os.path.relpath(self.root, site) + "\n", encoding="utf-8")
+        way = os.path.relpath(self.root, self._site)
+        (self._site / "tinytorch-course.pth").write_text(f"{way}\n", encoding="utf-8")
 
+    @functools.cached_property
     def _site(self) -> Path:
         """Where the environment keeps what is installed."""
         found = _run([str(self.python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"])

@@ -1,4 +1,4 @@
-"""`python -m tito.book TARGET [--students]`: what `tito book build` runs in the book's own environment."""
+"""`python -m tito.book TARGET [--students] [--quick]`: what `tito book build` runs in the book's own environment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tito.errors import CourseError
 def main() -> int:
     target, *options = sys.argv[1:]
     try:
-        site.build(Course.find(), Path(target), "--students" not in options, lambda line: print(line, flush=True))
+        chosen = {"solutions": "--students" not in options, "quick": "--quick" in options}
+        site.build(Course.find(), Path(target), **chosen, say=lambda line: print(line, flush=True))
     except CourseError as error:
         print(f"tito: {error}", file=sys.stderr)
         return 1

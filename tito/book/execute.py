@@ -96,9 +96,9 @@ def _environment(course: Course) -> dict[str, str]:
 
 
 def _key(course: Course, page: Page) -> str:
-    """Of the page's code and of all that runs it."""
+    """Of the page's code, of how it runs, and of all that runs it."""
     code = "\0".join(cell.source for cell in page.code)
-    return hashlib.sha256(f"{code}\0{_what_runs(course)}".encode()).hexdigest()
+    return hashlib.sha256(f"{code}\0{page.alone}\0{_what_runs(course)}".encode()).hexdigest()
 
 
 @functools.cache

@@ -15,15 +15,18 @@ from tito.course import Course
 from tito.errors import CourseError
 
 
-def build(course: Course, target: Path, solutions: bool, say=print) -> None:
-    """Make the site in `target`; an error leaves the site that was there."""
+def build(course: Course, target: Path, solutions: bool, quick: bool = False, say=print) -> None:
+    """Make the site in `target`; an error leaves the site that was there.
+
+    If it has to be `quick`, chapters that measure run beside others, too.
+    """
     secret = None if solutions else release.secrets(course)
     kept = course.private / "cache" / "book"
     kept.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept, prefix="making-") as scratch:
         source, made = Path(scratch) / "source", Path(scratch) / "site"
         source.mkdir()
-        stage.write(course, source, secret, say)
+        stage.write(course, source, secret, quick, say)
         _sphinx(course, source, made, Path(scratch) / "doctrees")
         if solutions and (why := play.fetch(course, made / "_static" / "pyodide")):
             say(f"book/play.md: without Python for the browser. {why}")

@@ -25,7 +25,7 @@ UNSOLVED = (
 )
 
 
-def write(course: Course, folder: Path, secret: dict[str, str] | None, say) -> None:
+def write(course: Course, folder: Path, secret: dict[str, str] | None, quick: bool, say) -> None:
     """Write the source of every page that `_toc.yml` names into `folder`.
 
     A book without solutions is given the lines that are `secret`; it has no page that is not for students.
@@ -47,7 +47,7 @@ def write(course: Course, folder: Path, secret: dict[str, str] | None, say) -> N
             text = relinked(course, names, name, _edition(read(file), secret is None))
             target.write_text(_overview(text) if file.name == "README.md" else text, encoding="utf-8")
         else:
-            executed[name] = _page(course, name, secret)
+            executed[name] = _page(course, name, secret, quick)
     words = _write_executed(course, folder, names, executed, say)
     for module in course.modules:
         target = folder / "book" / "api" / f"{module.name}.md"
@@ -62,7 +62,7 @@ def page_of(course: Course, page: str, chapter: str) -> str:
     return _way(page, module.dev_path.removesuffix(".py")) + ".ipynb"
 
 
-def _page(course: Course, name: str, secret: dict[str, str] | None) -> Page:
+def _page(course: Course, name: str, secret: dict[str, str] | None, quick: bool) -> Page:
     """A file with cells as the page that it becomes."""
     file = course.root / f"{name}.py"
     module = next((m for m in course.modules if m.dev == file), None)
@@ -72,7 +72,7 @@ def _page(course: Course, name: str, secret: dict[str, str] | None) -> Page:
     told = notes.notes(course, module)
     for note in told.values():
         note["hints"] = [leaks.shortened(hint, secret or ()) for hint in note["hints"]]
-    alone = bool(derived.facts_of(module).get("measures"))
+    alone = not quick and derived.facts_of(module).get("measures", False)
     chapter = workspace.reference_chapter(course, module)
     return Page(module.name, module.dev_path, chapter, told, secret is None and runs, runs, alone)
 

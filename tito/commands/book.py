@@ -33,7 +33,8 @@ def command(context, check):
 @command.command()
 @click.option("--students", is_flag=True, help="Without the reference solutions.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Where to; otherwise _build/html.")
-def build(students, out):
+@click.option("--quick", is_flag=True, help="Run chapters that measure beside others, too: they measure less exactly.")
+def build(students, out, quick):
     """Run every chapter, and write the site.
 
     Installs what makes it into .venv-book on first use. A chapter that did not change since the last time is not run
@@ -55,7 +56,8 @@ def build(students, out):
         own.prepare(*EXTRAS)
     except SetupError as error:
         raise CourseError(str(error)) from error
-    line = [str(own.python), "-P", "-m", "tito.book", str(target), *(["--students"] if students else [])]
+    options = [name for name, chosen in (("--students", students), ("--quick", quick)) if chosen]
+    line = [str(own.python), "-P", "-m", "tito.book", str(target), *options]
     if code := subprocess.call(line, cwd=course.root, env=environment(course)):
         raise click.exceptions.Exit(code)
     click.echo(f"the book: {target / 'index.html'}; tito book serve shows it.")
