@@ -38,6 +38,8 @@ def test_a_table_and_a_picture(tmp_path, network, epochs):
     for name, (size, times, _) in rows.items():
         assert times == pytest.approx(whole / size, abs=0.06) and (size < whole or name == "float32")
     assert abs(rows["int8, a scale for each unit"][2] - accuracy) < 0.012
+    student, both = (rows[f"a quarter as wide, distilled{kind}"] for kind in ("", ", int8"))
+    assert both[0] < student[0] < whole / 2 and min(student[2], both[2]) > 0.8
 
 
 def test_data_that_is_not_there(monkeypatch):

@@ -35,6 +35,8 @@ def command(data, network, seed, epochs, tuning, picture):
     Exit status: 0 all went well, 1 there is no data (or no picture), 2 the command was wrong.
     """
     cnn.one_thread()
+    from itertools import chain
+
     from tinytorch.core.compression import assess, compressed, fit, table_row
     from tinytorch.core.networks import count_parameters
 
@@ -43,11 +45,14 @@ def command(data, network, seed, epochs, tuning, picture):
     whole, each = EPOCHS[data]
     counts = f"{count_parameters(model):,} parameters, {len(training):,} training samples, {len(test):,} test samples"
     print(counts, flush=True)
-    loss = fit(model, training, epochs or whole, seed=seed, batch_size=32 if data == "digits" else 128)
+    long = {"epochs": epochs or whole, "seed": seed, "batch_size": 32 if data == "digits" else 128}
+    loss = fit(model, training, **long)
     print(f"trained; loss of the last epoch {loss:.4f}", flush=True)
+    smaller = compressed(model, training, epochs=tuning or each, seed=seed)
+    students = distilled(build(network, training, seed, share=4), model, training, long)
     rows = {}
-    for name, smaller in compressed(model, training, epochs=tuning or each, seed=seed):
-        rows[name] = assess(smaller, test)
+    for name, found in chain(smaller, students):
+        rows[name] = assess(found, test)
         print(table_row(name, rows[name], rows["float32"]), flush=True)
     return 0 if draw(rows, picture) else 1
 
@@ -64,8 +69,17 @@ def load(data: str, network: str):
     return parts if network == "dense" else [with_channels(part) for part in parts]
 
 
-def build(network: str, dataset, seed: int):
-    """A network for these samples."""
+def distilled(student, teacher, dataset, training: dict):
+    """A student that learns what the teacher says as long as the teacher learnt; then the same in integers."""
+    from tinytorch.core.compression import distil, quantize_model
+
+    distil(student, teacher, dataset, temperature=2.0, alpha=0.5, **training)
+    yield "a quarter as wide, distilled", student
+    yield "a quarter as wide, distilled, int8", quantize_model(student, dataset.features[:1000])
+
+
+def build(network: str, dataset, seed: int, share: int = 1):
+    """A network for these samples; with a share of 4, its layers are a quarter as wide."""
     import numpy as np
 
     from tinytorch.core.activations import ReLU
@@ -75,12 +89,12 @@ def build(network: str, dataset, seed: int):
 
     shape, rng = dataset.features.shape[1:], np.random.default_rng(seed)
     if network == "dense":
-        return create_mlp(shape[0], [256, 128], 10, rng=rng)
-    side = shape[-1] // 4
+        return create_mlp(shape[0], [256 // share, 128 // share], 10, rng=rng)
+    side, first, second = shape[-1] // 4, 16 // share, 32 // share
     return Sequential([
-        Conv2D(1, 16, 3, padding=1, rng=rng), BatchNorm(16), ReLU(), MaxPool2D(2),
-        Conv2D(16, 32, 3, padding=1, rng=rng), BatchNorm(32), ReLU(), MaxPool2D(2),
-        Flatten(), Dense(32 * side * side, 10, rng=rng),
+        Conv2D(1, first, 3, padding=1, rng=rng), BatchNorm(first), ReLU(), MaxPool2D(2),
+        Conv2D(first, second, 3, padding=1, rng=rng), BatchNorm(second), ReLU(), MaxPool2D(2),
+        Flatten(), Dense(second * side * side, 10, rng=rng),
     ])  # fmt: skip
 
 
