@@ -77,13 +77,14 @@ async def run(course: Course, page: Page) -> list[list[dict]]:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     with tempfile.TemporaryDirectory() as folder:
         where = {"metadata": {"path": folder}}
+        begun = []
         client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=where)
+        client.on_cell_start = lambda cell, cell_index: begun.append(cell_index)
         try:
             # What cells write comes by message, so the kernel's own stderr is not shown.
             await client.async_execute(env=_environment(course), stderr=subprocess.DEVNULL)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-            done = sum(bool(cell.get("execution_count")) for cell in notebook.cells)
-            line = page.code[max(done - 2, 0)].first if done > 1 else 1
+            line = page.code[begun[-1] - 1].first if begun[1:] else 1
             raise CourseError(f"{page.path}:{line}: this cell failed while the book was made:\n{error}") from error
     return [json.loads(json.dumps(cell.outputs)) for cell in notebook.cells[1:]]
 
