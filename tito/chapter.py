@@ -21,6 +21,7 @@ BEGIN = re.compile(r"(\s*)### BEGIN SOLUTION\b[ \t]*(.*?)\s*$")
 END = re.compile(r"\s*### END SOLUTION\b")
 HIDDEN = re.compile(r"^[ \t]*### BEGIN HIDDEN TESTS.*?^[ \t]*### END HIDDEN TESTS[^\n]*\n?", re.M | re.S)
 DIRECTIVE = re.compile(r"#\|\s*(\w+)\s*(.*?)\s*$")
+COMMENT = re.compile(r"^# ?", re.M)
 KIND = re.compile(r"\[(markdown|md|raw)\]")
 PAIR = re.compile(r"(?<!\S)([\w.-]+)=")
 BLANK = re.compile(r"^(\w+):\n(?:(?:  .*)?\n)*?  blank: \|\n((?:    .*\n|\s*\n)+)", re.M)
@@ -164,14 +165,16 @@ class Chapter:
 
 def split_lines(text: str, keepends: bool = False) -> list[str]:
     """The lines of a text as Python counts them: `str.splitlines` ends one at a form feed or at U+2028, too."""
-    lines = list(io.StringIO(text, newline=""))
-    return lines if keepends else [line.rstrip("\r\n") for line in lines]
+    if keepends:
+        return list(io.StringIO(text, newline=""))
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def split_cells(text: str) -> list[Cell]:
     """The cells of a jupytext percent file."""
     lines = split_lines(text)
-    starts = [i for i, line in enumerate(lines) if line.startswith("# %%") and MARKER.match(line)]
+    starts = [i for i, line in enumerate(lines) if line[:4] == "# %%" and MARKER.match(line)]
     ends = [*starts[1:], len(lines)]
     return [_cell(lines, start, end) for start, end in zip(starts, ends)]
 
@@ -179,15 +182,16 @@ def split_cells(text: str) -> list[Cell]:
 def _cell(lines: list[str], start: int, end: int) -> Cell:
     title = MARKER.match(lines[start])[1]
     kind = KIND.search(title.partition("=")[0])
-    body = lines[start + 1 : end]
-    while body and not body[-1].strip():
-        body.pop()
-    blank = next((i for i, line in enumerate(body) if line.strip()), 0)
-    body = body[blank:]
+    first = start + 1
+    while first < end and not lines[end - 1].strip():
+        end -= 1
+    while first < end and not lines[first].strip():
+        first += 1
+    source = "\n".join(lines[first:end])
     if kind:
-        body = [line[1:].removeprefix(" ") if line.startswith("#") else line for line in body]
+        source = COMMENT.sub("", source)
     name = {"md": "markdown"}.get(kind[1], kind[1]) if kind else "code"
-    return Cell(name, start + 1, start + 2 + blank, "\n".join(body), _metadata(title))
+    return Cell(name, start + 1, first + 1, source, _metadata(title))
 
 
 def _metadata(title: str) -> dict:
