@@ -13,7 +13,18 @@ from tito.chapter import Chapter
 from tito.course import Course
 from tito.errors import CourseError
 
-HELD = "import time\nbegin = time.time()\ntime.sleep(1.5)\nprint(begin, time.time())"
+# Comes into a room, waits there for a second one, and says how many there were.
+MEET = """
+import time
+from pathlib import Path
+room, until = Path({room!r}), time.monotonic() + 60
+(room / {name!r}).touch()
+while len(list(room.iterdir())) < 2 and time.monotonic() < until:
+    time.sleep(0.05)
+print(len(list(room.iterdir())))
+(room.parent / "left" / {name!r}).touch()
+"""
+LOOK = "from pathlib import Path\nprint(*sorted(file.name for file in Path({left!r}).iterdir()))"
 
 
 @pytest.fixture
@@ -55,9 +66,13 @@ def test_what_did_not_change_is_not_run_again(course):
 
 
 def test_chapters_run_side_by_side_and_who_measures_alone(course, monkeypatch):
+    """One and two meet, whichever is faster; who measures finds that both have left."""
     monkeypatch.setattr(execute.os, "cpu_count", lambda: 2)
-    pages = [page("measuring", HELD, alone=True), page("one", HELD), page("two", HELD)]
+    room, left = course.root / "room", course.root / "left"
+    room.mkdir()
+    left.mkdir()
+    others = [page(name, MEET.format(room=str(room), name=name)) for name in ("one", "two")]
+    pages = [page("measuring", LOOK.format(left=str(left)), alone=True), *others]
     given = execute.outputs(course, pages, lambda line: None)
-    times = {name: tuple(map(float, printed(outputs).split())) for name, outputs in given.items()}
-    assert max(times["one"][0], times["two"][0]) < min(times["one"][1], times["two"][1])
-    assert times["measuring"][0] > max(times["one"][1], times["two"][1])
+    said = {name: printed(outputs).split() for name, outputs in given.items()}
+    assert said == {"one": ["2"], "two": ["2"], "measuring": ["one", "two"]}

@@ -139,6 +139,7 @@ def test_no_page_has_a_barrier_or_asks_elsewhere_or_is_large(path, visitor, addr
     visitor.sizes.clear()
     visitor.goto(address + path)
     assert not barriers(visitor)
+    visitor.wait_for_load_state("networkidle")
     assert not [url for url in visitor.asked if not url.startswith((address, "data:"))]
     assert 10_000 < sum(visitor.sizes) < FIRST_SCREEN
 

@@ -63,4 +63,3 @@ def command(module, exercise, option, everything, select, watched, poll, traceba
     if everything:
         return suite.every_module(course, select, as_json, detail)
     return suite.one_module(course, chosen, select, as_json, detail, exercise)
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -35,8 +36,6 @@ def command(data, network, seed, epochs, tuning, picture):
     Exit status: 0 all went well, 1 there is no data (or no picture), 2 the command was wrong.
     """
     cnn.one_thread()
-    from itertools import chain
-
     from tinytorch.core.compression import assess, compressed, fit, table_row
     from tinytorch.core.networks import count_parameters
 
