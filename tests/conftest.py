@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ def pytest_configure(config):
     settings.register_profile("usual", deadline=None, derandomize=True)
     settings.register_profile("slow", deadline=None, max_examples=3000)
     settings.load_profile("slow" if config.getoption("--slow") else "usual")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun with `&` in a script, and inherited by every process
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 KILLED = """
