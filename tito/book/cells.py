@@ -78,7 +78,8 @@ class Page:
             return []
         tags = ["exported"] if cell.exported else []
         if imports_only(source):
-            return [_folded("Imports", source, outputs, tags)]
+            title = "Imports" if cell.exported else "Imports for this notebook alone"
+            return [_folded(title, source, outputs, tags)]
         return [_cell(source, outputs, tags)]
 
     def _exercise(self, cell: Cell, regions: list, outputs: list[dict]) -> list[dict]:

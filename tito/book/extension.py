@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from docutils import nodes
+from sphinx.domains.python import PyObject
 
 CODE = re.compile(r"(``.+?``|`[^`]+`)")
 SIGN = re.compile(r"([*|]|(?<=\w)_(?!\w))")
@@ -19,12 +20,20 @@ def setup(app):
     app.connect("doctree-read", _give_words)
     app.connect("html-page-context", _finish, priority=900)  # after the theme
     app.connect("config-inited", _side_by_side)
+    _name_attributes()
     return {"parallel_read_safe": True}
 
 
 def _side_by_side(app, config):
     """Let pages be read side by side: the one extension that does not say so numbers them when all are read."""
     app.extensions["sphinx_multitoc_numbering"].parallel_read_safe = True
+
+
+def _name_attributes():
+    """Say Attributes where Sphinx says Variables, which are a class here."""
+    for kind in PyObject.doc_field_types:
+        if kind.name == "variable":
+            kind.label = "Attributes"
 
 
 def _inline(writer, node):
