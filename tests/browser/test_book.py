@@ -179,8 +179,9 @@ def test_hints_and_solutions_are_folded_and_opened_by_keyboard(open_page):
     assert solution.get_attribute("open") is None
 
 
-def test_backward_is_stepped_through_in_the_drawing(open_page):
-    page = open_page(CHAPTER)
+@pytest.mark.parametrize("path", [CHAPTER, "book/intro.html"])
+def test_backward_is_stepped_through_in_the_drawing(path, open_page):
+    page = open_page(path)
     drawing = page.locator(".drawing:has([data-visit])").first
     steps = drawing.locator("xpath=following-sibling::div[contains(@class, 'steps')]").first
     boxes = drawing.locator("[data-visit]").count()

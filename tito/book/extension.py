@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import ClassVar
 
 from docutils import nodes
+from docutils.parsers.rst import Directive
 from sphinx.domains.python import PyObject
 
 CODE = re.compile(r"(``.+?``|`[^`]+`)")
@@ -20,8 +22,22 @@ def setup(app):
     app.connect("doctree-read", _give_words)
     app.connect("html-page-context", _finish, priority=900)  # after the theme
     app.connect("config-inited", _side_by_side)
+    app.add_directive("graph", Graph)
     _name_attributes()
     return {"parallel_read_safe": True}
+
+
+class Graph(Directive):
+    """The graph of a function, drawn by the package: ``{graph} lambda x, y: x * y`` with ``:at: 5.0, 3.0``."""
+
+    required_arguments, final_argument_whitespace = 1, True
+    option_spec: ClassVar = {"at": lambda given: [float(number) for number in given.split(",")]}
+
+    def run(self):
+        from tinytorch.core.autograd import draw_graph
+
+        drawing = draw_graph(eval(self.arguments[0]), *self.options["at"])
+        return [nodes.raw("", f'<div class="drawing">{drawing.svg}</div>', format="html")]
 
 
 def _side_by_side(app, config):
