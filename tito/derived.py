@@ -70,19 +70,33 @@ def generate(course: Course, modules: list[Module], started: set[str]) -> dict[P
 
 
 def documents(course: Course, modules: list[Module]) -> dict[Path, str]:
-    """The documents of which a part is made from the chapters."""
-    texts = {}
+    """The documents: each names chapters by their numbers, and of some a part is made from the chapters."""
+    texts = {page: renumbered(course, current(page)) for page in pages(course)}
     for module in modules:
         readme = module.directory / "README.md"
-        if readme.exists():
-            texts[readme] = INFO.sub(lambda m, x=module: m[1] + info(course, x) + m[2], current(readme))
+        if readme in texts:
+            texts[readme] = INFO.sub(lambda m, x=module: m[1] + info(course, x) + m[2], texts[readme])
     readme = course.root / "README.md"
-    if readme.exists():
-        texts[readme] = TABLE.sub(lambda m: m[1] + table(course) + m[2], current(readme))
+    if readme in texts:
+        texts[readme] = TABLE.sub(lambda m: m[1] + table(course) + m[2], texts[readme])
     toc = course.root / "_toc.yml"
     if toc.exists():
         texts[toc] = CHAPTERS.sub(lambda m: m[1] + contents(course) + m[2], current(toc))
     return texts
+
+
+def pages(course: Course) -> list[Path]:
+    """The documents that speak of chapters."""
+    named = [course.root / "README.md", course.root / "CONTRIBUTING.md"]
+    named += [module.directory / "README.md" for module in course.every_module]
+    book = course.root / "book"
+    return [file for file in named if file.exists()] + sorted([*book.glob("*.md"), *book.glob("*.py")])
+
+
+def renumbered(course: Course, text: str) -> str:
+    """A text in which every chapter that is called by its directory has the directory's number."""
+    modules = {module.name: module.id for module in course.every_module}
+    return re.sub(rf"\b\d\d_({'|'.join(modules)})\b", lambda match: modules[match[1]], text)
 
 
 def stale_documents(course: Course) -> list[str]:

@@ -1,6 +1,7 @@
 """How a chapter's cells are shown."""
 
 import json
+from dataclasses import replace
 
 from tito import release
 from tito.book import contents, links, stage
@@ -64,6 +65,12 @@ def test_an_exercise_is_blank_and_its_hints_and_solution_follow():
     solution = next(cell for cell in cells if cell["source"] == "return 2 * x")
     assert solution["metadata"]["tags"] == ["hide-input"]
     assert solution["metadata"]["mystnb"]["code_prompt_show"] == "A solution of Twice"
+
+
+def test_a_chapters_number_is_its_directorys():
+    cells = replace(page(), number=7).notebook(None)["cells"]
+    assert cells[0]["source"] == "# 7. Toy"
+    assert page().notebook(None)["cells"][0]["source"] == "# Toy"
 
 
 def test_the_students_book_holds_no_solution():

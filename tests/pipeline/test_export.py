@@ -1,6 +1,7 @@
 """From chapter to package: what is exported, and what refuses to be."""
 
 import ast
+import re
 
 import pytest
 
@@ -109,7 +110,11 @@ def test_check(toy):
 
 
 def test_renumbering_a_chapter(toy):
-    """The directory's name is the only place where the number stands."""
+    """The directory's name is the only place where the number is to be changed."""
+    toy.edit("modules/source/02_second/README.md", "# Second\n", "# Second\n\n`tito test 02_second`\n")
+    documents = ["README.md", "book/intro.md", "book/tour.py"]
+    for document in documents:
+        toy.write(document, "# [Second](../modules/source/02_second/) 02_secondly 102_second\n")
     toy.file("modules/source/02_second").rename(toy.file("modules/source/05_second"))
     assert "second.py is not what the chapter says" in toy.tito("export", "--check", status=1)
     toy.tito("export", "--all")
@@ -117,10 +122,13 @@ def test_renumbering_a_chapter(toy):
     assert "../../modules/source/05_second/second_dev.py #L" in toy.read("tinytorch/core/second.py")
     assert "[Second](../05_second/)" in toy.read("modules/source/01_first/README.md")
     assert "**Module** | 05 of 2" in toy.read("modules/source/05_second/README.md")
+    assert "`tito test 05_second`" in toy.read("modules/source/05_second/README.md")
+    for document in documents:
+        assert "[Second](../modules/source/05_second/) 02_secondly 102_second" in toy.read(document)
     assert "modules/source/05_second/second_dev" in toy.read("_toc.yml")
     assert "05_second" in toy.tito("test", "--module", "5") and "05_second" in toy.tito("status")
     everything = b"".join(text for name, text in toy.files().items() if not name.startswith(".tito"))
-    assert b"02_second" not in everything
+    assert not re.search(rb"\b02_second\b", everything)
 
 
 def test_work_in_progress_survives_renumbering(toy):

@@ -26,6 +26,7 @@ class Page:
     solutions : whether the reference solutions are shown
     runs : whether what it needs is solved, so that its cells can run
     alone : whether it measures, and runs while nothing else does
+    number : the chapter's, which stands before its title
     """
 
     name: str
@@ -35,6 +36,7 @@ class Page:
     solutions: bool = True
     runs: bool = True
     alone: bool = False
+    number: int | None = None
 
     @cached_property
     def code(self) -> list[Cell]:
@@ -60,12 +62,15 @@ class Page:
         cells = []
         for cell in self.chapter.cells:
             if cell.kind == "markdown":
-                cells.append(_text(prose(cell.source)))
+                cells.append(_text(prose(self._titled(cell.source))))
             elif cell.kind == "code":
                 cells += self._code(cell, [_shown(output) for output in given.get(id(cell), [])])
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
         metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
         return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 4}
+
+    def _titled(self, text: str) -> str:
+        return re.sub(r"\A# ", f"# {self.number}. ", text) if self.number else text
 
     def _code(self, cell: Cell, outputs: list[dict]) -> list[dict]:
         regions = [r for r in self.chapter.regions if r.cell is cell]

@@ -74,7 +74,7 @@ def _page(course: Course, name: str, secret: dict[str, str] | None, quick: bool)
         note["hints"] = [leaks.shortened(hint, secret or ()) for hint in note["hints"]]
     alone = not quick and derived.facts_of(module).get("measures", False)
     chapter = workspace.reference_chapter(course, module)
-    return Page(module.name, module.dev_path, chapter, told, secret is None and runs, runs, alone)
+    return Page(module.name, module.dev_path, chapter, told, secret is None and runs, runs, alone, module.number)
 
 
 def _write_executed(course, folder, names, pages: dict[str, Page], say) -> dict[str, str]:
