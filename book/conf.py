@@ -26,6 +26,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # the chapters ran before, with a kernel that keeps what they printed
 nb_render_markdown_format = "myst"
+nb_merge_streams = True
 suppress_warnings = ["mystnb.unknown_mime_type"]
 
 html_math_renderer = "mathml"
@@ -34,13 +35,15 @@ autodoc_typehints = "none"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = True
 napoleon_google_docstring = False
-napoleon_use_ivar = True  # an attribute that is documented twice is one
+napoleon_use_param = False  # names that share a description are shown together
+napoleon_custom_sections = [("Attributes", "params_style")]
 napoleon_use_rtype = False
 napoleon_preprocess_types = False
 copybutton_selector = "div.highlight pre"
 
 html_theme = "furo"
 html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"
 html_css_files = ["book.css"]
 html_js_files = [("steps.js", {"type": "module"})]
 html_copy_source = False

@@ -245,7 +245,8 @@ for axes, i in zip(grid.ravel(), wrong):
 # ## From here
 #
 # You have seen the library from outside, from one derivative to a network with its mistakes. The course is about the inside:
-# each import on this page is a chapter in which these functions are exercises, with tests that say whether yours are right.
+# each import from `tinytorch.core` names the chapter that builds it. You write what it rests on, as exercises with tests that
+# say whether yours is right, and read the rest.
 # Later chapters read the same digits better with
 # [convolutions](../modules/source/10_cnn/), make the network smaller in [compression](../modules/source/11_compression/), and
 # put it to use over HTTP in [MLOps](../modules/source/14_mlops/).

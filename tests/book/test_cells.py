@@ -3,9 +3,11 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from tito import release
 from tito.book import contents, links, stage
-from tito.book.cells import Page
+from tito.book.cells import Page, dressed
 from tito.chapter import Chapter
 from tito.course import Course
 from tito.files import read
@@ -71,6 +73,27 @@ def test_a_chapters_number_is_its_directorys():
     cells = replace(page(), number=7).notebook(None)["cells"]
     assert cells[0]["source"] == "# 7. Toy"
     assert page().notebook(None)["cells"][0]["source"] == "# Toy"
+
+
+def test_what_a_chapter_asks_for_stands_below_its_title():
+    cells = replace(page(), number=7, facts="One hour.").notebook(None)["cells"]
+    assert cells[0]["source"] == "# 7. Toy\n\nOne hour."
+
+
+@pytest.mark.parametrize(
+    "hint, shown",
+    [
+        ("Which number is it?", "Which number is it?"),
+        ("np.log1p(np.exp(-abs(x)))", "`np.log1p(np.exp(-abs(x)))`"),
+        ("x=lambda g, y: g @ mT(y)", "`x=lambda g, y: g @ mT(y)`"),
+        ("f(x, axis=...), with the axis in the gap", "`f(x, axis=...)`, with the axis in the gap"),
+        ("Sum over the axes, then reshape.", "Sum over the axes, then reshape."),
+        ("for a, b in zip(...), with both in the gap", "`for a, b in zip(...)`, with both in the gap"),
+        ("u = x * x; u *= 2; then add", "`u = x * x; u *= 2`; then add"),
+    ],
+)
+def test_the_code_of_a_hint_is_set_as_code(hint, shown):
+    assert dressed(hint) == shown
 
 
 def test_the_students_book_holds_no_solution():

@@ -185,11 +185,30 @@ def test_backward_is_stepped_through_in_the_drawing(path, open_page):
     drawing = page.locator(".drawing:has([data-visit])").first
     steps = drawing.locator("xpath=following-sibling::div[contains(@class, 'steps')]").first
     boxes = drawing.locator("[data-visit]").count()
-    steps.get_by_text("From the start").click()
-    assert drawing.locator(".later").count() == boxes
+    known = drawing.locator("[data-gradient]:not(.unknown)")
+    everything = known.count()
+    steps.get_by_text("Next visit").click()
+    assert "Visit 1 of" in steps.inner_text() and known.count() < everything
+    steps.get_by_role("button", name="Back").click()
+    assert drawing.locator(".later").count() == boxes and known.count() == 0
+    assert steps.get_by_role("button", name="Back").get_attribute("aria-disabled") == "true"
     steps.get_by_text("Next visit").click()
     assert drawing.locator(".now").count() == 1 and "Visit 1 of" in steps.inner_text()
+    for _ in range(boxes - 1):
+        steps.get_by_text("Next visit").click()
+    assert known.count() == everything and "Complete:" in steps.inner_text()
     assert drawing.locator("title").count() == 1 and drawing.locator("desc").count() == 1
+
+
+@pytest.mark.parametrize("width", [390, 1366])
+def test_plots_keep_their_proportions(width, open_page):
+    page = open_page("book/tour.html", viewport={"width": width, "height": 844})
+    pictures = page.locator(".cell_output img")
+    for i in range(pictures.count()):
+        pictures.nth(i).scroll_into_view_if_needed()
+        page.wait_for_function("i => document.querySelectorAll('.cell_output img')[i].complete", arg=i)
+        shown = pictures.nth(i).evaluate("p => (p.clientWidth - 8) / (p.clientHeight - 8)")  # without the padding
+        assert abs(shown / pictures.nth(i).evaluate("p => p.naturalWidth / p.naturalHeight") - 1) < 0.05
 
 
 def test_the_first_address_leads_to_the_introduction(open_page, address):

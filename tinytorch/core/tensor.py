@@ -957,13 +957,15 @@ NUMPY[np.expand_dims], NUMPY[np.squeeze], NUMPY[np.ravel] = expand_dims, squeeze
 
 Tensor.reshape = lambda self, *shape: reshape(self, shape[0] if len(shape) == 1 else shape)
 Tensor.transpose = lambda self, *axes: transpose(self, axes[0] if len(axes) == 1 else axes or None)
+Tensor.reshape.__doc__ = "The same entries in another shape, given as a tuple or as its sizes; one of them may be -1."
+Tensor.transpose.__doc__ = "The axes in another order, given as a tuple or one by one; reversed without any."
 Tensor.swapaxes = swapaxes
 Tensor.flatten = ravel
 Tensor.squeeze = squeeze
 Tensor.T = property(transpose, doc="The axes in reverse order.")
 Tensor.mT = property(lambda self: swapaxes(self, -1, -2), doc="The last two axes exchanged.")
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1477
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1479
 def explain_reduction(name):
     def message(shape, axis, keepdims):
         wrong = "" if axis is None else wrong_axis(name, axis, len(shape), several=True)
@@ -1003,7 +1005,7 @@ def reducible(name: str, x, axis):
         check_axis(name, axis, max(x.ndim, 1), several=True)
     return x
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1523
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1525
 def mean(x, axis=None, keepdims=False):
     """Mean over `axis`.
 
@@ -1044,7 +1046,7 @@ def var(x, axis=None, ddof=0, keepdims=False):
     return reduce_sum(distance * distance, axis, keepdims) / (count(x.shape, axis) - ddof)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1685
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1687
 NUMPY[np.mean], NUMPY[np.var] = mean, var
 
 
@@ -1088,7 +1090,7 @@ Tensor.sum, Tensor.max, Tensor.min = reduce_sum, reduce_max, reduce_min
 Tensor.mean, Tensor.var, Tensor.std = mean, var, std
 Tensor.argmax, Tensor.argmin, Tensor.astype, Tensor.copy = argmax, argmin, astype, copy
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1741
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1743
 def explain_matmul(x, w):
     if len(x) == 1 or len(w) == 1:
         return (
@@ -1112,7 +1114,7 @@ def matrix_product(x, y, /):
     """x @ y for arrays with at least two axes."""
     return x @ y
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1767
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1769
 def matmul(x, y):
     """Matrix product over the last axis of x and the last but one of y.
 
@@ -1152,7 +1154,7 @@ def matmul(x, y):
     return reshape(out, front)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1886
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1888
 def dot(x, y):
     """np.dot where it is a product with a number, a vector or a matrix."""
     x, y = as_operand(x), as_operand(y)
@@ -1167,7 +1169,7 @@ NUMPY[np.matmul], NUMPY[np.dot] = matmul, dot
 Tensor.__matmul__ = matmul
 Tensor.__rmatmul__ = lambda self, other: matmul(other, self)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1908
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1910
 def operands(name: str, xs) -> list:
     """`xs` as a list of Tensors and arrays, once it is seen to be one that is not empty."""
     if isinstance(xs, str) or not hasattr(xs, "__iter__"):
@@ -1206,7 +1208,7 @@ def concatenate(xs, axis: int = 0):
         raise ValueError("concatenate: a single number has no axis to join along. Use stack.")
     return join(*xs, axis=axis)
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L1949
+# %% ../../modules/source/02_tensor/tensor_dev.py #L1951
 def stack(xs, axis: int = 0):
     """Tensors of one shape side by side along a new axis.
 
@@ -1230,7 +1232,7 @@ def stack(xs, axis: int = 0):
     return concatenate([expand_dims(x, axis) for x in xs], axis)
     ### END SOLUTION
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L2039
+# %% ../../modules/source/02_tensor/tensor_dev.py #L2041
 @operation
 def contract(*xs, subscripts):
     """np.einsum with explicit subscripts: no dots, a result, no index twice in one input."""
@@ -1308,7 +1310,7 @@ def parse_subscripts(subscripts: str, ndims: list[int]) -> tuple[list[str], str]
 
 NUMPY[np.concatenate], NUMPY[np.stack], NUMPY[np.einsum] = concatenate, stack, einsum
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L2134
+# %% ../../modules/source/02_tensor/tensor_dev.py #L2136
 CONSTANT = {
     np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal, np.sign, np.isnan, np.isinf,
     np.isfinite, np.argmax, np.argmin, np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.allclose,
@@ -1374,7 +1376,7 @@ Tensor.__array_ufunc__ = array_ufunc
 Tensor.__array_function__ = array_function
 Tensor.__array__ = as_array
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L2229
+# %% ../../modules/source/02_tensor/tensor_dev.py #L2231
 ELSEWHERE = {
     "view": "x.reshape(2, 3)", "permute": "x.transpose(1, 0)", "unsqueeze": "expand_dims(x, axis)", "clamp": "x.clip(low, high)",
     "numel": "x.size", "dim": "x.ndim", "t": "x.T", "norm": "sqrt((x * x).sum())", "clone": "x.copy()", "pow": "x ** y",
@@ -1394,7 +1396,7 @@ def missing_name(self, name):
 
 Tensor.__getattr__ = missing_name
 
-# %% ../../modules/source/02_tensor/tensor_dev.py #L2264
+# %% ../../modules/source/02_tensor/tensor_dev.py #L2266
 def checked_shape(shape, name: str) -> tuple[int, ...]:
     """`shape` as a tuple, once its sizes are seen to be integers of at least 0."""
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)

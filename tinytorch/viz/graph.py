@@ -40,10 +40,14 @@ class Drawing:
 
 
 class Box:
-    """One value of the graph: what it is, its lines of text, and its place."""
+    """One value of the graph: what it is, its lines of text, and its place.
+
+    Backward comes to an operation at its `visit`, and to an input's gradient adds for the last time at `complete`.
+    """
 
     def __init__(self, kind, title, lines, visit=None):
         self.kind, self.title, self.lines, self.visit = kind, title, lines, visit
+        self.complete = visit
         self.layer = self.row = 0
 
     def words(self):
@@ -79,6 +83,9 @@ def draw_trace(trace, inputs: dict, out) -> Drawing:
         box = Box(kind, title_of(step), value_lines(step.out.data, step.gradient), step.visit)
         edges += [(source, box) for source in sources]
         boxes[id(step.out)] = box
+    for box in boxes.values():
+        if box.kind == "input" and len(box.lines) == 2:
+            box.complete = max((b.visit for a, b in edges if a is box and b.visit is not None), default=None)
     note = f"(the last {MOST} of {len(trace.steps)} operations)" if len(trace.steps) > MOST else ""
     return Drawing(list(boxes.values()), edges, note)
 
@@ -205,19 +212,18 @@ def curve(way) -> str:
 
 
 def drawn_box(box, x, y) -> str:
-    """A box with its title, its lines, and the order of its visit."""
+    """A box with its title, its value, its gradient, and when backward comes to it."""
     size = f'width="{WIDTH}" height="{HEIGHT}" rx="6"'
     frame = f'<rect x="{x:.0f}" y="{y:.0f}" {size} fill="{FILL[box.kind]}" stroke="#555555"/>'
-    texts = [f'<text x="{x + 10:.0f}" y="{y + 19:.0f}" font-weight="bold" fill="#111111">{escape(box.title)}</text>']
-    texts += [
-        f'<text x="{x + 10:.0f}" y="{y + 37 + 16 * i:.0f}" fill="#222222">{escape(line)}</text>'
-        for i, line in enumerate(box.lines)
-    ]
+    left, right = f'x="{x + 10:.0f}"', f'x="{x + WIDTH - 8:.0f}" text-anchor="end"'
+    texts = [f'<text {left} y="{y + 19:.0f}" font-weight="bold" fill="#111111">{escape(box.title)}</text>']
+    for i, line in enumerate(box.lines):
+        mark = ' data-gradient=""' if i else ""
+        texts.append(f'<text {left} y="{y + 37 + 16 * i:.0f}" fill="#222222"{mark}>{escape(line)}</text>')
     if box.visit is not None:
-        texts.append(
-            f'<text x="{x + WIDTH - 8:.0f}" y="{y + 19:.0f}" text-anchor="end" fill="#7a3e00">'
-            f"visit {box.visit + 1}</text>"
-        )
-        order = f' data-visit="{box.visit + 1}" data-words="{escape(box.words(), quote=True)}"'
-        return f"<g{order}>{frame}{''.join(texts)}</g>"
-    return frame + "".join(texts)
+        texts.append(f'<text {right} y="{y + 19:.0f}" fill="#7a3e00">visit {box.visit + 1}</text>')
+    if box.complete is None:
+        return frame + "".join(texts)
+    when = "complete" if box.visit is None else "visit"
+    words = escape(f"{box.title}: {', '.join(box.lines)}", quote=True)
+    return f'<g data-{when}="{box.complete + 1}" data-words="{words}">{frame}{"".join(texts)}</g>'

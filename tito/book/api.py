@@ -21,19 +21,20 @@ def index(course: Course, page_of) -> str:
 
 
 def page(course: Course, module: Module) -> str:
-    """One module's functions and classes, in the order of the chapter."""
+    """One module's classes, and then its functions, each in the order of the chapter."""
     name = full_name(course, module)
     loaded = importlib.import_module(name)
-    lines = []
+    classes, functions = [], []
     for public in loaded.__all__:
         found = getattr(loaded, public, None)
         if getattr(found, "__module__", "") != name or not inspect.getdoc(found):
             continue
         if inspect.isclass(found):
-            lines += [f".. autoclass:: {name}.{public}", "   :members:", "   :member-order: bysource", ""]
+            classes += [f".. autoclass:: {name}.{public}", "   :members:", "   :member-order: bysource", ""]
         elif callable(found):
-            lines += [f".. autofunction:: {name}.{public}", ""]
-    return f"# {module.title}\n\n```{{eval-rst}}\n.. py:module:: {name}\n\n" + "\n".join(lines) + "```\n"
+            functions += [f".. autofunction:: {name}.{public}", ""]
+    lines = "\n".join(classes + functions)
+    return f"# {module.title}\n\n```{{eval-rst}}\n.. py:module:: {name}\n\n{lines}```\n"
 
 
 def full_name(course: Course, module: Module) -> str:

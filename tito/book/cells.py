@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import re
 import textwrap
 from dataclasses import dataclass, field
@@ -10,6 +12,7 @@ from functools import cached_property
 from tito import workspace
 from tito.chapter import DIRECTIVE, HIDDEN, Cell, Chapter, imports_only, split_lines
 
+WORDS_FOLLOW = re.compile(r"$|[,;] (?:and|each|for|in|its|of|so|such|that|the|then|where|which|whose|with)\b")
 MARK = re.compile(r"\s*(###? (BEGIN|END) SOLUTION\b|# fmt: (on|off)\b|# ruff: noqa\b)")
 
 
@@ -27,6 +30,7 @@ class Page:
     runs : whether what it needs is solved, so that its cells can run
     alone : whether it measures, and runs while nothing else does
     number : the chapter's, which stands before its title
+    facts : what is said below the title
     """
 
     name: str
@@ -37,6 +41,7 @@ class Page:
     runs: bool = True
     alone: bool = False
     number: int | None = None
+    facts: str = ""
 
     @cached_property
     def code(self) -> list[Cell]:
@@ -70,7 +75,9 @@ class Page:
         return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 4}
 
     def _titled(self, text: str) -> str:
-        return re.sub(r"\A# ", f"# {self.number}. ", text) if self.number else text
+        if not self.number:
+            return text
+        return re.sub(r"\A# (.*)", lambda title: f"# {self.number}. {title[1]}\n\n{self.facts}".rstrip(), text)
 
     def _code(self, cell: Cell, outputs: list[dict]) -> list[dict]:
         regions = [r for r in self.chapter.regions if r.cell is cell]
@@ -95,7 +102,7 @@ class Page:
             name = self._title(region.name)
             hints = self.notes.get(region.name, {}).get("hints", [])
             several = f" for {name}" if len(regions) > 1 else ""
-            cells += [_text(dropdown(f"Hint {i}{several}", hint)) for i, hint in enumerate(hints, 1)]
+            cells += [_text(dropdown(f"Hint {i}{several}", dressed(hint))) for i, hint in enumerate(hints, 1)]
             if self.solutions:
                 cells.append(_folded(f"A solution of {name}", textwrap.dedent(clean(region.text))))
         return cells
@@ -112,7 +119,8 @@ class Page:
     def _check_title(self, cell: Cell) -> str:
         test = next(test for test in self.chapter.tests if test.cell is cell)
         points = f" ({test.points:g} {'point' if test.points == 1 else 'points'})" if test.points else ""
-        return f"Check yourself: {self._title(test.exercise) if test.exercise else 'the whole chapter'}{points}"
+        what = self._title(test.exercise) if test.exercise else test.name.removeprefix("test_").replace("_", " ")
+        return f"Check yourself: {what}{points}"
 
 
 def clean(source: str) -> str:
@@ -121,6 +129,24 @@ def clean(source: str) -> str:
     while lines and (DIRECTIVE.match(lines[0]) or not lines[0].strip()):
         lines.pop(0)
     return "\n".join(line for line in lines if not MARK.match(line)).strip("\n")
+
+
+def dressed(hint: str) -> str:
+    """A hint, the code of which is set as code: the last one is a line of code and, after it, words about its gaps."""
+    depth = 0
+    for i, character in enumerate(hint + "\n"):
+        depth += (character in "([{") - (character in ")]}")
+        if depth == 0 and WORDS_FOLLOW.match(hint, i):
+            return f"`{hint[:i]}`{hint[i:]}" if _is_python(hint[:i]) else hint
+    return hint
+
+
+def _is_python(text: str) -> bool:
+    for end in ("", ": pass"):
+        with contextlib.suppress(SyntaxError):
+            ast.parse(text + end)
+            return True
+    return False
 
 
 def dropdown(title: str, text: str) -> str:

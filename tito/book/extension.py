@@ -9,7 +9,6 @@ from typing import ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
-from sphinx.domains.python import PyObject
 
 CODE = re.compile(r"(``.+?``|`[^`]+`)")
 SIGN = re.compile(r"([*|]|(?<=\w)_(?!\w))")
@@ -23,7 +22,6 @@ def setup(app):
     app.connect("html-page-context", _finish, priority=900)  # after the theme
     app.connect("config-inited", _side_by_side)
     app.add_directive("graph", Graph)
-    _name_attributes()
     return {"parallel_read_safe": True}
 
 
@@ -43,13 +41,6 @@ class Graph(Directive):
 def _side_by_side(app, config):
     """Let pages be read side by side: the one extension that does not say so numbers them when all are read."""
     app.extensions["sphinx_multitoc_numbering"].parallel_read_safe = True
-
-
-def _name_attributes():
-    """Say Attributes where Sphinx says Variables, which are a class here."""
-    for kind in PyObject.doc_field_types:
-        if kind.name == "variable":
-            kind.label = "Attributes"
 
 
 def _inline(writer, node):

@@ -74,7 +74,9 @@ def _page(course: Course, name: str, secret: dict[str, str] | None, quick: bool)
         note["hints"] = [leaks.shortened(hint, secret or ()) for hint in note["hints"]]
     alone = not quick and derived.facts_of(module).get("measures", False)
     chapter = workspace.reference_chapter(course, module)
-    return Page(module.name, module.dev_path, chapter, told, secret is None and runs, runs, alone, module.number)
+    facts = f"{derived.in_short(module)} [What it needs, and what you can do after it](README.md)"
+    shown = secret is None and runs
+    return Page(module.name, module.dev_path, chapter, told, shown, runs, alone, module.number, facts)
 
 
 def _write_executed(course, folder, names, pages: dict[str, Page], say) -> dict[str, str]:

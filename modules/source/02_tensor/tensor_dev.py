@@ -1455,6 +1455,8 @@ NUMPY[np.expand_dims], NUMPY[np.squeeze], NUMPY[np.ravel] = expand_dims, squeeze
 
 Tensor.reshape = lambda self, *shape: reshape(self, shape[0] if len(shape) == 1 else shape)
 Tensor.transpose = lambda self, *axes: transpose(self, axes[0] if len(axes) == 1 else axes or None)
+Tensor.reshape.__doc__ = "The same entries in another shape, given as a tuple or as its sizes; one of them may be -1."
+Tensor.transpose.__doc__ = "The axes in another order, given as a tuple or one by one; reversed without any."
 Tensor.swapaxes = swapaxes
 Tensor.flatten = ravel
 Tensor.squeeze = squeeze
