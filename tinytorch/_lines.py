@@ -10,9 +10,10 @@ import os
 import re
 import sys
 
-__all__ = ["chapter_line", "name_chapters_in_tracebacks", "places"]
+__all__ = ["chapter_line", "name_chapters_in_tracebacks", "named_places", "places"]
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_CELL = re.compile(r"<(ipython-input|timed )|.*[/\\](ipykernel|xpython)_\d+[/\\][^/\\]+$")  # files of notebooks' cells
 _MARKER = re.compile(r"# %% (?:\.\./)*(\S.*) #L(\d+)$")
 
 
@@ -77,6 +78,37 @@ def places(trace):
             found.append((os.path.join(_ROOT, *place[0].split("/")), place[1], code.co_name))
         trace = trace.tb_next
     return found
+
+
+def named_places(site):
+    """How a reader would name the lines that led to a call.
+
+    Parameters
+    ----------
+    site : list of (str, int)
+        Files and lines, the innermost first. The last is where the program began, in a notebook the cell that runs.
+
+    Returns
+    -------
+    list of str
+        Each once: "this cell, line 2", "cell In[5], line 1", a chapter's line, or the file's.
+    """
+    named = []
+    for file, line in site:
+        if cell := _cell_name(file):
+            file = "this cell" if file == site[-1][0] else cell
+        else:
+            file, line = chapter_line(file, line) or (file, line)
+        named.append(f"{file}, line {line}")
+    return list(dict.fromkeys(named))
+
+
+def _cell_name(file):
+    """What a notebook calls the cell that was compiled as `file`; None for a file that is no cell."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None and (label := shell.compile.format_code_name(file)):
+        return f"cell {label[1]}"
+    return "a notebook cell" if _CELL.match(file) else None
 
 
 def name_chapters_in_tracebacks():

@@ -63,7 +63,10 @@ EXPLAINED = [
     (lambda x: np.sqrt(x), (4.0,), ["f = sqrt(x) = 2", "= 0.25"]),
     (lambda x: np.tanh(x), (0.0,), ["f = tanh(x) = 0", "= 1"]),
     (lambda x: x * x, (3.0,), ["f = x * x = 9", "df/dx = df/df * x + df/df * x = 1 * 3 + 1 * 3 = 6"]),
-    (lambda x: (x * np.ones(3)).sum(), (2.0,), ["array (3,)", "df/dx"]),
+    (lambda x: x - 1e9, (1 / 3,), ["f = x - 1e+09"]),
+    (lambda x: (x * np.ones(3)).sum(), (2.0,), ["array (3,)", "df/dx = sum(df/db * a) = 3"]),
+    (lambda x: np.ones((3, 2)) * x, (np.ones(2),), ["in each entry", "df/dx = sum(df/df * a, axis=0) = array (2,)"]),
+    (lambda x: -(x + np.ones((2, 3, 4))), (np.ones((3, 1)),), ["sum(df/db, axis=(0, 2)) = array (3, 1)"]),
     (lambda x, w: x @ w, (np.ones(2), np.ones(2)), ["array (2,)", "df/dw"]),
     (lambda x: concatenate([x, x]).sum(), (np.ones(2),), ["df/dx"]),
     (lambda x: where(Tensor([True, False]), x, 0).sum(), (np.ones(2),), ["df/dx"]),
@@ -76,6 +79,39 @@ def test_explain_backward_of_other_functions(f, values, expected):
     for part in expected:
         assert part in text, text
     assert "lambda" not in text and "rule_" not in text and "<" not in text
+
+
+def test_explain_backward_names_what_a_function_brings_along_and_says_what_is_summed():
+    """The gradient of a number that met three others is a sum, and each of the three is a constant of the derivative."""
+    assert explain_backward(lambda x: x * np.array([1.0, 10.0, 100.0]), 2.0).splitlines() == [
+        "x = 2",
+        "a = array (3,), a constant",
+        "f = x * a = array (3,)",
+        "",
+        "df/df = 1 in each entry",
+        "df/dx = sum(df/df * a) = 111",
+    ]
+    w = Variable(3.0)
+    doubled = w * 2
+    assert explain_backward(lambda x: x * w * doubled, 2.0).splitlines() == [
+        "x = 2",
+        "a = 3",
+        "b = x * a = 6",
+        "c = 6",
+        "f = b * c = 36",
+        "",
+        "df/df = 1",
+        "df/db = df/df * c = 1 * 6 = 6",
+        "df/dx = df/db * a = 6 * 3 = 18",
+        "df/da = df/db * x = 6 * 2 = 12",
+        "df/dc = df/df * b = 1 * 6 = 6",
+    ]
+
+
+def test_numbers_are_computed_exactly_and_written_with_six_digits():
+    assert "(0.880797 * 0.119203) = 0.104994" in explain_backward(sigmoid, 2.0)
+    for x, factor in ((12.0, "6.14417e-06"), (15.0, "3.05902e-07")):  # 1 - 0.999994 would be 6e-06
+        assert f"* {factor})" in explain_backward(sigmoid, np.float64(x))
 
 
 def test_a_rule_is_read_from_the_text_as_it_is_now(monkeypatch):
@@ -91,7 +127,9 @@ def test_explain_backward_gives_true_numbers():
     text = explain_backward(f, Variable(np.float64(1.5)), Variable(np.float64(0.5)))
     x, y = Variable(np.float64(1.5)), Variable(np.float64(0.5))
     f(x, y).backward()
-    shown = {line.split(" = ")[0]: float(line.split(" = ")[-1]) for line in text.splitlines() if line.startswith("df/d")}
+    shown = {
+        line.split(" = ")[0]: float(line.split(" = ")[-1]) for line in text.splitlines() if line.startswith("df/d")
+    }
     assert shown["df/dx"] == pytest.approx(x.grad.item(), rel=1e-5)
     assert shown["df/dy"] == pytest.approx(y.grad.item(), rel=1e-5)
 
@@ -99,7 +137,23 @@ def test_explain_backward_gives_true_numbers():
 def test_draw_graph_shows_values_gradients_and_visits():
     drawing = draw_graph(difference_of_squares, 2.0, 3.0)
     shown = texts(drawing)
-    for text in ("x", "y", "+", "-", "*", "2", "3", "5", "-1", "-5", "grad 4", "grad -6", "grad 5", "grad -1", "grad 1"):
+    for text in (
+        "x",
+        "y",
+        "+",
+        "-",
+        "*",
+        "2",
+        "3",
+        "5",
+        "-1",
+        "-5",
+        "grad 4",
+        "grad -6",
+        "grad 5",
+        "grad -1",
+        "grad 1",
+    ):
         assert text in shown, text
     assert [t for t in shown if t.startswith("visit")].__len__() == 3 and "visit 1" in shown
     assert drawing._repr_svg_() == drawing.svg and drawing._repr_mimebundle_()["image/svg+xml"] == drawing.svg
@@ -126,7 +180,7 @@ def test_draw_graph_leaves_gradients_as_they_were():
 
 def test_draw_graph_escapes_names():
     odd = operation(lambda x: x * 1)
-    odd.__name__ = "<odd> & \"co\""
+    odd.__name__ = '<odd> & "co"'
     gradient(odd, x=lambda g: g)
     drawing = draw_graph(odd, 2.0)
     assert odd.__name__ in texts(drawing) and "<odd>" not in drawing.svg

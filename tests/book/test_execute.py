@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 
 import pytest
 
@@ -63,6 +64,17 @@ def test_what_did_not_change_is_not_run_again(course):
     kept.write_text(json.dumps({"key": ""}), encoding="utf-8")
     assert printed(execute.outputs(course, [page("toy", "print('new')")], said.append)["toy"]) == "new\n"
     assert said == ["toy_dev.py"] * 3
+
+
+def test_other_frameworks_are_found_where_the_benchmarks_install_them_behind_all_else(course):
+    asks = page("toy", "try:\n    import peer, numpy\n    print(peer.NAME, numpy.__name__)\nexcept ImportError:\n    print(None)")
+    assert execute.peers(course) == []
+    assert printed(asyncio.run(execute.run(course, asks))) == "None\n"
+    packages = course.root / ".venv-peers" / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "peer.py").write_text("NAME = 'theirs'", encoding="utf-8")
+    (packages / "numpy.py").write_text("raise SystemExit('not the one of the book')", encoding="utf-8")
+    assert printed(asyncio.run(execute.run(course, asks))) == "theirs numpy\n"
 
 
 def test_chapters_run_side_by_side_and_who_measures_alone(course, monkeypatch):

@@ -14,7 +14,7 @@ __all__ = ['NUMBER', 'by_number', 'new', 'ndarray', 'ALONE', 'ENGINE', 'DEPTH', 
            'differentiating', 'outermost', 'zeros_like', 'hvp', 'jacobian', 'hessian', 'rows_of_derivatives',
            'checkpoint', 'clip_gradients']
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L34
+# %% ../../modules/source/07_autograd/autograd_dev.py #L35
 import sys
 from contextlib import contextmanager
 from itertools import count as counter
@@ -22,7 +22,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from .._lines import chapter_line
+from .._lines import named_places
 
 # All operations are imported, used here or not, so that they can be had from this module beside Variable.
 # ruff: noqa: F401
@@ -35,7 +35,7 @@ from tinytorch.core.tensor import (
     stack, std, subtract, swapaxes, tanh, to_array, transpose, var, where, wrap,
 )  # fmt: skip
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L127
+# %% ../../modules/source/07_autograd/autograd_dev.py #L126
 class Node:
     """The record of one operation.
 
@@ -91,7 +91,7 @@ def make_node(operation, edges, plan, saved, shapes=None) -> Node:
     node.number, node.gradient = next(NUMBER), None
     return node
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L190
+# %% ../../modules/source/07_autograd/autograd_dev.py #L189
 class Variable(Tensor):
     """A Tensor that records how it was computed.
 
@@ -188,7 +188,7 @@ def edge_of(x):
     """Where the gradient of x goes: its node, x itself where it is a leaf, or None."""
     return (x._node or x) if x.requires_grad else None
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L316
+# %% ../../modules/source/07_autograd/autograd_dev.py #L315
 def plan_source(operation, wanted) -> tuple[str, tuple[str, ...]]:
     """Source of `save` and `back` for an operation of which some inputs want a gradient.
 
@@ -234,7 +234,7 @@ def value_source(name, operation) -> str:
         return "arrays" if operation.any_number else f"arrays[{operation.inputs.index(name)}]"
     return f"options[{operation.options.index(name)}]" if name in operation.options else name
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L368
+# %% ../../modules/source/07_autograd/autograd_dev.py #L367
 def gradient(operation, composition=None, broadcasts=True, **rules):
     """Register the derivative rules of an operation: one row of the table.
 
@@ -295,7 +295,7 @@ def plan_for(operation, bits: int) -> Plan:
     plan = operation.plans[bits] = Plan(scope["save"], scope["back"], saved)
     return plan
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L435
+# %% ../../modules/source/07_autograd/autograd_dev.py #L434
 def unsolved(exercise: str):
     """Raise for a row that is still to be written."""
     raise NotImplementedError(f"exercise {exercise}")
@@ -311,13 +311,13 @@ gradient(negative, x=lambda g: -g)
 ### END SOLUTION
 # fmt: on
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L509
+# %% ../../modules/source/07_autograd/autograd_dev.py #L508
 def slopes(operation, g, *inputs):
     """Gradients of the inputs by the operation's row, for a gradient `g` of its result. For looking at rows."""
     plan = plan_for(operation, 2 ** len(inputs) - 1)
     return plan.back(g, plan.save(inputs, (), operation(*inputs), None))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L548
+# %% ../../modules/source/07_autograd/autograd_dev.py #L547
 def record(operation, out, inputs, arrays, options=(), kept=None):
     """The result of an operation as a Variable with a node: what `set_recorder` is given."""
     node = Node()
@@ -368,7 +368,7 @@ def stretched_shapes(arrays, shape):
 new, ndarray = object.__new__, np.ndarray
 set_recorder(record)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L616
+# %% ../../modules/source/07_autograd/autograd_dev.py #L615
 def topological_order(root: Node) -> list[Node]:
     """All nodes that `root` came from, and itself, each after every node that used its result.
 
@@ -413,7 +413,7 @@ def freed_error(node) -> RuntimeError:
         "  Compute the forward pass again, or keep the graph: backward(retain_graph=True)."
     )
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L745
+# %% ../../modules/source/07_autograd/autograd_dev.py #L744
 def unbroadcast(g, shape: tuple[int, ...]):
     """Sum `g` over the axes along which an input of shape `shape` was broadcast.
 
@@ -440,7 +440,7 @@ def unbroadcast(g, shape: tuple[int, ...]):
     return g.sum(axis=(*range(extra), *stretched)).reshape(shape)
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L834
+# %% ../../modules/source/07_autograd/autograd_dev.py #L833
 def walk(root: Node, g, retain=False, create=False, targets=None) -> dict:
     """Carry the gradient `g` of the root's result back through the graph.
 
@@ -525,7 +525,7 @@ def needed_for(targets, order) -> set[Node]:
                 break
     return needed
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L979
+# %% ../../modules/source/07_autograd/autograd_dev.py #L978
 def backward(self, gradient=None, retain_graph=None, create_graph=False):
     """Add to the `grad` of every leaf its gradient of this Tensor.
 
@@ -634,7 +634,7 @@ def zero_grad(self):
 Tensor.backward = backward
 Tensor.zero_grad = zero_grad
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1093
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1092
 def again(node, g):
     """The gradients of a node's inputs as Variables, recorded by the rules as they compute."""
     plan, edges = node.plan, node.edges
@@ -696,7 +696,7 @@ def identity(x, /):
 
 gradient(identity, x=lambda g: g)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1209
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1208
 # fmt: off
 ### BEGIN SOLUTION elementary_rows
 gradient(exp,          x=lambda g, out: g * out)
@@ -1026,16 +1026,18 @@ ENGINE = {"record", "traced_run", "first_nonfinite", "check_gradients", "draw_gr
 
 
 def call_site() -> list[tuple[str, int]]:
-    """Files and lines that led to an operation, the innermost first, without the engine's own."""
+    """Files and lines that led to an operation from a cell or script, the innermost first, without the engine's own."""
     frame, site = sys._getframe(2), []
     while frame is not None and len(site) < 20:
-        name = frame.f_globals.get("__name__", "")
-        if name not in ("tinytorch.core.tensor", "tinytorch.core.autograd") and frame.f_code.co_name not in ENGINE:
-            site.append((frame.f_code.co_filename, frame.f_lineno))
+        name, code = frame.f_globals.get("__name__", ""), frame.f_code
+        if name not in ("tinytorch.core.tensor", "tinytorch.core.autograd") and code.co_name not in ENGINE:
+            site.append((code.co_filename, frame.f_lineno))
+        if code.co_name.startswith(("<module>", "<cell line")):  # what called a cell is IPython's
+            break
         frame = frame.f_back
     return site
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1783
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1785
 def traced_run(f, *inputs, backward=True) -> tuple[Trace, list[Variable], Tensor]:
     """Run f, and backward from its result, on copies of the inputs."""
     copies = [Variable(x.detach() if isinstance(x, Tensor) else x) for x in inputs]
@@ -1105,7 +1107,7 @@ def explain_backward(f, *inputs) -> str:
     t, copies, out = traced_run(checked_function("explain_backward", f), *inputs)
     return "\n".join(backward_lines(t, dict(zip(input_names(f, inputs), copies)), out))
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1871
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1873
 def first_nonfinite(f, *inputs) -> str | None:
     """The first operation of f, forward or backward, that made a NaN or an infinity out of finite numbers.
 
@@ -1131,15 +1133,14 @@ def describe(step, where, bad, given) -> str:
     first = tuple(int(i) for i in np.argwhere(~np.isfinite(bad))[0]) if np.ndim(bad) else ()
     place = f" at {list(first)}" if first else ""
     lines = [f"{step.operation.__name__} ({where}): {np.asarray(bad)[first]}{place}"]
-    places = [chapter_line(file, line) or (file, line) for file, line in step.site[:3]]
-    lines += [f"  called from {file}, line {line}" for file, line in dict.fromkeys(places)]
+    lines += [f"  called from {place}" for place in named_places(step.site)[:3]]
     for name, value in given.items():
         value = np.asarray(value)
         span = f"between {value.min():.6g} and {value.max():.6g}" if value.size else "empty"
         lines.append(f"  {name}: shape {value.shape}, {span}")
     return "\n".join(lines)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L1918
+# %% ../../modules/source/07_autograd/autograd_dev.py #L1919
 def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-6) -> float:
     """Slope of f along one entry of one of its inputs.
 
@@ -1170,7 +1171,7 @@ def central_difference(f, arrays, i: int, entry: tuple[int, ...], h: float = 1e-
     return float((above - below) / (2 * step))
     ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2008
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2009
 class GradientError(AssertionError):
     """A gradient that differs from the measured slope."""
 
@@ -1274,14 +1275,13 @@ def blame(t: Trace, rtol, h, rng) -> str:
             for entry in drawn(np.shape(x), 50, rng):
                 slope = central_difference(combined, list(step.arrays), i, entry, h)
                 if not abs(slope - piece[entry]) <= 1e-6 + 10 * rtol * max(abs(slope), abs(piece[entry])):
-                    file, line = step.site[0]
                     return (
                         f"The row of {operation.__name__} is wrong for its input {name}: at entry {list(entry)} the rule gives "
-                        f"{piece[entry]:.8g}, the slope is {slope:.8g} (called from {file}, line {line})."
+                        f"{piece[entry]:.8g}, the slope is {slope:.8g} (called from {named_places(step.site)[0]})."
                     )
     return "Each operation's row is right by itself: does the function leave the graph (detach, .data) or draw at random?"
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2171
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2187
 def grad(f, argument: int | tuple[int, ...] = 0):
     """The function that computes the gradient of f.
 
@@ -1351,7 +1351,7 @@ def zeros_like(x) -> Tensor:
     """Zeros of x's shape and dtype: the gradient of something that does not depend on x."""
     return wrap(np.zeros_like(x.data)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2253
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2269
 def hvp(f, x, v) -> Tensor:
     """The product of the Hessian of f at x with v, without building the Hessian.
 
@@ -1385,7 +1385,7 @@ def hvp(f, x, v) -> Tensor:
         return zeros_like(x) if product is None else product
         ### END SOLUTION
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2365
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2381
 def jacobian(f, x) -> Tensor:
     """All derivatives of f at x.
 
@@ -1436,7 +1436,7 @@ def rows_of_derivatives(out, x) -> Tensor:
                 rows[i] = row.data.reshape(-1)
     return wrap(rows.reshape(out.shape + x.shape)[()])
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2433
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2449
 def checkpoint(f, *inputs):
     """f(*inputs), saving only the inputs: backward runs f again.
 
@@ -1491,7 +1491,7 @@ def checkpoint(f, *inputs):
 
 PLACEHOLDER = make_node(checkpoint, (), Plan(None, None, None), None)
 
-# %% ../../modules/source/07_autograd/autograd_dev.py #L2529
+# %% ../../modules/source/07_autograd/autograd_dev.py #L2545
 def clip_gradients(variables, max_norm: float | None = 1.0, max_value: float | None = None) -> float:
     """Limit the gradients of `variables`, in place.
 

@@ -23,9 +23,21 @@ def backward_lines(trace, inputs: dict, out) -> list[str]:
         The result; it is called f.
     """
     names = name_values(trace, inputs, out)
+    return [*forward_lines(trace, names, inputs), "", *gradient_lines(trace, names, out)]
+
+
+def forward_lines(trace, names, inputs) -> list[str]:
+    """The inputs, and each operation below what it uses besides: constants, parameters, values made before."""
     lines = [f"{name} = {show(x.data)}" for name, x in inputs.items()]
-    lines += [forward_line(step, names) for step in trace.steps]
-    return [*lines, "", *gradient_lines(trace, names, out)]
+    known = {id(x) for x in inputs.values()}
+    for step in trace.steps:
+        for x in step.inputs:
+            if id(x) in names and id(x) not in known:
+                known.add(id(x))
+                lines.append(f"{names[id(x)]} = {show(x.data)}{'' if x.requires_grad else ', a constant'}")
+        known.add(id(step.out))
+        lines.append(forward_line(step, names))
+    return lines
 
 
 def name_values(trace, inputs, out) -> dict[int, str]:
@@ -54,6 +66,18 @@ def show(value) -> str:
     return f"{value.item():.6g}" if value.size == 1 else f"array {value.shape}"
 
 
+def exact(value) -> str:
+    """A number with all its digits, to compute with; `Short` rounds it where it is written."""
+    return repr(float(np.asarray(value).item()))
+
+
+class Short(float):
+    """A number that is written with six digits."""
+
+    def __repr__(self):
+        return f"{self:.6g}"
+
+
 def forward_line(step, names) -> str:
     """One operation with its result."""
     return f"{names[id(step.out)]} = {formula(step, names)} = {show(step.out.data)}"
@@ -61,8 +85,9 @@ def forward_line(step, names) -> str:
 
 def gradient_lines(trace, names, out) -> list[str]:
     """For every value its gradient: a sum over the paths, in symbols and in numbers."""
-    arrived = {id(out): [(None, None, 1.0)]}
-    lines, written = [], set()
+    arrived, lines, written = {}, [], {id(out)}
+    if trace.visits:
+        lines.append("df/df = 1" if out.size == 1 else "df/df = 1 in each entry")
 
     def write(x):
         if id(x) in written or id(x) not in arrived:
@@ -74,7 +99,7 @@ def gradient_lines(trace, names, out) -> list[str]:
         write(step.out)
         for name, x, piece in zip(input_names(step), step.inputs, step.pieces):
             if piece is not None and x.requires_grad:
-                arrived.setdefault(id(x), []).append(contribution(step, name, names, piece))
+                arrived.setdefault(id(x), []).append(contribution(step, name, names, piece, x.shape))
     for step in trace.steps:
         for x in step.inputs:
             if x.requires_grad:
@@ -85,8 +110,6 @@ def gradient_lines(trace, names, out) -> list[str]:
 def sum_line(name, paths) -> str:
     """df/dx = symbols = numbers = value."""
     total = sum(np.asarray(value) for _, _, value in paths)
-    if paths[0][0] is None:
-        return f"{name} = {show(total)}"
     parts = [name, joined([symbols for symbols, _, _ in paths])]
     numbers = [n for _, n, _ in paths]
     if all(n is not None for n in numbers):
@@ -109,15 +132,26 @@ def input_names(step) -> list[str]:
     return operation.inputs * len(step.inputs) if operation.any_number else operation.inputs
 
 
-def contribution(step, name, names, piece):
-    """What one path adds to a gradient: in symbols, in numbers (None for arrays), and its value."""
+def contribution(step, name, names, piece, shape):
+    """What one path adds to the gradient of an input: in symbols, in numbers (None for arrays), and its value."""
     upstream = f"df/d{names[id(step.out)]}"
     numbers = None
     single = np.size(piece) == 1 and all(np.size(a) == 1 for a in step.arrays)
     if single:
-        values = {n: show(a) for n, a in zip(step.operation.inputs, step.arrays)}
-        numbers = rule_text(step, name, {**values, "out": show(step.out.data), "g": show(step.gradient)})
-    return rule_text(step, name, {**symbols(step, names), "g": upstream}), numbers, piece
+        values = {n: exact(a) for n, a in zip(step.operation.inputs, step.arrays)}
+        numbers = rule_text(step, name, {**values, "out": exact(step.out.data), "g": exact(step.gradient)})
+    text = rule_text(step, name, {**symbols(step, names), "g": upstream})
+    if axes := copied_axes(np.shape(piece), shape):
+        axis = axes[0] if len(axes) == 1 else axes
+        text = f"sum({text})" if len(axes) == np.ndim(piece) else f"sum({text}, axis={axis})"
+        piece = np.sum(piece, axis=axes)
+    return text, numbers, np.reshape(piece, shape)
+
+
+def copied_axes(shape, original) -> tuple[int, ...]:
+    """The axes of `shape` along which an input of shape `original` was copied: a gradient is summed over them."""
+    before = (1,) * (len(shape) - len(original)) + original
+    return tuple(i for i, (n, m) in enumerate(zip(shape, before)) if n != m)
 
 
 def symbols(step, names) -> dict[str, str]:
@@ -185,9 +219,13 @@ class Filled(ast.NodeTransformer):
     def visit_Name(self, node):
         text = self.texts.get(node.id, node.id)
         try:
-            return ast.parse(text, mode="eval").body if not text.startswith("df/") else ast.Name(text)
+            tree = ast.parse(text, mode="eval").body if not text.startswith("df/") else ast.Name(text)
         except SyntaxError:
             return ast.Name(text)
+        for part in ast.walk(tree):
+            if isinstance(part, ast.Constant) and type(part.value) is float:
+                part.value = Short(part.value)
+        return tree
 
     def visit_IfExp(self, node):
         test = self.visit(node.test)
@@ -210,7 +248,8 @@ class Filled(ast.NodeTransformer):
         if isinstance(node.op, ast.Pow) and getattr(right, "value", None) == 1:
             return left
         if isinstance(left, ast.Constant) and isinstance(right, ast.Constant) and isinstance(node.op, ast.Sub):
-            return ast.Constant(left.value - right.value)
+            difference = left.value - right.value
+            return ast.Constant(Short(difference) if isinstance(difference, float) else difference)
         return node
 
     def visit_UnaryOp(self, node):
@@ -221,7 +260,8 @@ class Filled(ast.NodeTransformer):
 
 def bracketed(node):
     """What begins with a minus, in brackets: it stands behind another sign."""
-    return ast.Name(f"({ast.unparse(node)})") if isinstance(node, ast.UnaryOp) else node
+    minus = isinstance(node, ast.UnaryOp) or (isinstance(node, ast.Constant) and ast.unparse(node).startswith("-"))
+    return ast.Name(f"({ast.unparse(node)})") if minus else node
 
 
 def written(body, texts) -> str | None:

@@ -20,7 +20,7 @@ from tito.errors import CourseError
 from tito.files import read, write_atomically
 
 SECONDS = 300  # for one cell
-FIRST = "from tito.book import figures; figures.describe()"
+FIRST = "import sys; sys.path.extend({packages}); from tito.book import figures; figures.describe()"
 
 
 def outputs(course: Course, pages: list[Page], say) -> dict[str, list[list[dict]]]:
@@ -30,6 +30,13 @@ def outputs(course: Course, pages: list[Page], say) -> dict[str, list[list[dict]
     """
     given = {page.name: kept for page in pages if (kept := _kept(course, page)) is not None}
     return given | asyncio.run(_run_all(course, [page for page in pages if page.name not in given], say))
+
+
+def peers(course: Course) -> list[str]:
+    """Where the other frameworks are, if they are installed for this Python: behind all else on a kernel's path."""
+    version = "python{}.{}".format(*sys.version_info)
+    places = (f".venv-peers/lib/{version}/site-packages", ".venv-peers/Lib/site-packages")
+    return [str(course.root / place) for place in places if (course.root / place).exists()]
 
 
 async def _run_all(course: Course, pages: list[Page], say) -> dict[str, list[list[dict]]]:
@@ -73,7 +80,7 @@ async def run(course: Course, page: Page) -> list[list[dict]]:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-    sources = [FIRST, *(cell.source for cell in page.code)]
+    sources = [FIRST.format(packages=peers(course)), *(cell.source for cell in page.code)]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     with tempfile.TemporaryDirectory() as folder:
         where = {"metadata": {"path": folder}}
@@ -109,5 +116,6 @@ def _what_runs(course: Course) -> str:
     for file in (*course.package_files(), Path(__file__).with_name("figures.py")):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     versions = [sys.version, *(version(name) for name in ("numpy", "matplotlib", "ipykernel"))]
+    versions += [found.name for place in peers(course) for found in Path(place).glob("torch-*.dist-info")]
     digest.update(" ".join(versions).encode())
     return digest.hexdigest()

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from tito import leaks, release
-from tito.book import links, play, stage
+from tito.book import execute, links, play, stage
 from tito.course import Course
 from tito.errors import CourseError
 
@@ -30,6 +30,8 @@ def build(course: Course, target: Path, solutions: bool, quick: bool = False, sa
         _sphinx(course, source, made, Path(scratch) / "doctrees")
         if solutions and (why := play.fetch(course, made / "_static" / "pyodide")):
             say(f"book/play.md: without Python for the browser. {why}")
+        if solutions and not execute.peers(course):
+            say("chapters: without their comparisons with PyTorch, which tito bench --install-peers makes possible.")
         if wrong := [*links.dead(made), *(map(str, leaks.find(made, secret)) if secret else ())]:
             raise CourseError("the book was not replaced, since in the new one\n  " + "\n  ".join(wrong))
         target.parent.mkdir(parents=True, exist_ok=True)

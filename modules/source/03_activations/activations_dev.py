@@ -331,8 +331,8 @@ with np.errstate(over="raise"):
             print(f"{value:5d}  {error}")
 
 # %% [markdown]
-# Here the infinity happens to end in `1 / inf = 0`, and only a warning is left of it. A program that prints such
-# warnings on every step soon has them switched off, together with those that matter.
+# Without `over="raise"` NumPy goes on: `1 / inf` happens to end in 0, near the true value, and only a warning is left.
+# A program that prints such warnings on every step soon has them switched off, together with those that matter.
 #
 # The way out is to choose the formula by the sign. Multiply numerator and denominator by `exp(x)`, and the sigmoid
 # reads
