@@ -20,7 +20,7 @@ extensions = [
     "tito.book.extension",
 ]
 external_toc_path = "_toc.yml"
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "**/__pycache__"]
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist"]
 myst_heading_anchors = 3

@@ -132,6 +132,10 @@ def barriers(page):
     ]
 
 
+def test_nothing_compiled_is_in_the_site():
+    assert not [*SITE.rglob("*.pyc")]
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_no_page_has_a_barrier_or_asks_elsewhere_or_is_large(path, visitor, address):
     """What goes over the wire until the page is still and has been looked at, compressed as it is served."""
