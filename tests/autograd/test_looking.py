@@ -127,9 +127,7 @@ def test_explain_backward_gives_true_numbers():
     text = explain_backward(f, Variable(np.float64(1.5)), Variable(np.float64(0.5)))
     x, y = Variable(np.float64(1.5)), Variable(np.float64(0.5))
     f(x, y).backward()
-    shown = {
-        line.split(" = ")[0]: float(line.split(" = ")[-1]) for line in text.splitlines() if line.startswith("df/d")
-    }
+    shown = {line.split(" = ")[0]: float(line.split(" = ")[-1]) for line in text.splitlines() if line.startswith("df/d")}
     assert shown["df/dx"] == pytest.approx(x.grad.item(), rel=1e-5)
     assert shown["df/dy"] == pytest.approx(y.grad.item(), rel=1e-5)
 
@@ -137,23 +135,7 @@ def test_explain_backward_gives_true_numbers():
 def test_draw_graph_shows_values_gradients_and_visits():
     drawing = draw_graph(difference_of_squares, 2.0, 3.0)
     shown = texts(drawing)
-    for text in (
-        "x",
-        "y",
-        "+",
-        "-",
-        "*",
-        "2",
-        "3",
-        "5",
-        "-1",
-        "-5",
-        "grad 4",
-        "grad -6",
-        "grad 5",
-        "grad -1",
-        "grad 1",
-    ):
+    for text in ("x", "y", "+", "-", "*", "2", "3", "5", "-1", "-5", "grad 4", "grad -6", "grad 5", "grad -1", "grad 1"):
         assert text in shown, text
     assert [t for t in shown if t.startswith("visit")].__len__() == 3 and "visit 1" in shown
     assert drawing._repr_svg_() == drawing.svg and drawing._repr_mimebundle_()["image/svg+xml"] == drawing.svg
@@ -180,7 +162,7 @@ def test_draw_graph_leaves_gradients_as_they_were():
 
 def test_draw_graph_escapes_names():
     odd = operation(lambda x: x * 1)
-    odd.__name__ = '<odd> & "co"'
+    odd.__name__ = "<odd> & \"co\""
     gradient(odd, x=lambda g: g)
     drawing = draw_graph(odd, 2.0)
     assert odd.__name__ in texts(drawing) and "<odd>" not in drawing.svg

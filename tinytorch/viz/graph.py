@@ -51,8 +51,10 @@ class Box:
         self.layer = self.row = 0
 
     def words(self):
-        order = "" if self.visit is None else f" (visited {self.visit + 1})"
-        return f"{self.title}{order}: " + ", ".join(self.lines)
+        return self.told("" if self.visit is None else f" (visited {self.visit + 1})")
+
+    def told(self, order=""):
+        return f"{self.title}{order}: {', '.join(self.lines)}"
 
 
 class Bend:
@@ -225,5 +227,5 @@ def drawn_box(box, x, y) -> str:
     if box.complete is None:
         return frame + "".join(texts)
     when = "complete" if box.visit is None else "visit"
-    words = escape(f"{box.title}: {', '.join(box.lines)}", quote=True)
+    words = escape(box.told(), quote=True)
     return f'<g data-{when}="{box.complete + 1}" data-words="{words}">{frame}{"".join(texts)}</g>'

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -34,9 +35,8 @@ def outputs(course: Course, pages: list[Page], say) -> dict[str, list[list[dict]
 
 def peers(course: Course) -> list[str]:
     """Where the other frameworks are, if they are installed for this Python: behind all else on a kernel's path."""
-    version = "python{}.{}".format(*sys.version_info)
-    places = (f".venv-peers/lib/{version}/site-packages", ".venv-peers/Lib/site-packages")
-    return [str(course.root / place) for place in places if (course.root / place).exists()]
+    place = sysconfig.get_path("purelib", "venv", {"base": str(course.root / ".venv-peers")})
+    return [place] if Path(place).exists() else []
 
 
 async def _run_all(course: Course, pages: list[Page], say) -> dict[str, list[list[dict]]]:
